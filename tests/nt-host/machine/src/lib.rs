@@ -1,1 +1,15 @@
-//! Work in progress.
+//! The machine that a Windows driver image believes it runs on, inside one Linux thread.
+//!
+//! It loads the image, carries calls across the two calling conventions, gives the driver its own
+//! stacks, turns register accesses into calls to a device and reports every fault. It knows nothing of
+//! what a Windows function means: that is the business of the crates above it.
+//!
+//! Everything belongs to the thread that made it; threads do not share images, windows or fibers.
+#![deny(missing_docs)]
+
+pub mod cpu;
+pub mod fault;
+pub mod fiber;
+pub mod image;
+pub mod mmio;
+pub mod ram;
