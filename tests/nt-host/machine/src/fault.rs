@@ -56,8 +56,15 @@ impl std::fmt::Display for Fault {
             FaultKind::Breakpoint => write!(f, "breakpoint")?,
             FaultKind::Arithmetic => write!(f, "arithmetic fault")?,
             FaultKind::Bus => write!(f, "bus error at {at:#x}")?,
-            FaultKind::CfgViolation => write!(f, "indirect call to {at:#x}, which is no call target")?,
+            FaultKind::CfgViolation => {
+                write!(f, "indirect call to {at:#x}, which is no call target")?
+            }
         }
-        write!(f, " (pc {:#x}, {})", self.pc, if self.in_driver { "driver" } else { "host" })
+        write!(
+            f,
+            " (pc {:#x}, {})",
+            self.pc,
+            if self.in_driver { "driver" } else { "host" }
+        )
     }
 }

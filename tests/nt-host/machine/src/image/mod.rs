@@ -71,7 +71,11 @@ impl Image {
 
     /// The address as name+offset, or as a plain number if it is not in the image.
     pub fn describe(&self, address: usize) -> String {
-        if self.contains(address) { format!("{}+{:#x}", self.name, address - self.base) } else { format!("{address:#x}") }
+        if self.contains(address) {
+            format!("{}+{:#x}", self.name, address - self.base)
+        } else {
+            format!("{address:#x}")
+        }
     }
 
     /// Takes the discardable sections away, as a kernel does after DriverEntry: touching them faults.
