@@ -1,0 +1,84 @@
+//! The table of drivers: a new driver is one entry here.
+
+use std::fmt;
+
+/// A processor that drivers are built for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, clap::ValueEnum)]
+pub enum Arch {
+    /// x64.
+    Amd64,
+    /// ARM64.
+    Arm64,
+}
+
+impl Arch {
+    /// Every processor that is packed.
+    pub const ALL: [Arch; 2] = [Arch::Amd64, Arch::Arm64];
+
+    /// The name that INF files and the `dist/` folders use.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "amd64",
+            Arch::Arm64 => "arm64",
+        }
+    }
+
+    /// The Rust target triple.
+    pub const fn target(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "x86_64-pc-windows-msvc",
+            Arch::Arm64 => "aarch64-pc-windows-msvc",
+        }
+    }
+
+    /// The linker's `/MACHINE` value.
+    pub const fn machine(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "X64",
+            Arch::Arm64 => "ARM64",
+        }
+    }
+
+    /// What a catalog's `OS` attribute calls Windows 10 and later on this processor.
+    pub const fn catalog_os(self) -> &'static str {
+        match self {
+            Arch::Amd64 => "_v100_X64",
+            Arch::Arm64 => "_v100_ARM64",
+        }
+    }
+}
+
+impl fmt::Display for Arch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// One driver of the pack.
+#[derive(Debug)]
+pub struct Driver {
+    /// Crate, service and file name.
+    pub name: &'static str,
+    /// What Device Manager shows.
+    pub description: &'static str,
+    /// Hardware ids, most specific first; INF and catalog both take them from here.
+    pub hardware_ids: &'static [&'static str],
+}
+
+/// Every driver of the pack.
+pub const DRIVERS: &[Driver] = &[Driver {
+    name: "vioblk",
+    description: "WinPV VirtIO Block Device",
+    // Virtio 1.3 §4.1.2: transitional block device 0x1001 (subsystem device 2), modern device 0x1040 + 2.
+    hardware_ids: &[
+        r"PCI\VEN_1AF4&DEV_1001&SUBSYS_00021AF4&REV_00",
+        r"PCI\VEN_1AF4&DEV_1042&SUBSYS_11001AF4&REV_01",
+        r"PCI\VEN_1AF4&DEV_1001",
+        r"PCI\VEN_1AF4&DEV_1042",
+    ],
+}];
+
+/// Finds a driver of the table by name.
+pub fn find(name: &str) -> Option<&'static Driver> {
+    DRIVERS.iter().find(|driver| driver.name == name)
+}
