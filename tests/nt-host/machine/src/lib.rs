@@ -13,3 +13,4 @@ pub mod fiber;
 pub mod image;
 pub mod mmio;
 pub mod ram;
+mod sys;
