@@ -77,7 +77,12 @@ impl<'a> Image<'a> {
             .collect();
         let nt_offset = file.dos_header().nt_headers_offset() as usize;
         // 4 (signature) + 20 (file header) + 64 (CheckSum in both optional headers).
-        Ok(Image { bytes, file, sections, checksum_offset: nt_offset + 88 })
+        Ok(Image {
+            bytes,
+            file,
+            sections,
+            checksum_offset: nt_offset + 88,
+        })
     }
 
     /// The optional header.
@@ -102,7 +107,10 @@ impl<'a> Image<'a> {
 
     /// `len` bytes of initialised data at `rva`.
     pub fn at(&self, rva: u32, len: usize) -> Option<&'a [u8]> {
-        self.file.section_table().pe_data_at(self.bytes, rva)?.get(..len)
+        self.file
+            .section_table()
+            .pe_data_at(self.bytes, rva)?
+            .get(..len)
     }
 
     /// Little-endian u16 at `rva`.
@@ -140,15 +148,22 @@ impl<'a> Image<'a> {
         };
         let mut descriptors = table.descriptors().context("import descriptors")?;
         while let Some(d) = descriptors.next().context("import descriptor")? {
-            let dll = table.name(d.name.get(LE)).context("name of an imported DLL")?;
+            let dll = table
+                .name(d.name.get(LE))
+                .context("name of an imported DLL")?;
             let dll = String::from_utf8_lossy(dll).to_lowercase();
-            let mut thunks = table.thunks(d.original_first_thunk.get(LE)).context("thunks")?;
+            let mut thunks = table
+                .thunks(d.original_first_thunk.get(LE))
+                .context("thunks")?;
             while let Some(t) = thunks.next::<pe::ImageNtHeaders64>().context("thunk")? {
                 let name = match table.import::<pe::ImageNtHeaders64>(t).context("import")? {
                     Import::Name(_, n) => String::from_utf8_lossy(n).into_owned(),
                     Import::Ordinal(o) => format!("#{o}"),
                 };
-                rows.push(ImportRow { dll: dll.clone(), name });
+                rows.push(ImportRow {
+                    dll: dll.clone(),
+                    name,
+                });
             }
         }
         Ok(rows)
@@ -162,8 +177,11 @@ impl<'a> Image<'a> {
             .resource_directory(self.bytes, &self.file.section_table())
             .ok()??;
         let types = directory.root().ok()?;
-        let of_kind =
-            types.entries.iter().find(|e| e.name_or_id().id() == Some(kind))?.data(directory);
+        let of_kind = types
+            .entries
+            .iter()
+            .find(|e| e.name_or_id().id() == Some(kind))?
+            .data(directory);
         let names = of_kind.ok()?.table()?;
         let languages = names.entries.first()?.data(directory).ok()?.table()?;
         let data = languages.entries.first()?.data(directory).ok()?.data()?;

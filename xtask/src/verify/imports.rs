@@ -52,7 +52,11 @@ impl Table {
         let mut rows = HashMap::new();
         for row in file.import {
             if row.evidence.trim().is_empty() {
-                bail!("tests/abi/imports.toml: {}!{} has no evidence", row.dll, row.name);
+                bail!(
+                    "tests/abi/imports.toml: {}!{} has no evidence",
+                    row.dll,
+                    row.name
+                );
             }
             let key = (row.dll.to_lowercase(), row.name.clone());
             if rows.insert(key, row).is_some() {
@@ -95,7 +99,10 @@ mod tests {
 
     fn complaint(name: &str) -> Option<String> {
         let table = Table::parse(TEXT).unwrap();
-        table.complaint(&ImportRow { dll: "ntoskrnl.exe".into(), name: name.into() })
+        table.complaint(&ImportRow {
+            dll: "ntoskrnl.exe".into(),
+            name: name.into(),
+        })
     }
 
     #[test]

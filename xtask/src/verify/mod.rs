@@ -52,7 +52,10 @@ pub fn check(path: &Path, inf: Option<&Path>) -> Result<Vec<Row>> {
         Some(text) => Some(version::of_inf(&text).context("the INF has no readable DriverVer")?),
         None => None,
     };
-    let context = Context { imports: imports::Table::ours()?, driver_ver };
+    let context = Context {
+        imports: imports::Table::ours()?,
+        driver_ver,
+    };
     judge(&bytes, &context).with_context(|| path.display().to_string())
 }
 
@@ -66,7 +69,11 @@ fn judge(bytes: &[u8], context: &Context) -> Result<Vec<Row>> {
                 Verdict::Fail(lines) => ("fail", lines),
                 Verdict::Skip(text) => ("skip", vec![text]),
             };
-            Row { rule: rule.id, verdict, detail }
+            Row {
+                rule: rule.id,
+                verdict,
+                detail,
+            }
         })
         .collect())
 }

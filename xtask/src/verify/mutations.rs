@@ -22,16 +22,42 @@ struct Place {
 }
 
 const BREAKS: &[(&str, Break)] = &[
-    ("machine", |b, p| put(b, p.optional - 20, &0x01C4u16.to_le_bytes())), // ARMNT
-    ("native", |b, p| put(b, p.optional + 68, &2u16.to_le_bytes())),
-    ("no-wx", |b, p| set_bits(b, p.sections + 36, pe::IMAGE_SCN_MEM_WRITE | pe::IMAGE_SCN_MEM_EXECUTE)),
-    ("alignment", |b, p| put(b, p.optional + 32, &0x200u32.to_le_bytes())),
-    ("aslr", |b, p| clear_bits16(b, p.optional + 70, pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE)),
-    ("nx", |b, p| clear_bits16(b, p.optional + 70, pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT)),
-    ("cfg", |b, p| put(b, p.load_config? + 136, &0u64.to_le_bytes())),
-    ("checksum", |b, p| put(b, p.optional + 64, &1u32.to_le_bytes())),
+    ("machine", |b, p| {
+        put(b, p.optional - 20, &0x01C4u16.to_le_bytes())
+    }), // ARMNT
+    ("native", |b, p| {
+        put(b, p.optional + 68, &2u16.to_le_bytes())
+    }),
+    ("no-wx", |b, p| {
+        set_bits(
+            b,
+            p.sections + 36,
+            pe::IMAGE_SCN_MEM_WRITE | pe::IMAGE_SCN_MEM_EXECUTE,
+        )
+    }),
+    ("alignment", |b, p| {
+        put(b, p.optional + 32, &0x200u32.to_le_bytes())
+    }),
+    ("aslr", |b, p| {
+        clear_bits16(
+            b,
+            p.optional + 70,
+            pe::IMAGE_DLLCHARACTERISTICS_DYNAMIC_BASE,
+        )
+    }),
+    ("nx", |b, p| {
+        clear_bits16(b, p.optional + 70, pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT)
+    }),
+    ("cfg", |b, p| {
+        put(b, p.load_config? + 136, &0u64.to_le_bytes())
+    }),
+    ("checksum", |b, p| {
+        put(b, p.optional + 64, &1u32.to_le_bytes())
+    }),
     ("imports", |b, p| put(b, p.first_import_name?, b"Zz")),
-    ("version", |b, p| put(b, p.version? + 8, &0xFFFF_FFFFu32.to_le_bytes())),
+    ("version", |b, p| {
+        put(b, p.version? + 8, &0xFFFF_FFFFu32.to_le_bytes())
+    }),
     ("stack", |b, p| big_frame(b, p.first_unwind?)),
     ("init", |b, p| put(b, p.entry_section, b".text\0\0\0")),
 ];
@@ -75,22 +101,38 @@ fn big_frame(bytes: &mut [u8], at: Unwind) -> Option<()> {
 /// trip, or if a rule tripped that should not have.
 pub fn prove(path: &Path, inf: &Path) -> Result<Vec<(&'static str, Result<(), String>)>> {
     let good = std::fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let text = std::fs::read_to_string(inf).with_context(|| format!("cannot read {}", inf.display()))?;
-    let context = Context { imports: imports::Table::ours()?, driver_ver: version::of_inf(&text) };
+    let text =
+        std::fs::read_to_string(inf).with_context(|| format!("cannot read {}", inf.display()))?;
+    let context = Context {
+        imports: imports::Table::ours()?,
+        driver_ver: version::of_inf(&text),
+    };
     let place = place(&good).context("the driver lacks what the rules look at")?;
-    Ok(RULES.iter().map(|rule| (rule.id, prove_one(rule.id, &good, &place, &context))).collect())
+    Ok(RULES
+        .iter()
+        .map(|rule| (rule.id, prove_one(rule.id, &good, &place, &context)))
+        .collect())
 }
 
 fn prove_one(id: &str, good: &[u8], place: &Place, context: &Context) -> Result<(), String> {
-    let (_, make) = BREAKS.iter().find(|(b, _)| *b == id).ok_or("no way to break it is known")?;
+    let (_, make) = BREAKS
+        .iter()
+        .find(|(b, _)| *b == id)
+        .ok_or("no way to break it is known")?;
     let mut bytes = good.to_vec();
     make(&mut bytes, place).ok_or("the file has nothing to break")?;
     if id != "checksum" {
-        let sum = Image::parse(&bytes).map_err(|e| e.to_string())?.computed_checksum();
+        let sum = Image::parse(&bytes)
+            .map_err(|e| e.to_string())?
+            .computed_checksum();
         put(&mut bytes, place.optional + 64, &sum.to_le_bytes()).ok_or("too short")?;
     }
     let rows = judge(&bytes, context).map_err(|e| e.to_string())?;
-    let tripped: Vec<_> = rows.iter().filter(|r| r.verdict == "fail").map(|r| r.rule).collect();
+    let tripped: Vec<_> = rows
+        .iter()
+        .filter(|r| r.verdict == "fail")
+        .map(|r| r.rule)
+        .collect();
     match tripped.as_slice() {
         [one] if *one == id => Ok(()),
         // A machine that is not known has no unwind data that could be read, and other CFG slots.
@@ -108,14 +150,23 @@ fn place(bytes: &[u8]) -> Result<Place> {
     };
     let optional_size = u16::from_le_bytes([bytes[optional - 4], bytes[optional - 3]]);
     let sections = optional + usize::from(optional_size);
-    let entry = image.optional().address_of_entry_point.get(object::LittleEndian);
-    let entry_index = image.sections.iter().position(|s| s.contains(entry)).unwrap_or(0);
+    let entry = image
+        .optional()
+        .address_of_entry_point
+        .get(object::LittleEndian);
+    let entry_index = image
+        .sections
+        .iter()
+        .position(|s| s.contains(entry))
+        .unwrap_or(0);
     let load_config = image.directory(pe::IMAGE_DIRECTORY_ENTRY_LOAD_CONFIG);
     Ok(Place {
         optional,
         sections,
         load_config: load_config.and_then(|(rva, _)| offset_of(rva)),
-        version: bytes.windows(4).position(|w| w == 0xFEEF_04BDu32.to_le_bytes()),
+        version: bytes
+            .windows(4)
+            .position(|w| w == 0xFEEF_04BDu32.to_le_bytes()),
         first_import_name: first_import_name(&image).and_then(offset_of),
         first_unwind: first_unwind(&image, offset_of),
         entry_section: sections + entry_index * 40,
@@ -131,16 +182,22 @@ fn first_import_name(image: &Image) -> Option<u32> {
 /// The first function outside INIT whose unwind data can be rewritten in place.
 fn first_unwind(image: &Image, offset_of: impl Fn(u32) -> Option<usize>) -> Option<Unwind> {
     let (table, size) = image.directory(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION)?;
-    let on_the_io_path =
-        |begin| image.section_at(begin).is_some_and(|section| !section.off_the_io_path());
+    let on_the_io_path = |begin| {
+        image
+            .section_at(begin)
+            .is_some_and(|section| !section.off_the_io_path())
+    };
     if image.machine() == pe::IMAGE_FILE_MACHINE_ARM64 {
-        let entry = (table..table + size).step_by(8).find(|&e| image.u32(e).is_some_and(on_the_io_path))?;
+        let entry = (table..table + size)
+            .step_by(8)
+            .find(|&e| image.u32(e).is_some_and(on_the_io_path))?;
         return offset_of(entry + 4).map(Unwind::Arm64);
     }
     (table..table + size).step_by(12).find_map(|entry| {
         let info = image.u32(entry + 8)?;
         let head = image.at(info, 4)?;
         let rewritable = head[2] >= 2 && head[0] >> 3 == 0; // two slots, not chained, no handler
-        (rewritable && on_the_io_path(image.u32(entry)?)).then(|| offset_of(info).map(Unwind::X64))?
+        (rewritable && on_the_io_path(image.u32(entry)?))
+            .then(|| offset_of(info).map(Unwind::X64))?
     })
 }

@@ -43,25 +43,77 @@ impl Rule {
 
 /// Every rule, in the order in which they are reported.
 pub const RULES: &[Rule] = &[
-    Rule { id: "machine", text: "built for amd64 or arm64", check: machine },
-    Rule { id: "native", text: "native subsystem: user mode must not start it", check: native },
-    Rule { id: "no-wx", text: "no section both writable and executable (HVCI refuses it)", check: no_wx },
-    Rule { id: "alignment", text: "4 KiB section alignment (HVCI protects by page)", check: alignment },
-    Rule { id: "aslr", text: "relocatable: DYNAMIC_BASE and a relocation table", check: aslr },
-    Rule { id: "nx", text: "NX_COMPAT", check: nx },
-    Rule { id: "cfg", text: "Control Flow Guard: load config, pointers, sorted non-empty function table", check: cfg },
-    Rule { id: "checksum", text: "checksum set and right (boot-start drivers are not loaded otherwise)", check: checksum },
-    Rule { id: "imports", text: "every import has a row in tests/abi/imports.toml, none newer than Windows 10 1607", check: imports },
-    Rule { id: "version", text: "VERSIONINFO equal to the INF's DriverVer", check: version },
-    Rule { id: "stack", text: "no stack frame over 1 KiB outside discardable and pageable code", check: stack },
-    Rule { id: "init", text: "entry point in a discardable INIT section", check: init },
+    Rule {
+        id: "machine",
+        text: "built for amd64 or arm64",
+        check: machine,
+    },
+    Rule {
+        id: "native",
+        text: "native subsystem: user mode must not start it",
+        check: native,
+    },
+    Rule {
+        id: "no-wx",
+        text: "no section both writable and executable (HVCI refuses it)",
+        check: no_wx,
+    },
+    Rule {
+        id: "alignment",
+        text: "4 KiB section alignment (HVCI protects by page)",
+        check: alignment,
+    },
+    Rule {
+        id: "aslr",
+        text: "relocatable: DYNAMIC_BASE and a relocation table",
+        check: aslr,
+    },
+    Rule {
+        id: "nx",
+        text: "NX_COMPAT",
+        check: nx,
+    },
+    Rule {
+        id: "cfg",
+        text: "Control Flow Guard: load config, pointers, sorted non-empty function table",
+        check: cfg,
+    },
+    Rule {
+        id: "checksum",
+        text: "checksum set and right (boot-start drivers are not loaded otherwise)",
+        check: checksum,
+    },
+    Rule {
+        id: "imports",
+        text: "every import has a row in tests/abi/imports.toml, none newer than Windows 10 1607",
+        check: imports,
+    },
+    Rule {
+        id: "version",
+        text: "VERSIONINFO equal to the INF's DriverVer",
+        check: version,
+    },
+    Rule {
+        id: "stack",
+        text: "no stack frame over 1 KiB outside discardable and pageable code",
+        check: stack,
+    },
+    Rule {
+        id: "init",
+        text: "entry point in a discardable INIT section",
+        check: init,
+    },
 ];
 
 /// Largest frame that the I/O path may have, bytes: StorPort may call in with little of a 24 KiB stack left.
 const MAX_FRAME: u32 = 1024;
 
 fn verdict(complaints: Vec<String>, pass: impl Into<String>) -> Result<Verdict> {
-    Ok(if complaints.is_empty() { Verdict::Pass(pass.into()) } else { Verdict::Fail(complaints) })
+    Ok(if complaints.is_empty() {
+        Verdict::Pass(pass.into())
+    } else {
+        Verdict::Fail(complaints)
+    })
 }
 
 fn require(ok: bool, pass: impl Into<String>, fail: impl Into<String>) -> Result<Verdict> {
@@ -88,9 +140,11 @@ fn native(image: &Image, _: &Context) -> Result<Verdict> {
 fn no_wx(image: &Image, _: &Context) -> Result<Verdict> {
     let both = pe::IMAGE_SCN_MEM_WRITE | pe::IMAGE_SCN_MEM_EXECUTE;
     let bad = image.sections.iter().filter(|s| s.has(both));
-    verdict(bad.map(|s| format!("section {} is writable and executable", s.name)).collect(), {
-        format!("{} sections", image.sections.len())
-    })
+    verdict(
+        bad.map(|s| format!("section {} is writable and executable", s.name))
+            .collect(),
+        { format!("{} sections", image.sections.len()) },
+    )
 }
 
 fn alignment(image: &Image, _: &Context) -> Result<Verdict> {
@@ -102,7 +156,9 @@ fn alignment(image: &Image, _: &Context) -> Result<Verdict> {
         .map(|s| format!("section {} begins at {:#x}", s.name, s.rva))
         .collect();
     if alignment == 0 || alignment % 4096 != 0 {
-        bad.push(format!("SectionAlignment is {alignment:#x}, not a multiple of 0x1000"));
+        bad.push(format!(
+            "SectionAlignment is {alignment:#x}, not a multiple of 0x1000"
+        ));
     }
     verdict(bad, format!("{alignment:#x}"))
 }
@@ -116,7 +172,10 @@ fn aslr(image: &Image, _: &Context) -> Result<Verdict> {
     if image.file_characteristics() & pe::IMAGE_FILE_RELOCS_STRIPPED != 0 {
         bad.push("relocations are stripped".into());
     }
-    if image.directory(pe::IMAGE_DIRECTORY_ENTRY_BASERELOC).is_none() {
+    if image
+        .directory(pe::IMAGE_DIRECTORY_ENTRY_BASERELOC)
+        .is_none()
+    {
         bad.push("no relocation table".into());
     }
     verdict(bad, "DYNAMIC_BASE, relocation table present")
@@ -124,7 +183,11 @@ fn aslr(image: &Image, _: &Context) -> Result<Verdict> {
 
 fn nx(image: &Image, _: &Context) -> Result<Verdict> {
     let flags = image.optional().dll_characteristics.get(LE);
-    require(flags & pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT != 0, "NX_COMPAT", "NX_COMPAT is not set")
+    require(
+        flags & pe::IMAGE_DLLCHARACTERISTICS_NX_COMPAT != 0,
+        "NX_COMPAT",
+        "NX_COMPAT is not set",
+    )
 }
 
 /// MS: PE format, "The Load Configuration Structure"; offsets of IMAGE_LOAD_CONFIG_DIRECTORY64.
@@ -148,7 +211,10 @@ fn cfg(image: &Image, _: &Context) -> Result<Verdict> {
     };
     let stated = image.u32(config).unwrap_or(0);
     if size.min(stated) < GUARD_FLAGS + 4 {
-        bad.push(format!("load configuration of {} bytes has no CFG fields", size.min(stated)));
+        bad.push(format!(
+            "load configuration of {} bytes has no CFG fields",
+            size.min(stated)
+        ));
         return Ok(Verdict::Fail(bad));
     }
     let pointer = |offset| image.u64(config + offset).and_then(|va| image.rva_of(va));
@@ -157,13 +223,19 @@ fn cfg(image: &Image, _: &Context) -> Result<Verdict> {
         pe::IMAGE_FILE_MACHINE_AMD64 => (DISPATCH_POINTER, "dispatch"),
         _ => (CHECK_POINTER, "check"),
     };
-    if pointer(slot).and_then(|rva| image.section_at(rva)).is_none() {
-        bad.push(format!("the guard {name} function pointer does not point into the image"));
+    if pointer(slot)
+        .and_then(|rva| image.section_at(rva))
+        .is_none()
+    {
+        bad.push(format!(
+            "the guard {name} function pointer does not point into the image"
+        ));
     }
     let guard_flags = image.u32(config + GUARD_FLAGS).unwrap_or(0);
-    for (bit, name) in
-        [(CF_INSTRUMENTED, "CF_INSTRUMENTED"), (CF_FUNCTION_TABLE_PRESENT, "CF_FUNCTION_TABLE_PRESENT")]
-    {
+    for (bit, name) in [
+        (CF_INSTRUMENTED, "CF_INSTRUMENTED"),
+        (CF_FUNCTION_TABLE_PRESENT, "CF_FUNCTION_TABLE_PRESENT"),
+    ] {
         if guard_flags & bit == 0 {
             bad.push(format!("GuardFlags {guard_flags:#x} lacks {name}"));
         }
@@ -182,10 +254,15 @@ fn cfg(image: &Image, _: &Context) -> Result<Verdict> {
             break;
         };
         if before.is_some_and(|b| b >= target) {
-            bad.push(format!("the guard function table is not sorted at {target:#x}"));
+            bad.push(format!(
+                "the guard function table is not sorted at {target:#x}"
+            ));
             break;
         }
-        if !image.section_at(target).is_some_and(|s| s.has(pe::IMAGE_SCN_MEM_EXECUTE)) {
+        if !image
+            .section_at(target)
+            .is_some_and(|s| s.has(pe::IMAGE_SCN_MEM_EXECUTE))
+        {
             bad.push(format!("guard target {target:#x} is not code"));
         }
         before = Some(target);
@@ -194,7 +271,10 @@ fn cfg(image: &Image, _: &Context) -> Result<Verdict> {
 }
 
 fn checksum(image: &Image, _: &Context) -> Result<Verdict> {
-    let (stored, computed) = (image.optional().check_sum.get(LE), image.computed_checksum());
+    let (stored, computed) = (
+        image.optional().check_sum.get(LE),
+        image.computed_checksum(),
+    );
     require(
         stored == computed,
         format!("{stored:#010x}"),
@@ -204,7 +284,10 @@ fn checksum(image: &Image, _: &Context) -> Result<Verdict> {
 
 fn imports(image: &Image, context: &Context) -> Result<Verdict> {
     let rows = image.imports()?;
-    let bad = rows.iter().filter_map(|r| context.imports.complaint(r)).collect();
+    let bad = rows
+        .iter()
+        .filter_map(|r| context.imports.complaint(r))
+        .collect();
     verdict(bad, format!("{} imports", rows.len()))
 }
 
@@ -218,10 +301,18 @@ fn version(image: &Image, context: &Context) -> Result<Verdict> {
             version::show(file)
         )));
     };
-    let wrong = [("FileVersion", file), ("ProductVersion", product)].into_iter().filter(|(_, v)| *v != wanted);
+    let wrong = [("FileVersion", file), ("ProductVersion", product)]
+        .into_iter()
+        .filter(|(_, v)| *v != wanted);
     verdict(
         wrong
-            .map(|(name, v)| format!("{name} {} but DriverVer {}", version::show(v), version::show(wanted)))
+            .map(|(name, v)| {
+                format!(
+                    "{name} {} but DriverVer {}",
+                    version::show(v),
+                    version::show(wanted)
+                )
+            })
             .collect(),
         version::show(file),
     )
@@ -231,12 +322,18 @@ fn stack(image: &Image, _: &Context) -> Result<Verdict> {
     let mut largest = 0;
     let mut bad = Vec::new();
     for frame in unwind::frames(image)? {
-        if image.section_at(frame.rva).is_some_and(|s| s.off_the_io_path()) {
+        if image
+            .section_at(frame.rva)
+            .is_some_and(|s| s.off_the_io_path())
+        {
             continue;
         }
         largest = largest.max(frame.bytes);
         if frame.bytes > MAX_FRAME {
-            bad.push(format!("function at {:#x} takes {} bytes of stack", frame.rva, frame.bytes));
+            bad.push(format!(
+                "function at {:#x} takes {} bytes of stack",
+                frame.rva, frame.bytes
+            ));
         }
     }
     verdict(bad, format!("largest frame {largest} bytes"))
@@ -245,11 +342,16 @@ fn stack(image: &Image, _: &Context) -> Result<Verdict> {
 fn init(image: &Image, _: &Context) -> Result<Verdict> {
     let entry = image.optional().address_of_entry_point.get(LE);
     let Some(section) = image.section_at(entry) else {
-        return Ok(Verdict::Fail(vec![format!("entry point {entry:#x} lies in no section")]));
+        return Ok(Verdict::Fail(vec![format!(
+            "entry point {entry:#x} lies in no section"
+        )]));
     };
     let mut bad = Vec::new();
     if !section.name.starts_with("INIT") {
-        bad.push(format!("entry point {entry:#x} lies in {}, not in INIT", section.name));
+        bad.push(format!(
+            "entry point {entry:#x} lies in {}, not in INIT",
+            section.name
+        ));
     }
     for s in image.sections.iter().filter(|s| s.name.starts_with("INIT")) {
         if !s.has(pe::IMAGE_SCN_MEM_DISCARDABLE) {

@@ -16,18 +16,21 @@ pub struct Frame {
 }
 
 /// The frames of all functions that have one. A function without unwind data is a leaf: it must not
-/// move the stack pointer, so it has no frame.
+/// move the stack pointer, so it has no frame. An image without any cannot be judged.
 pub fn frames(image: &Image) -> Result<Vec<Frame>> {
-    let Some((rva, size)) = image.directory(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION) else {
-        return Ok(Vec::new());
-    };
+    let (rva, size) = image
+        .directory(pe::IMAGE_DIRECTORY_ENTRY_EXCEPTION)
+        .context("no exception directory: the stack frames cannot be read")?;
     match image.machine() {
         pe::IMAGE_FILE_MACHINE_AMD64 => (0..size / 12)
             .map(|i| {
                 let entry = rva + i * 12;
                 let begin = image.u32(entry).context(".pdata is cut short")?;
                 let info = image.u32(entry + 8).context(".pdata is cut short")?;
-                Ok(Frame { rva: begin, bytes: x64(image, info, 0)? })
+                Ok(Frame {
+                    rva: begin,
+                    bytes: x64(image, info, 0)?,
+                })
             })
             .collect(),
         pe::IMAGE_FILE_MACHINE_ARM64 => (0..size / 8)
@@ -35,7 +38,11 @@ pub fn frames(image: &Image) -> Result<Vec<Frame>> {
                 let entry = rva + i * 8;
                 let begin = image.u32(entry).context(".pdata is cut short")?;
                 let data = image.u32(entry + 4).context(".pdata is cut short")?;
-                let bytes = if data & 3 == 0 { arm64(image, data)? } else { arm64_packed(data) };
+                let bytes = if data & 3 == 0 {
+                    arm64(image, data)?
+                } else {
+                    arm64_packed(data)
+                };
                 Ok(Frame { rva: begin, bytes })
             })
             .collect(),
@@ -123,23 +130,23 @@ fn arm64_codes(codes: &[u8]) -> Result<u32> {
         let next = |k: usize| codes.get(i + k).map(|&b| u32::from(b)).context("cut short");
         let low = u32::from(first);
         let (len, allocated) = match first {
-            0x00..=0x1F => (1, (low & 0x1F) * 16),                   // alloc_s
-            0x20..=0x3F => (1, (low & 0x1F) * 8),                    // save_r19r20_x
-            0x40..=0x7F => (1, 0),                                   // save_fplr
-            0x80..=0xBF => (1, ((low & 0x3F) + 1) * 8),              // save_fplr_x
-            0xC0..=0xC7 => (2, ((low & 7) << 8 | next(1)?) * 16),    // alloc_m
-            0xC8..=0xCB => (2, 0),                                   // save_regp
-            0xCC..=0xCF => (2, ((next(1)? & 0x3F) + 1) * 8),         // save_regp_x
-            0xD0..=0xD3 => (2, 0),                                   // save_reg
-            0xD4..=0xD5 => (2, ((next(1)? & 0x1F) + 1) * 8),         // save_reg_x
-            0xD6..=0xD9 => (2, 0),                                   // save_lrpair, save_fregp
-            0xDA..=0xDB => (2, ((next(1)? & 0x3F) + 1) * 8),         // save_fregp_x
-            0xDC..=0xDD => (2, 0),                                   // save_freg
-            0xDE => (2, ((next(1)? & 0x1F) + 1) * 8),                // save_freg_x
+            0x00..=0x1F => (1, (low & 0x1F) * 16),      // alloc_s
+            0x20..=0x3F => (1, (low & 0x1F) * 8),       // save_r19r20_x
+            0x40..=0x7F => (1, 0),                      // save_fplr
+            0x80..=0xBF => (1, ((low & 0x3F) + 1) * 8), // save_fplr_x
+            0xC0..=0xC7 => (2, ((low & 7) << 8 | next(1)?) * 16), // alloc_m
+            0xC8..=0xCB => (2, 0),                      // save_regp
+            0xCC..=0xCF => (2, ((next(1)? & 0x3F) + 1) * 8), // save_regp_x
+            0xD0..=0xD3 => (2, 0),                      // save_reg
+            0xD4..=0xD5 => (2, ((next(1)? & 0x1F) + 1) * 8), // save_reg_x
+            0xD6..=0xD9 => (2, 0),                      // save_lrpair, save_fregp
+            0xDA..=0xDB => (2, ((next(1)? & 0x3F) + 1) * 8), // save_fregp_x
+            0xDC..=0xDD => (2, 0),                      // save_freg
+            0xDE => (2, ((next(1)? & 0x1F) + 1) * 8),   // save_freg_x
             0xE0 => (4, (next(1)? << 16 | next(2)? << 8 | next(3)?) * 16), // alloc_l
-            0xE1 | 0xE3 | 0xE6 | 0xFC => (1, 0),                     // set_fp, nop, save_next, pac_sign_lr
-            0xE2 => (2, 0),                                          // add_fp
-            0xE4 | 0xE5 => return Ok(bytes),                         // end, end_c
+            0xE1 | 0xE3 | 0xE6 | 0xFC => (1, 0),        // set_fp, nop, save_next, pac_sign_lr
+            0xE2 => (2, 0),                             // add_fp
+            0xE4 | 0xE5 => return Ok(bytes),            // end, end_c
             0xE7 => save_any_reg(next(1)?, next(2)?),
             _ => bail!("unknown code {first:#04x}"),
         };

@@ -11,7 +11,9 @@ pub fn of_image(image: &Image) -> Option<(Version, Version)> {
     const RT_VERSION: u16 = 16;
     const SIGNATURE: u32 = 0xFEEF_04BD;
     let bytes = image.resource(RT_VERSION)?;
-    let at = bytes.windows(4).position(|w| w == SIGNATURE.to_le_bytes())?;
+    let at = bytes
+        .windows(4)
+        .position(|w| w == SIGNATURE.to_le_bytes())?;
     let word = |i: usize| {
         let b = bytes.get(at + i * 4..at + i * 4 + 4)?;
         Some(u32::from_le_bytes(b.try_into().ok()?))
@@ -24,7 +26,9 @@ pub fn of_image(image: &Image) -> Option<(Version, Version)> {
 pub fn of_inf(text: &str) -> Option<Version> {
     let value = text.lines().find_map(|line| {
         let (key, value) = line.split_once('=')?;
-        key.trim().eq_ignore_ascii_case("DriverVer").then_some(value)
+        key.trim()
+            .eq_ignore_ascii_case("DriverVer")
+            .then_some(value)
     })?;
     let (_, version) = value.split(';').next()?.split_once(',')?;
     parse(version.trim())
@@ -53,8 +57,10 @@ pub fn inf_beside(sys: &Path) -> Option<String> {
     let bytes = std::fs::read(sys.with_extension("inf")).ok()?;
     match bytes.strip_prefix(&[0xFF, 0xFE]) {
         Some(wide) => {
-            let units: Vec<u16> =
-                wide.chunks_exact(2).map(|c| u16::from_le_bytes([c[0], c[1]])).collect();
+            let units: Vec<u16> = wide
+                .chunks_exact(2)
+                .map(|c| u16::from_le_bytes([c[0], c[1]]))
+                .collect();
             Some(String::from_utf16_lossy(&units))
         }
         None => Some(String::from_utf8_lossy(&bytes).into_owned()),
