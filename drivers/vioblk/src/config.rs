@@ -1,0 +1,128 @@
+//! Device configuration, checked once before anything relies on it.
+//!
+//! The device wrote every byte of it, so each field is either proven usable or the device is refused with a
+//! reason that the event log can show. Source of the layout: Virtio 1.3 §5.2.4.
+
+/// Size of a sector, the unit of every address on the wire, in bytes. Virtio 1.3 §5.2.4
+pub const SECTOR: u32 = 512;
+
+/// Largest logical block that Windows can use: one page.
+const MAX_BLOCK: u32 = 4096;
+
+/// READ CAPACITY(16) has four bits for it. SBC-4 §5.20.2
+const MAX_PHYSICAL_BLOCK_EXP: u8 = 15;
+
+/// Why a device is not used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// `blk_size` is not a power of two between one sector and one page.
+    BlockSize(u32),
+    /// `seg_max` is zero: no request could carry data.
+    SegMax,
+    /// `size_max` is zero: no segment could carry data.
+    SizeMax,
+    /// `num_queues` is zero although the device offers several queues.
+    QueueCount,
+    /// The segments of one request cannot hold one page, the smallest transfer that Windows may send.
+    PageDoesNotFit {
+        /// Segments of a request.
+        segments: u32,
+        /// Bytes of a segment.
+        size_max: u32,
+    },
+    /// A queue has too few descriptors for header, one data segment and status.
+    QueueTooSmall(u16),
+}
+
+/// The fields as the device wrote them. `None`: the feature that gives the field its meaning was not accepted.
+/// Virtio 1.3 §5.2.5.1
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Raw {
+    /// Sectors on the disk.
+    pub capacity: u64,
+    /// `VIRTIO_BLK_F_SIZE_MAX`
+    pub size_max: Option<u32>,
+    /// `VIRTIO_BLK_F_SEG_MAX`
+    pub seg_max: Option<u32>,
+    /// `VIRTIO_BLK_F_BLK_SIZE`
+    pub blk_size: Option<u32>,
+    /// `VIRTIO_BLK_F_TOPOLOGY`
+    pub topology: Option<Topology>,
+    /// `VIRTIO_BLK_F_MQ`
+    pub num_queues: Option<u16>,
+}
+
+/// How the device wants requests aligned. Zero means that it does not say.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Topology {
+    /// Logical blocks per physical block, as a power of two. At most 15, the most that SCSI can say.
+    pub physical_block_exp: u8,
+    /// First logical block that starts a physical block.
+    pub alignment_offset: u8,
+    /// Smallest efficient request in logical blocks.
+    pub min_io_size: u16,
+    /// Best request in logical blocks.
+    pub opt_io_size: u32,
+}
+
+/// A checked configuration.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// Logical block in bytes: a power of two, 512 to 4096.
+    pub block_size: u32,
+    /// Whole logical blocks on the disk. Zero: an empty disk.
+    pub blocks: u64,
+    /// Largest data segment in bytes, if the device limits it. Never zero.
+    pub size_max: Option<u32>,
+    /// Most data segments of a request, if the device limits them. Never zero.
+    pub seg_max: Option<u32>,
+    /// Alignment hints.
+    pub topology: Topology,
+    /// Request queues of the device. Never zero.
+    pub queues: u16,
+}
+
+impl Config {
+    /// Sectors in one logical block: 1 to 8.
+    pub fn sectors_per_block(&self) -> u32 {
+        self.block_size >> SECTOR.trailing_zeros()
+    }
+
+    /// Checks every field that has a meaning.
+    pub fn check(raw: &Raw) -> Result<Self, Refusal> {
+        let block_size = raw.blk_size.unwrap_or(SECTOR);
+        if !block_size.is_power_of_two() || !(SECTOR..=MAX_BLOCK).contains(&block_size) {
+            return Err(Refusal::BlockSize(block_size));
+        }
+        if raw.size_max == Some(0) {
+            return Err(Refusal::SizeMax);
+        }
+        if raw.seg_max == Some(0) {
+            return Err(Refusal::SegMax);
+        }
+        let queues = raw.num_queues.unwrap_or(1);
+        if queues == 0 {
+            return Err(Refusal::QueueCount);
+        }
+        let mut topology = raw.topology.unwrap_or_default();
+        topology.physical_block_exp = topology.physical_block_exp.min(MAX_PHYSICAL_BLOCK_EXP);
+        let mut config = Self {
+            block_size,
+            blocks: 0,
+            size_max: raw.size_max,
+            seg_max: raw.seg_max,
+            topology,
+            queues,
+        };
+        config.set_capacity(raw.capacity);
+        Ok(config)
+    }
+
+    /// Takes a capacity in sectors. A last block that is not whole cannot be addressed and is left out.
+    pub fn set_capacity(&mut self, sectors: u64) {
+        self.blocks = sectors >> self.sectors_per_block().trailing_zeros();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,128 @@
+use super::*;
+
+const USUAL: Raw = Raw {
+    capacity: 2048,
+    size_max: Some(65536),
+    seg_max: Some(126),
+    blk_size: Some(512),
+    topology: Some(Topology {
+        physical_block_exp: 3,
+        alignment_offset: 1,
+        min_io_size: 8,
+        opt_io_size: 64,
+    }),
+    num_queues: Some(4),
+};
+
+#[test]
+fn a_usual_device_is_taken_as_it_is() {
+    let config = Config::check(&USUAL).unwrap();
+    assert_eq!(
+        config,
+        Config {
+            block_size: 512,
+            blocks: 2048,
+            size_max: Some(65536),
+            seg_max: Some(126),
+            topology: USUAL.topology.unwrap(),
+            queues: 4,
+        }
+    );
+}
+
+#[test]
+fn fields_without_their_feature_have_defaults() {
+    let config = Config::check(&Raw {
+        capacity: u64::MAX,
+        ..Raw::default()
+    })
+    .unwrap();
+    assert_eq!(config.block_size, 512);
+    assert_eq!(config.blocks, u64::MAX);
+    assert_eq!(
+        (config.size_max, config.seg_max, config.queues),
+        (None, None, 1)
+    );
+}
+
+#[test]
+fn impossible_block_sizes_are_refused() {
+    for size in [0u32, 1, 3, 256, 513, 1000, 8192, 1 << 20, u32::MAX] {
+        let raw = Raw {
+            blk_size: Some(size),
+            ..USUAL
+        };
+        assert_eq!(Config::check(&raw), Err(Refusal::BlockSize(size)));
+    }
+    for size in [512u32, 1024, 2048, 4096] {
+        let config = Config::check(&Raw {
+            blk_size: Some(size),
+            ..USUAL
+        })
+        .unwrap();
+        assert_eq!(config.block_size, size);
+        assert_eq!(config.sectors_per_block(), size / 512);
+        assert_eq!(config.blocks, 2048 * 512 / u64::from(size));
+    }
+}
+
+#[test]
+fn limits_of_zero_are_refused() {
+    let check = |raw| Config::check(&raw);
+    assert_eq!(
+        check(Raw {
+            size_max: Some(0),
+            ..USUAL
+        }),
+        Err(Refusal::SizeMax)
+    );
+    assert_eq!(
+        check(Raw {
+            seg_max: Some(0),
+            ..USUAL
+        }),
+        Err(Refusal::SegMax)
+    );
+    assert_eq!(
+        check(Raw {
+            num_queues: Some(0),
+            ..USUAL
+        }),
+        Err(Refusal::QueueCount)
+    );
+}
+
+#[test]
+fn an_empty_disk_is_no_error() {
+    let config = Config::check(&Raw {
+        capacity: 0,
+        ..USUAL
+    })
+    .unwrap();
+    assert_eq!(config.blocks, 0);
+}
+
+#[test]
+fn a_partial_last_block_is_left_out() {
+    let config = Config::check(&Raw {
+        capacity: 15,
+        blk_size: Some(4096),
+        ..USUAL
+    })
+    .unwrap();
+    assert_eq!(config.blocks, 1);
+}
+
+#[test]
+fn the_physical_block_exponent_fits_scsi() {
+    let topology = Topology {
+        physical_block_exp: 255,
+        ..Topology::default()
+    };
+    let config = Config::check(&Raw {
+        topology: Some(topology),
+        ..USUAL
+    })
+    .unwrap();
+    assert_eq!(config.topology.physical_block_exp, 15);
+}

@@ -1,0 +1,56 @@
+//! The data that an emulated command returns.
+
+/// Longest page that this driver builds: a block limits page. SBC-4 §6.6.4
+pub const MAX_REPLY: usize = 64;
+
+/// A reply under construction. Unwritten bytes are zero, as SCSI wants reserved fields.
+#[derive(Debug)]
+pub struct Reply {
+    bytes: [u8; MAX_REPLY],
+    len: usize,
+}
+
+impl Reply {
+    /// A reply of `len` zero bytes, at most [`MAX_REPLY`].
+    pub fn new(len: usize) -> Self {
+        Self {
+            bytes: [0; MAX_REPLY],
+            len: len.min(MAX_REPLY),
+        }
+    }
+
+    /// Puts `field` at `offset`. What lies outside the reply is left out.
+    pub fn put(&mut self, offset: usize, field: &[u8]) -> &mut Self {
+        for (to, from) in self.bytes.iter_mut().take(self.len).skip(offset).zip(field) {
+            *to = *from;
+        }
+        self
+    }
+
+    /// Puts `text` at `offset`, padded with spaces to `width`. SPC-5 §4.3.1
+    pub fn text(&mut self, offset: usize, width: usize, text: &[u8]) -> &mut Self {
+        let padded = text.iter().copied().chain(core::iter::repeat(b' '));
+        let field = self
+            .bytes
+            .iter_mut()
+            .take(self.len)
+            .skip(offset)
+            .take(width);
+        for (to, from) in field.zip(padded) {
+            *to = from;
+        }
+        self
+    }
+
+    /// Cuts the reply to what the command asked for.
+    #[must_use]
+    pub fn truncated(mut self, allocation: usize) -> Self {
+        self.len = self.len.min(allocation);
+        self
+    }
+
+    /// The reply.
+    pub fn bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or_default()
+    }
+}
