@@ -90,6 +90,7 @@ impl Frames {
     fn find_pages(
         &mut self,
         count: usize,
+        apart: bool,
         run: impl Fn(&mut Pcg64Mcg) -> u32,
     ) -> Option<Vec<usize>> {
         let mut frames: Vec<usize> = Vec::with_capacity(count);
