@@ -15,6 +15,7 @@
 )]
 
 pub mod config;
+pub mod events;
 pub mod identity;
 pub mod limits;
 pub mod scsi;

@@ -1,0 +1,158 @@
+//! What the driver tells the administrator: entries of the system event log, with the numbers that they show.
+//!
+//! `messages.toml` holds the texts, and the linker puts them into the driver's message table. The first insertion string is
+//! the device's name, which Windows adds.
+
+use crate::config::Refusal;
+
+/// Most insertion strings of an entry.
+pub const MAX_STRINGS: usize = 2;
+
+/// Something worth an entry. The numbers are shown in the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// There is no virtio 1.0 interface.
+    DeviceNotVirtio {
+        /// What is missing, as a number of this driver.
+        code: u32,
+    },
+    /// The configuration structure has an impossible value.
+    Refused(Refusal),
+    /// FEATURES_OK did not stay set, or a feature that cannot be accepted is required.
+    FeaturesRefused {
+        /// Bits that the device offers.
+        offered: u64,
+        /// Bits that the driver asked for.
+        accepted: u64,
+    },
+    /// StorPort has no memory for the rings.
+    NoMemory {
+        /// Bytes asked for.
+        bytes: u32,
+    },
+    /// The device did not follow the initialization sequence.
+    InitializationFailed {
+        /// Step of Virtio 1.3 §3.1.1.
+        step: u32,
+        /// What went wrong, as a number of this driver.
+        code: u32,
+    },
+    /// The device violated the ring protocol.
+    QueueBroken {
+        /// Queue index.
+        queue: u16,
+        /// What went wrong, as a number of this driver.
+        code: u32,
+    },
+    /// The device set DEVICE_NEEDS_RESET.
+    DeviceNeedsReset,
+    /// The device does not stop.
+    ResetFailed {
+        /// What went wrong, as a number of this driver.
+        code: u32,
+    },
+}
+
+/// Severity of every entry: error. Windows' message codes have it in the two highest bits.
+const ERROR: u32 = 3 << 30;
+/// The code is not Microsoft's.
+const CUSTOMER: u32 = 1 << 29;
+
+/// A value of an insertion string.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Value {
+    /// Shown in decimal.
+    Number(u64),
+    /// Shown in hexadecimal.
+    Bits(u64),
+    /// Shown as it is.
+    Name(&'static str),
+}
+
+impl Event {
+    /// The low 16 bits of the code, as in messages.toml.
+    pub const fn id(&self) -> u16 {
+        match self {
+            Self::DeviceNotVirtio { .. } => 1,
+            Self::Refused(Refusal::PageDoesNotFit { .. }) => 3,
+            Self::Refused(_) => 2,
+            Self::FeaturesRefused { .. } => 4,
+            Self::NoMemory { .. } => 5,
+            Self::InitializationFailed { .. } => 6,
+            Self::QueueBroken { .. } => 7,
+            Self::DeviceNeedsReset => 8,
+            Self::ResetFailed { .. } => 9,
+        }
+    }
+
+    /// The code that the log entry carries and the message table explains.
+    pub const fn code(&self) -> u32 {
+        ERROR | CUSTOMER | self.id() as u32
+    }
+
+    /// The insertion strings from the second on.
+    pub fn values(&self) -> [Option<Value>; MAX_STRINGS] {
+        use Value::{Bits, Name, Number};
+        let number = |n: u32| Some(Number(u64::from(n)));
+        match *self {
+            Self::DeviceNotVirtio { code } | Self::ResetFailed { code } => [number(code), None],
+            Self::Refused(Refusal::PageDoesNotFit { segments, size_max }) => [number(segments), number(size_max)],
+            Self::Refused(Refusal::BlockSize(value)) => [Some(Name("blk_size")), number(value)],
+            Self::Refused(Refusal::SegMax) => [Some(Name("seg_max")), number(0)],
+            Self::Refused(Refusal::SizeMax) => [Some(Name("size_max")), number(0)],
+            Self::Refused(Refusal::QueueCount) => [Some(Name("num_queues")), number(0)],
+            Self::Refused(Refusal::QueueTooSmall(size)) => [Some(Name("queue_size")), number(u32::from(size))],
+            Self::FeaturesRefused { offered, accepted } => [Some(Bits(offered)), Some(Bits(accepted))],
+            Self::NoMemory { bytes } => [number(bytes), None],
+            Self::InitializationFailed { step, code } => [number(step), number(code)],
+            Self::QueueBroken { queue, code } => [number(u32::from(queue)), number(code)],
+            Self::DeviceNeedsReset => [None, None],
+        }
+    }
+}
+
+/// Characters of the longest value: 0x and sixteen digits, or twenty decimal ones; and the final NUL.
+pub const TEXT_LEN: usize = 21;
+
+impl Value {
+    /// The value as a NUL-terminated UTF-16 string.
+    pub fn text(&self) -> [u16; TEXT_LEN] {
+        let mut text = [0; TEXT_LEN];
+        match *self {
+            Self::Number(n) => digits(&mut text, n, 10),
+            Self::Bits(n) => {
+                let (prefix, rest) = text.split_at_mut(2);
+                for (to, from) in prefix.iter_mut().zip("0x".encode_utf16()) {
+                    *to = from;
+                }
+                digits(rest, n, 16);
+            }
+            Self::Name(name) => {
+                for (to, from) in text.iter_mut().take(TEXT_LEN - 1).zip(name.encode_utf16()) {
+                    *to = from;
+                }
+            }
+        }
+        text
+    }
+}
+
+/// Writes the digits of `n`, most significant first. `base` is 10 or 16.
+fn digits(to: &mut [u16], n: u64, base: u32) {
+    let wide = u64::from(base);
+    let mut divisor: u64 = 1;
+    while n.checked_div(divisor).is_some_and(|rest| rest >= wide) {
+        divisor = divisor.saturating_mul(wide);
+    }
+    let mut rest = n;
+    for to in to {
+        let Some(digit) = rest.checked_div(divisor) else { break };
+        rest = rest.checked_rem(divisor).unwrap_or(0);
+        let digit = u32::try_from(digit).unwrap_or(0);
+        *to = char::from_digit(digit, base).map_or(0, |digit| digit as u16);
+        divisor = divisor.checked_div(wide).unwrap_or(0);
+    }
+}
+
+#[cfg(test)]
+mod tests;
