@@ -27,7 +27,10 @@
     non_upper_case_globals,
     reason = "the names are Microsoft's"
 )]
-#![allow(missing_docs, reason = "members keep the names under which Microsoft documents them")]
+#![allow(
+    missing_docs,
+    reason = "members keep the names under which Microsoft documents them"
+)]
 
 //mod layout;
 pub mod ntoskrnl;

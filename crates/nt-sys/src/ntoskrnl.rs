@@ -2,9 +2,9 @@
 //!
 //! source: wdm.h; since: Windows XP
 
-use crate::types::{KIRQL, PROCESSOR_NUMBER, PVOID, SINGLE_LIST_ENTRY, ULONG_PTR};
 #[cfg(not(target_arch = "x86"))]
 use crate::types::{BOOLEAN, KSPIN_LOCK};
+use crate::types::{KIRQL, PROCESSOR_NUMBER, PVOID, SINGLE_LIST_ENTRY, ULONG_PTR};
 
 pub const PASSIVE_LEVEL: KIRQL = 0;
 pub const APC_LEVEL: KIRQL = 1;
@@ -16,8 +16,12 @@ pub const ALL_PROCESSOR_GROUPS: u16 = 0xFFFF;
 /// The bug check that Windows reserves for a driver or application that asked for it. source: bugcodes.h
 pub const MANUALLY_INITIATED_CRASH1: u32 = 0xDEAD_DEAD;
 
-pub type KDEFERRED_ROUTINE =
-    unsafe extern "system" fn(Dpc: *mut KDPC, DeferredContext: PVOID, SystemArgument1: PVOID, SystemArgument2: PVOID);
+pub type KDEFERRED_ROUTINE = unsafe extern "system" fn(
+    Dpc: *mut KDPC,
+    DeferredContext: PVOID,
+    SystemArgument1: PVOID,
+    SystemArgument2: PVOID,
+);
 
 /// A deferred procedure call. StorPort embeds it in STOR_DPC; no driver of ours touches its members.
 #[repr(C)]
@@ -56,7 +60,12 @@ pub struct DRIVER_OBJECT {
 )]
 #[cfg_attr(
     all(windows, target_arch = "x86"),
-    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim", import_name_type = "undecorated")
+    link(
+        name = "ntoskrnl.exe",
+        kind = "raw-dylib",
+        modifiers = "+verbatim",
+        import_name_type = "undecorated"
+    )
 )]
 unsafe extern "system" {
     /// Any IRQL.
@@ -77,7 +86,10 @@ unsafe extern "system" {
 
 // On x86 these are macros over fastcall functions of other names, and no driver of ours is built for x86.
 #[cfg(not(target_arch = "x86"))]
-#[cfg_attr(windows, link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim"))]
+#[cfg_attr(
+    windows,
+    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
+)]
 unsafe extern "system" {
     /// IRQL >= DISPATCH_LEVEL.
     pub fn KeAcquireSpinLockAtDpcLevel(SpinLock: *mut KSPIN_LOCK);

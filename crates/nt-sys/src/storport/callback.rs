@@ -3,16 +3,21 @@
 //! source: storport.h; since: Windows Server 2003
 
 use super::{PORT_CONFIGURATION_INFORMATION, SCSI_REQUEST_BLOCK, STOR_DPC};
-use super::{SCSI_ADAPTER_CONTROL_STATUS, SCSI_ADAPTER_CONTROL_TYPE, SCSI_UNIT_CONTROL_STATUS, SCSI_UNIT_CONTROL_TYPE};
+use super::{
+    SCSI_ADAPTER_CONTROL_STATUS, SCSI_ADAPTER_CONTROL_TYPE, SCSI_UNIT_CONTROL_STATUS,
+    SCSI_UNIT_CONTROL_TYPE,
+};
 use crate::types::{BOOLEAN, PVOID};
 use core::ffi::c_char;
 
 /// IRQL: DIRQL of the interrupt, or PASSIVE_LEVEL when the miniport has none.
 pub type HW_INITIALIZE = unsafe extern "system" fn(DeviceExtension: PVOID) -> BOOLEAN;
 /// IRQL: DISPATCH_LEVEL; the StartIo lock is held in half-duplex mode.
-pub type HW_STARTIO = unsafe extern "system" fn(DeviceExtension: PVOID, Srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN;
+pub type HW_STARTIO =
+    unsafe extern "system" fn(DeviceExtension: PVOID, Srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN;
 /// IRQL: DISPATCH_LEVEL, no lock.
-pub type HW_BUILDIO = unsafe extern "system" fn(DeviceExtension: PVOID, Srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN;
+pub type HW_BUILDIO =
+    unsafe extern "system" fn(DeviceExtension: PVOID, Srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN;
 /// IRQL: DIRQL. TRUE if the interrupt was the device's.
 pub type HW_INTERRUPT = unsafe extern "system" fn(DeviceExtension: PVOID) -> BOOLEAN;
 /// IRQL: PASSIVE_LEVEL. Answers with an SP_RETURN_* code.
@@ -27,8 +32,11 @@ pub type HW_FIND_ADAPTER = unsafe extern "system" fn(
 /// IRQL: DISPATCH_LEVEL, StartIo lock held.
 pub type HW_RESET_BUS = unsafe extern "system" fn(DeviceExtension: PVOID, PathId: u32) -> BOOLEAN;
 pub type HW_DMA_STARTED = unsafe extern "system" fn(DeviceExtension: PVOID);
-pub type HW_ADAPTER_STATE =
-    unsafe extern "system" fn(DeviceExtension: PVOID, Context: PVOID, SaveState: BOOLEAN) -> BOOLEAN;
+pub type HW_ADAPTER_STATE = unsafe extern "system" fn(
+    DeviceExtension: PVOID,
+    Context: PVOID,
+    SaveState: BOOLEAN,
+) -> BOOLEAN;
 /// IRQL: by control type (MS: nc-storport-hw_adapter_control).
 pub type HW_ADAPTER_CONTROL = unsafe extern "system" fn(
     DeviceExtension: PVOID,
@@ -42,7 +50,8 @@ pub type HW_UNIT_CONTROL = unsafe extern "system" fn(
     Parameters: PVOID,
 ) -> SCSI_UNIT_CONTROL_STATUS;
 /// IRQL: PASSIVE_LEVEL.
-pub type HW_PASSIVE_INITIALIZE_ROUTINE = unsafe extern "system" fn(DeviceExtension: PVOID) -> BOOLEAN;
+pub type HW_PASSIVE_INITIALIZE_ROUTINE =
+    unsafe extern "system" fn(DeviceExtension: PVOID) -> BOOLEAN;
 /// IRQL: DISPATCH_LEVEL.
 pub type HW_DPC_ROUTINE = unsafe extern "system" fn(
     Dpc: *mut STOR_DPC,
@@ -71,4 +80,5 @@ pub type HW_TRACING_ENABLED = unsafe extern "system" fn(HwDeviceExtension: PVOID
 /// IRQL: DISPATCH_LEVEL. since: Windows 8
 pub type HW_TIMER_EX = unsafe extern "system" fn(DeviceExtension: PVOID, Context: PVOID);
 /// IRQL: DIRQL, interrupt lock held.
-pub type STOR_SYNCHRONIZED_ACCESS = unsafe extern "system" fn(HwDeviceExtension: PVOID, Context: PVOID) -> BOOLEAN;
+pub type STOR_SYNCHRONIZED_ACCESS =
+    unsafe extern "system" fn(HwDeviceExtension: PVOID, Context: PVOID) -> BOOLEAN;

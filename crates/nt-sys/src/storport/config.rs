@@ -145,7 +145,8 @@ pub struct HW_INITIALIZATION_DATA {
 /// The newest size of HW_INITIALIZATION_DATA (Windows 8 to 11 22H2).
 pub const HW_INIT_DATA_SIZE: u32 = size_of::<HW_INITIALIZATION_DATA>() as u32;
 /// The size of a physical miniport's HW_INITIALIZATION_DATA before Windows 8.
-pub const HW_INIT_DATA_SIZE_PHYSICAL: u32 = offset_of!(HW_INITIALIZATION_DATA, HwFreeAdapterResources) as u32;
+pub const HW_INIT_DATA_SIZE_PHYSICAL: u32 =
+    offset_of!(HW_INITIALIZATION_DATA, HwFreeAdapterResources) as u32;
 
 /// What StorPort knows of the adapter and what the miniport answers, in HwFindAdapter.
 #[repr(C)]

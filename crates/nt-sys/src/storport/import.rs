@@ -12,7 +12,12 @@ use crate::types::{BOOLEAN, NTSTATUS, PVOID, UNICODE_STRING};
 )]
 #[cfg_attr(
     all(windows, target_arch = "x86"),
-    link(name = "storport.sys", kind = "raw-dylib", modifiers = "+verbatim", import_name_type = "undecorated")
+    link(
+        name = "storport.sys",
+        kind = "raw-dylib",
+        modifiers = "+verbatim",
+        import_name_type = "undecorated"
+    )
 )]
 unsafe extern "system" {
     /// PASSIVE_LEVEL, from DriverEntry only.
@@ -86,7 +91,13 @@ unsafe extern "system" {
     pub fn StorPortPause(HwDeviceExtension: PVOID, Timeout: u32) -> BOOLEAN;
     pub fn StorPortResume(HwDeviceExtension: PVOID) -> BOOLEAN;
     /// Completes every request that the addressed unit (or all: SP_UNTAGGED) holds.
-    pub fn StorPortCompleteRequest(HwDeviceExtension: PVOID, PathId: u8, TargetId: u8, Lun: u8, SrbStatus: u8);
+    pub fn StorPortCompleteRequest(
+        HwDeviceExtension: PVOID,
+        PathId: u8,
+        TargetId: u8,
+        Lun: u8,
+        SrbStatus: u8,
+    );
     /// Any IRQL. `Delay` in microseconds.
     pub fn StorPortStallExecution(Delay: u32);
     /// Runs the routine at DIRQL with the interrupt lock held.
@@ -117,11 +128,24 @@ unsafe extern "system" {
 )]
 #[cfg_attr(
     all(windows, target_arch = "x86"),
-    link(name = "storport.sys", kind = "raw-dylib", modifiers = "+verbatim", import_name_type = "undecorated")
+    link(
+        name = "storport.sys",
+        kind = "raw-dylib",
+        modifiers = "+verbatim",
+        import_name_type = "undecorated"
+    )
 )]
 unsafe extern "C" {
     /// What the further arguments are, and the IRQL, depend on the type.
-    pub fn StorPortNotification(NotificationType: SCSI_NOTIFICATION_TYPE, HwDeviceExtension: PVOID, ...);
+    pub fn StorPortNotification(
+        NotificationType: SCSI_NOTIFICATION_TYPE,
+        HwDeviceExtension: PVOID,
+        ...
+    );
     /// What the further arguments are, and the IRQL, depend on the code. since: Windows Vista
-    pub fn StorPortExtendedFunction(FunctionCode: STORPORT_FUNCTION_CODE, HwDeviceExtension: PVOID, ...) -> u32;
+    pub fn StorPortExtendedFunction(
+        FunctionCode: STORPORT_FUNCTION_CODE,
+        HwDeviceExtension: PVOID,
+        ...
+    ) -> u32;
 }

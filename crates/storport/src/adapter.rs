@@ -1,0 +1,169 @@
+//! The adapter, as StorPort knows it: by the address of its device extension.
+
+use crate::srb::{Address, Srb};
+use crate::status::SrbStatus;
+use core::ffi::c_void;
+use core::marker::PhantomData;
+use core::ptr::{NonNull, null_mut};
+use nt_sys::storport::*;
+use nt_sys::types::FALSE;
+
+/// Names an adapter in calls to StorPort.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Adapter(NonNull<c_void>);
+
+// SAFETY: a name, not an owner; StorPort takes its calls on any processor.
+unsafe impl Send for Adapter {}
+// SAFETY: as above.
+unsafe impl Sync for Adapter {}
+
+/// A device address and the bytes that are contiguous from there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Physical {
+    /// Where the device sees the memory.
+    pub address: u64,
+    /// Contiguous bytes.
+    pub len: u32,
+}
+
+impl Adapter {
+    /// The adapter whose routine StorPort called with `device_extension`.
+    ///
+    /// # Safety
+    /// `device_extension` is NULL or the HwDeviceExtension that StorPort gave to a routine of this miniport, and the
+    /// adapter is not freed while this value or a copy is used.
+    #[must_use]
+    pub unsafe fn from_raw(device_extension: *mut c_void) -> Option<Self> {
+        NonNull::new(device_extension).map(Self)
+    }
+
+    /// The device extension.
+    #[must_use]
+    pub const fn as_raw(self) -> *mut c_void {
+        self.0.as_ptr()
+    }
+
+    /// Sets the status and gives the request back to StorPort. IRQL: any that miniport routines run at; no lock of
+    /// ours should be held, as StorPort may call HwStartIo from here.
+    pub fn complete(self, mut srb: Srb, status: SrbStatus) {
+        srb.set_status(status);
+        self.complete_as_set(srb);
+    }
+
+    /// Gives a request back whose status is set already ([`Srb::set_sense`]).
+    pub fn complete_as_set(self, srb: Srb) {
+        // MS: nf-storport-storportnotification, RequestComplete takes the SRB.
+        // SAFETY: the adapter and the request are StorPort's; `srb` is given up here, so nobody uses it afterwards.
+        unsafe { StorPortNotification(RequestComplete, self.as_raw(), srb.into_raw()) };
+    }
+
+    /// The device address of memory of this adapter: uncached extension, SRB extension (`srb` = its request) or sense
+    /// or data buffer of `srb`. `None` if StorPort cannot convert it.
+    #[must_use]
+    pub fn physical_address(self, srb: Option<&Srb>, va: *const c_void) -> Option<Physical> {
+        let mut len = 0;
+        let srb = srb.map_or(null_mut(), Srb::as_raw);
+        // SAFETY: StorPort only looks the address up; `len` outlives the call.
+        let found =
+            unsafe { StorPortGetPhysicalAddress(self.as_raw(), srb, va.cast_mut(), &raw mut len) };
+        let address = found.QuadPart.cast_unsigned();
+        (address != 0 && len != 0).then_some(Physical { address, len })
+    }
+
+    /// The device addresses of a request's data buffer. `None` if it has no data.
+    #[must_use]
+    pub fn scatter_gather(self, srb: &Srb) -> Option<ScatterGather<'_>> {
+        // SAFETY: the request is with the miniport.
+        let list = unsafe { StorPortGetScatterGatherList(self.as_raw(), srb.as_raw()) };
+        // SAFETY: StorPort keeps the list until the request completes, and `srb` is borrowed for as long.
+        NonNull::new(list).map(|list| unsafe { ScatterGather::new(list) })
+    }
+
+    /// How many requests StorPort may have outstanding on a unit. IRQL <= DISPATCH_LEVEL, from the first INQUIRY of the
+    /// unit on. False if StorPort refused.
+    #[must_use]
+    pub fn set_queue_depth(self, address: Address, depth: u32) -> bool {
+        let Address { path, target, lun } = address;
+        // SAFETY: takes numbers only.
+        let done = unsafe { StorPortSetDeviceQueueDepth(self.as_raw(), path, target, lun, depth) };
+        done != FALSE
+    }
+
+    /// Tells StorPort to hold requests back until `requests` of those outstanding have completed.
+    pub fn busy(self, requests: u32) -> bool {
+        // SAFETY: takes numbers only.
+        let done = unsafe { StorPortBusy(self.as_raw(), requests) };
+        done != FALSE
+    }
+
+    /// Has StorPort look at the bus again (units came or went). IRQL <= DISPATCH_LEVEL.
+    pub fn bus_changed(self, path: u8) {
+        // MS: nf-storport-storportnotification, BusChangeDetected takes the path id, a UCHAR promoted to int.
+        // SAFETY: takes numbers only.
+        unsafe { StorPortNotification(BusChangeDetected, self.as_raw(), i32::from(path)) };
+    }
+
+    /// Spins. Any IRQL; keep it to a few microseconds at a time.
+    pub fn stall(self, microseconds: u32) {
+        // SAFETY: takes a number only.
+        unsafe { StorPortStallExecution(microseconds) };
+    }
+}
+
+/// One run of a request's data in device addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Segment {
+    /// Where the device sees it.
+    pub address: u64,
+    /// Bytes.
+    pub len: u32,
+}
+
+/// The runs of a request's data, in order.
+#[derive(Clone, Debug)]
+pub struct ScatterGather<'srb> {
+    next: *const STOR_SCATTER_GATHER_ELEMENT,
+    left: u32,
+    _srb: PhantomData<&'srb Srb>,
+}
+
+impl ScatterGather<'_> {
+    /// # Safety
+    /// `list` and its elements are valid and unchanged for the lifetime.
+    unsafe fn new(list: NonNull<STOR_SCATTER_GATHER_LIST>) -> Self {
+        let list = list.as_ptr();
+        // SAFETY: the list is valid.
+        let left = unsafe { (*list).NumberOfElements };
+        // SAFETY: the array begins inside the list's allocation, or one past its head.
+        let next = unsafe { &raw const (*list).List };
+        Self {
+            next: next.cast(),
+            left,
+            _srb: PhantomData,
+        }
+    }
+}
+
+impl Iterator for ScatterGather<'_> {
+    type Item = Segment;
+
+    fn next(&mut self) -> Option<Segment> {
+        self.left = self.left.checked_sub(1)?;
+        // SAFETY: `left` elements remain from `next` on.
+        let element = unsafe { self.next.read() };
+        self.next = self.next.wrapping_add(1);
+        Some(Segment {
+            address: element.PhysicalAddress.QuadPart.cast_unsigned(),
+            len: element.Length,
+        })
+    }
+
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        (self.left as usize, Some(self.left as usize))
+    }
+}
+
+impl ExactSizeIterator for ScatterGather<'_> {}
+
+#[cfg(test)]
+mod tests;

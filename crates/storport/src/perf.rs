@@ -1,0 +1,135 @@
+//! Performance options: what this Windows offers and what the miniport takes of it.
+
+use crate::adapter::Adapter;
+use crate::srb::Srb;
+use crate::status::StorStatus;
+use bitflags::bitflags;
+use core::mem::size_of;
+use core::ptr::null_mut;
+use nt_sys::storport::*;
+use nt_sys::types::{FALSE, GROUP_AFFINITY, TRUE};
+
+bitflags! {
+    /// STOR_PERF_* options.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+    pub struct Options: u32 {
+        /// DPCs run where the request came from.
+        const DPC_REDIRECTION = STOR_PERF_DPC_REDIRECTION;
+        /// HwStartIo runs on several processors at once, without the StartIo lock.
+        const CONCURRENT_CHANNELS = STOR_PERF_CONCURRENT_CHANNELS;
+        /// The messages of [`Request::messages`] are for requests.
+        const INTERRUPT_MESSAGE_RANGES = STOR_PERF_INTERRUPT_MESSAGE_RANGES;
+        /// StorPort fills in which processors each message interrupts.
+        const ADV_CONFIG_LOCALITY = STOR_PERF_ADV_CONFIG_LOCALITY;
+        /// Requests may complete inside HwStartIo at low cost.
+        const OPTIMIZE_FOR_COMPLETION_DURING_STARTIO = STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO;
+        /// DPCs run on the processor that was interrupted.
+        const DPC_REDIRECTION_CURRENT_CPU = STOR_PERF_DPC_REDIRECTION_CURRENT_CPU;
+        /// The miniport takes no scatter list for small requests.
+        const NO_SGL = STOR_PERF_NO_SGL;
+        /// Options of later versions.
+        const _ = !0;
+    }
+}
+
+/// What the miniport wants.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// Options, if StorPort has them.
+    pub options: Options,
+    /// Parallel HwStartIo calls.
+    pub channels: u32,
+    /// First and last interrupt message that requests use.
+    pub messages: (u32, u32),
+    /// Gets the processors of each message, from the first on, with ADV_CONFIG_LOCALITY.
+    pub targets: &'a mut [GROUP_AFFINITY],
+}
+
+impl Adapter {
+    /// Agrees on performance options: asks what there is, then takes what is wanted of that. From HwInitialize or the
+    /// passive-initialisation routine.
+    ///
+    /// # Errors
+    /// What StorPort refused with; no option is in force then.
+    pub fn negotiate_performance(self, request: &mut Request<'_>) -> Result<Options, StorStatus> {
+        let mut data = PERF_CONFIGURATION_DATA {
+            Version: 0,
+            Size: size_of::<PERF_CONFIGURATION_DATA>() as u32,
+            Flags: 0,
+            ConcurrentChannels: 0,
+            FirstRedirectionMessageNumber: 0,
+            LastRedirectionMessageNumber: 0,
+            DeviceNode: 0,
+            Reserved: 0,
+            MessageTargets: null_mut(),
+        };
+        // Newest first: an older StorPort refuses a version that it does not know.
+        let mut answer = Err(StorStatus::NotImplemented);
+        for version in [
+            STOR_PERF_VERSION_5,
+            STOR_PERF_VERSION_4,
+            STOR_PERF_VERSION_3,
+            STOR_PERF_VERSION_2,
+        ] {
+            data.Version = version;
+            data.Flags = 0;
+            answer = self.performance(TRUE, &mut data);
+            if answer.is_ok() {
+                break;
+            }
+        }
+        answer?;
+        let mut granted = request
+            .options
+            .intersection(Options::from_bits_retain(data.Flags));
+        let (first, last) = request.messages;
+        if request.targets.len() as u64 <= u64::from(last.saturating_sub(first)) {
+            granted.remove(Options::ADV_CONFIG_LOCALITY);
+        }
+        data.Flags = granted.bits();
+        data.ConcurrentChannels = request.channels;
+        data.FirstRedirectionMessageNumber = first;
+        data.LastRedirectionMessageNumber = last;
+        if granted.contains(Options::ADV_CONFIG_LOCALITY) {
+            data.MessageTargets = request.targets.as_mut_ptr();
+        }
+        self.performance(FALSE, &mut data)?;
+        Ok(granted)
+    }
+
+    fn performance(self, query: u8, data: &mut PERF_CONFIGURATION_DATA) -> Result<(), StorStatus> {
+        // MS: storport.h, StorPortInitializePerfOpts passes a BOOLEAN, promoted to int.
+        // SAFETY: `data` outlives the call, and MessageTargets is NULL or long enough.
+        StorStatus::check(unsafe {
+            StorPortExtendedFunction(
+                ExtFunctionInitializePerformanceOptimizations,
+                self.as_raw(),
+                i32::from(query),
+                core::ptr::from_mut(data),
+            )
+        })
+    }
+
+    /// Which message and channel StorPort chose for a request. From HwStartIo.
+    ///
+    /// # Errors
+    /// What StorPort refused with: no options were negotiated, say.
+    pub fn start_io_channel(self, srb: &Srb) -> Result<STARTIO_PERFORMANCE_PARAMETERS, StorStatus> {
+        let mut parameters = STARTIO_PERFORMANCE_PARAMETERS {
+            Version: STOR_PERF_VERSION_2,
+            Size: size_of::<STARTIO_PERFORMANCE_PARAMETERS>() as u32,
+            MessageNumber: 0,
+            ChannelNumber: 0,
+        };
+        // SAFETY: the request is with the miniport and `parameters` outlives the call.
+        StorStatus::check(unsafe {
+            StorPortExtendedFunction(
+                ExtFunctionGetStartIoPerformanceParameters,
+                self.as_raw(),
+                srb.as_raw(),
+                &raw mut parameters,
+            )
+        })?;
+        Ok(parameters)
+    }
+}
