@@ -1,0 +1,201 @@
+//! Memory that the device can see, and the only way this crate touches it.
+//!
+//! No reference to such memory ever exists: the device may change any byte of it at any time. What is read is copied out
+//! once, what is written is copied in, both volatile; the few words that carry ordering are atomics.
+#![expect(
+    unsafe_code,
+    reason = "raw access to memory that the device shares; the safe surface is bounds-checked"
+)]
+
+use core::mem::size_of;
+use core::ptr::NonNull;
+
+use thiserror::Error;
+use zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
+
+use crate::sync::{AtomicU16, Ordering};
+
+/// An address as the device uses it on its bus.
+///
+/// With an IOMMU this is not a physical address; only the platform's DMA interface knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(transparent)]
+pub struct DeviceAddress(pub u64);
+
+impl DeviceAddress {
+    /// The address `bytes` further on, unless that passes the end of the address space.
+    #[must_use]
+    pub const fn checked_add(self, bytes: u64) -> Option<Self> {
+        match self.0.checked_add(bytes) {
+            Some(sum) => Some(Self(sum)),
+            None => None,
+        }
+    }
+}
+
+/// An access reached past the end of its [`DmaRegion`], or was not aligned as it has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("access outside the DMA region, or misaligned in it")]
+pub struct OutOfRegion;
+
+/// A piece of memory that driver and device share: contiguous both for the processor and for the device.
+///
+/// It is not `Clone`: on the processor's side one owner at a time reads and writes it.
+#[derive(Debug)]
+pub struct DmaRegion {
+    base: NonNull<u8>,
+    address: DeviceAddress,
+    len: usize,
+}
+
+// SAFETY: the region is the only processor-side way to this memory (contract of `new`), which is bound to no thread.
+unsafe impl Send for DmaRegion {}
+
+impl DmaRegion {
+    /// Describes `len` bytes at `base`, which the device reaches at `address`.
+    ///
+    /// # Safety
+    ///
+    /// For as long as the region or a part split from it is used:
+    /// - `base` is valid for reads and writes of `len` bytes, and `base + len` does not wrap;
+    /// - no reference to these bytes exists, and no other code of this processor accesses them;
+    /// - the bytes are visible to the device, in the same order and without a gap, at `address`.
+    #[must_use]
+    pub const unsafe fn new(base: NonNull<u8>, address: DeviceAddress, len: usize) -> Self {
+        Self { base, address, len }
+    }
+
+    /// Length in bytes.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Whether the region has no bytes.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Where the device sees the first byte.
+    #[must_use]
+    pub const fn address(&self) -> DeviceAddress {
+        self.address
+    }
+
+    /// Whether the first byte lies on a multiple of `align` (a power of two) for the processor and for the device.
+    #[must_use]
+    pub fn is_aligned_to(&self, align: usize) -> bool {
+        let mask = align.wrapping_sub(1);
+        align.is_power_of_two()
+            && self.base.addr().get() & mask == 0
+            && self.address.0 & (mask as u64) == 0
+    }
+
+    /// Cuts the region in two at `offset` bytes.
+    ///
+    /// # Errors
+    ///
+    /// Gives the region back when `offset` is past its end.
+    pub fn split_at(self, offset: usize) -> Result<(Self, Self), Self> {
+        let (Some(len), Some(address)) = (
+            self.len.checked_sub(offset),
+            self.address.checked_add(offset as u64),
+        ) else {
+            return Err(self);
+        };
+        // SAFETY: `offset <= len`, so the sum stays within the allocation or one past its end (contract of `new`).
+        let base = unsafe { self.base.add(offset) };
+        let tail = Self { base, address, len };
+        let head = Self {
+            len: offset,
+            ..self
+        };
+        Ok((head, tail))
+    }
+
+    /// Copies a value out of the region, reading each byte once.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRegion`] when the value does not lie wholly inside.
+    #[inline]
+    pub fn read<T: FromBytes + Unaligned>(&self, offset: usize) -> Result<T, OutOfRegion> {
+        let at = self.at::<T>(offset)?;
+        // SAFETY: `at` checked that the `T` lies inside the region, which is readable (contract of `new`); `T` needs no
+        // alignment (`Unaligned`) and any bytes the device put there are a `T` (`FromBytes`).
+        Ok(unsafe { at.read_volatile() })
+    }
+
+    /// Copies a value into the region, writing each byte once.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRegion`] when the value does not lie wholly inside; nothing is written then.
+    #[inline]
+    pub fn write<T: IntoBytes + Immutable + Unaligned>(
+        &mut self,
+        offset: usize,
+        value: T,
+    ) -> Result<(), OutOfRegion> {
+        let at = self.at::<T>(offset)?;
+        // SAFETY: `at` checked that the `T` lies inside the region, which is writable and has no other processor-side
+        // user (contract of `new`); `T` needs no alignment and has no padding to leak (`IntoBytes`).
+        unsafe { at.write_volatile(value) };
+        Ok(())
+    }
+
+    /// Sets every byte to zero.
+    pub fn zero(&mut self) {
+        for offset in 0..self.len {
+            // SAFETY: `offset < len`, so the sum stays within the allocation (contract of `new`).
+            let at = unsafe { self.base.add(offset) };
+            // SAFETY: the byte is writable and has no other processor-side user (contract of `new`).
+            unsafe { at.write_volatile(0) };
+        }
+    }
+
+    /// Loads a little-endian 16-bit word atomically; `offset` is in bytes and even.
+    #[inline]
+    pub(crate) fn load_u16(&self, offset: usize, order: Ordering) -> Result<u16, OutOfRegion> {
+        let at = self.at_u16(offset)?;
+        // SAFETY: `at_u16` checked bounds and alignment; the processor's side uses such a word by atomics only.
+        let word = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
+        Ok(u16::from_le(word.load(order)))
+    }
+
+    /// Stores a little-endian 16-bit word atomically; `offset` is in bytes and even.
+    #[inline]
+    pub(crate) fn store_u16(
+        &mut self,
+        offset: usize,
+        value: u16,
+        order: Ordering,
+    ) -> Result<(), OutOfRegion> {
+        let at = self.at_u16(offset)?;
+        // SAFETY: `at_u16` checked bounds and alignment; the processor's side uses such a word by atomics only.
+        let word = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
+        word.store(value.to_le(), order);
+        Ok(())
+    }
+
+    #[inline]
+    fn at_u16(&self, offset: usize) -> Result<NonNull<u16>, OutOfRegion> {
+        let at = self.at::<u16>(offset)?;
+        if at.is_aligned() {
+            Ok(at)
+        } else {
+            Err(OutOfRegion)
+        }
+    }
+
+    /// A pointer to the `T` at `offset`, if all of it lies inside.
+    #[inline]
+    fn at<T>(&self, offset: usize) -> Result<NonNull<T>, OutOfRegion> {
+        match offset.checked_add(size_of::<T>()) {
+            // SAFETY: `offset <= end <= len`, so the sum stays within the allocation (contract of `new`).
+            Some(end) if end <= self.len => Ok(unsafe { self.base.add(offset) }.cast()),
+            _ => Err(OutOfRegion),
+        }
+    }
+}

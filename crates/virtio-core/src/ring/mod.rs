@@ -1,0 +1,325 @@
+//! Virtqueues: what the driver offers to a device, and what the device gives back.
+//!
+//! ```text
+//!  add_direct / add_indirect ─► publish ─► Kick ─► (after unlocking) Transport::ring
+//!  interrupt ─► disarm ─► completed, completed, … ─► arm ─► Armed::WorkPending? again : done
+//! ```
+//!
+//! A queue never allocates. Its ring lies in a [`DmaRegion`] and its private state in a slice of [`Slot`]s, both lent by
+//! the caller. Nothing that the device can write is ever used to find or to free anything: free list, chain lengths and
+//! tokens are in the slots only. The device may lie; the first lie closes the queue ([`QueueError`]).
+//!
+//! # Example
+//!
+//! A read of 4096 bytes: a header that the device reads, then data and a status byte that it writes.
+//!
+//! ```
+//! use virtio_core::mem::DeviceAddress;
+//! use virtio_core::ring::{AddError, Armed, Kick, Part, Queue, QueueError};
+//!
+//! fn submit(queue: &mut Queue<'_, u32>, request: u32, at: DeviceAddress) -> Result<Kick, AddError> {
+//!     let header = Part::new(at, 16);
+//!     let data = Part::new(DeviceAddress(at.0 + 4096), 4096);
+//!     let status = Part::new(DeviceAddress(at.0 + 16), 1);
+//!     queue.add_direct(request, [header], [data, status]).map_err(|rejected| rejected.error)?;
+//!     Ok(queue.publish())
+//! }
+//!
+//! fn interrupt(queue: &mut Queue<'_, u32>, mut done: impl FnMut(u32, u32)) -> Result<(), QueueError> {
+//!     loop {
+//!         queue.disarm();
+//!         while let Some(completion) = queue.completed()? {
+//!             done(completion.token, completion.written);
+//!         }
+//!         if queue.arm() == Armed::Idle {
+//!             return Ok(());
+//!         }
+//!     }
+//! }
+//! ```
+#![forbid(unsafe_code)]
+
+mod chain;
+mod error;
+mod event;
+mod layout;
+mod split;
+#[cfg(test)]
+mod tests;
+
+pub use error::{AddError, QueueError, Rejected, SetupError};
+pub use layout::Layout;
+
+use crate::mem::{DeviceAddress, DmaRegion};
+use crate::spec::features::Features;
+use crate::transport::DeviceStopped;
+use split::Split;
+
+/// One element of a chain: `len` bytes that the device finds at `address`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// Where the device finds the first byte.
+    pub address: DeviceAddress,
+    /// Length in bytes; not 0.
+    pub len: u32,
+}
+
+impl Part {
+    /// `len` bytes at `address`.
+    #[must_use]
+    pub const fn new(address: DeviceAddress, len: u32) -> Self {
+        Self { address, len }
+    }
+}
+
+/// What the queue keeps for one descriptor, out of the device's reach.
+#[derive(Debug)]
+pub struct Slot<T> {
+    /// The caller's token while this descriptor heads an outstanding chain.
+    token: Option<T>,
+    /// Bytes that the device may write to the chain headed here.
+    writable: u32,
+    /// The next descriptor: of the chain, or of the free list.
+    next: u16,
+    /// The last descriptor of the chain headed here.
+    last: u16,
+    /// Descriptors of the chain headed here.
+    count: u16,
+}
+
+impl<T> Slot<T> {
+    /// A slot with nothing in it; the caller fills the memory it lends with these.
+    pub const EMPTY: Self = Self {
+        token: None,
+        writable: 0,
+        next: 0,
+        last: 0,
+        count: 0,
+    };
+}
+
+/// The memory that a queue lives in, lent by the caller.
+#[derive(Debug)]
+pub struct QueueMemory<'m, T> {
+    /// Shared with the device: at least [`Layout::len`] bytes on a multiple of [`Layout::ALIGN`].
+    pub ring: DmaRegion,
+    /// Private: as many slots as the queue has descriptors, or more; all empty.
+    pub slots: &'m mut [Slot<T>],
+}
+
+/// Where the three parts of a ring lie for the device. // Virtio 1.3 §2.6
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RingAddresses {
+    /// Descriptor area.
+    pub descriptor: DeviceAddress,
+    /// Driver area: the available ring of a split queue.
+    pub driver: DeviceAddress,
+    /// Device area: the used ring of a split queue.
+    pub device: DeviceAddress,
+}
+
+/// A buffer that the device has finished.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Completion<T> {
+    /// The token given when the chain was added.
+    pub token: T,
+    /// Bytes that the device says it wrote, from the first writable part on; never more than the chain offered.
+    ///
+    /// The driver must not assume anything about writable bytes beyond these. // Virtio 1.3 §2.7.8.3
+    pub written: u32,
+}
+
+/// Whether the device has to be notified of what was published.
+///
+/// Decided under the queue's lock; acted upon by [`crate::transport::Transport::ring`] after unlocking.
+#[must_use = "a device that asked for a notification and gets none waits for ever"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kick {
+    needed: bool,
+}
+
+impl Kick {
+    /// Nothing to tell.
+    pub const NONE: Self = Self { needed: false };
+
+    /// Whether the device has to be notified.
+    #[must_use]
+    pub const fn needed(self) -> bool {
+        self.needed
+    }
+}
+
+/// What [`Queue::arm`] found.
+#[must_use = "work that came in before the queue was armed raises no interrupt"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Armed {
+    /// Nothing to do; the device interrupts when it has used a buffer.
+    Idle,
+    /// Buffers were used meanwhile, perhaps without an interrupt: take them now.
+    WorkPending,
+}
+
+/// A virtqueue of any format; `T` is what the driver wants back when a chain is finished.
+///
+/// Not synchronised: the driver's queue lock is held around every call.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Queue<'m, T> {
+    /// Split ring. // Virtio 1.3 §2.7
+    Split(Split<'m, T>),
+}
+
+impl<'m, T> Queue<'m, T> {
+    /// The ring memory that a queue of `size` descriptors takes with the negotiated `features`.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError::Size`] or [`SetupError::Format`].
+    pub fn layout(size: u16, features: Features) -> Result<Layout, SetupError> {
+        if features.intersects(Features::RING_PACKED.union(Features::IN_ORDER)) {
+            return Err(SetupError::Format);
+        }
+        Layout::split(size)
+    }
+
+    /// Sets up an empty queue of `size` descriptors, armed, for the negotiated `features`.
+    ///
+    /// The ring memory is zeroed. The device must not know it yet: it learns of it by
+    /// [`crate::transport::Transport::enable_queue`].
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`] says what of size, features or memory does not fit; the memory is then dropped, that is, no longer
+    /// lent.
+    pub fn new(
+        size: u16,
+        features: Features,
+        memory: QueueMemory<'m, T>,
+    ) -> Result<Self, SetupError> {
+        let layout = Self::layout(size, features)?;
+        Split::new(size, layout, features, memory).map(Self::Split)
+    }
+
+    /// Adds a chain in the queue's own descriptors: first the parts that the device reads, then those it writes.
+    ///
+    /// Nothing is visible to the device before [`Queue::publish`].
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] hands the token back with the reason; the queue is unchanged.
+    #[inline]
+    pub fn add_direct(
+        &mut self,
+        token: T,
+        readable: impl IntoIterator<Item = Part>,
+        writable: impl IntoIterator<Item = Part>,
+    ) -> Result<(), Rejected<T>> {
+        let Self::Split(queue) = self;
+        queue.add_direct(token, readable.into_iter(), writable.into_iter())
+    }
+
+    /// Adds a chain as one descriptor that points to `table`, which holds the parts: 16 bytes for each.
+    ///
+    /// The table is lent to the device until the token comes back; the caller leaves it alone until then.
+    ///
+    /// # Errors
+    ///
+    /// [`Rejected`] hands the token back with the reason; the queue is unchanged, the table's content is not.
+    #[inline]
+    pub fn add_indirect(
+        &mut self,
+        token: T,
+        table: &mut DmaRegion,
+        readable: impl IntoIterator<Item = Part>,
+        writable: impl IntoIterator<Item = Part>,
+    ) -> Result<(), Rejected<T>> {
+        let Self::Split(queue) = self;
+        queue.add_indirect(token, table, readable.into_iter(), writable.into_iter())
+    }
+
+    /// Shows the device all chains added since the last call. Costs one full fence if there are any.
+    #[inline]
+    pub fn publish(&mut self) -> Kick {
+        let Self::Split(queue) = self;
+        queue.publish()
+    }
+
+    /// Takes the next buffer that the device has finished, in constant time.
+    ///
+    /// # Errors
+    ///
+    /// [`QueueError`] once, when the device breaks the protocol. From then on the queue takes and yields nothing
+    /// (`Ok(None)`), until the device has been reset and what was in flight is taken out by [`Queue::drain`].
+    #[inline]
+    pub fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
+        let Self::Split(queue) = self;
+        queue.completed()
+    }
+
+    /// Asks for an interrupt at the next used buffer, and looks once more. Costs one full fence.
+    #[inline]
+    pub fn arm(&mut self) -> Armed {
+        let Self::Split(queue) = self;
+        queue.arm()
+    }
+
+    /// Tells the device that interrupts are not wanted; only a hint, so some may still come. // Virtio 1.3 §2.7.7
+    #[inline]
+    pub fn disarm(&mut self) {
+        let Self::Split(queue) = self;
+        queue.disarm();
+    }
+
+    /// The violation, if the device has broken the protocol, or [`QueueError::Drained`].
+    #[must_use]
+    pub fn closed(&self) -> Option<QueueError> {
+        let Self::Split(queue) = self;
+        queue.closed()
+    }
+
+    /// Number of descriptors.
+    #[must_use]
+    pub fn size(&self) -> u16 {
+        let Self::Split(queue) = self;
+        queue.size()
+    }
+
+    /// Descriptors that are free now.
+    #[must_use]
+    pub fn free(&self) -> u16 {
+        let Self::Split(queue) = self;
+        queue.free()
+    }
+
+    /// Chains that were published and not yet taken back.
+    #[must_use]
+    pub fn in_flight(&self) -> u16 {
+        let Self::Split(queue) = self;
+        queue.in_flight()
+    }
+
+    /// Where the device finds the ring.
+    #[must_use]
+    pub fn addresses(&self) -> RingAddresses {
+        let Self::Split(queue) = self;
+        queue.addresses()
+    }
+
+    /// Takes one token that the device had not finished; call until `None`. Closes the queue.
+    ///
+    /// The proof says that the device has let go: before that it may still write to the buffers.
+    pub fn drain(&mut self, proof: &DeviceStopped) -> Option<T> {
+        let Self::Split(queue) = self;
+        queue.drain(proof)
+    }
+
+    /// Ends the queue and gives the lent memory back, for a queue of any size and format to be set up in.
+    ///
+    /// # Errors
+    ///
+    /// The queue itself, while it holds tokens: [`Queue::drain`] first.
+    pub fn into_memory(self, proof: &DeviceStopped) -> Result<QueueMemory<'m, T>, Self> {
+        let Self::Split(queue) = self;
+        queue.into_memory(proof).map_err(Self::Split)
+    }
+}

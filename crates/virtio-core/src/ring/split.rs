@@ -1,0 +1,490 @@
+//! The split ring: descriptor table, available ring and used ring. // Virtio 1.3 §2.7
+//!
+//! ```text
+//!   slots (private)                 ring (shared)
+//!   token writable next last count  descriptors     available ring        used ring
+//!   ┌─────┬───┬───┬───┬───┐         ┌────────────┐  ┌─────┬─────┬───────┐  ┌─────┬─────┬──────────┐
+//!   │     │   │   │   │   │ ◄─ id ─ │ addr len … │  │flags│ idx │ heads │  │flags│ idx │ id, len  │
+//!   └─────┴───┴───┴───┴───┘         └────────────┘  └─────┴─────┴───────┘  └─────┴─────┴──────────┘
+//! ```
+//!
+//! Free descriptors are linked through `next` in the slots. A chain is cut off the head of that list, so the links of the
+//! free list are the links of the chain, and a finished chain goes back whole by its head and its last descriptor.
+#![forbid(unsafe_code)]
+
+use zerocopy::little_endian::{U16, U32, U64};
+
+use super::chain::{Chain, DESCRIPTOR, Table, WriteError, offset};
+use super::event::passed;
+use super::{
+    AddError, Armed, Completion, Kick, Layout, Part, QueueError, QueueMemory, Rejected,
+    RingAddresses, SetupError, Slot,
+};
+use crate::mem::{DeviceAddress, DmaRegion};
+use crate::spec::features::Features;
+use crate::spec::ring::{
+    AVAIL_F_NO_INTERRUPT, Descriptor, DescriptorFlags, RING_ENTRIES, RING_FLAGS, RING_IDX,
+    USED_F_NO_NOTIFY, UsedElem,
+};
+use crate::sync::{Ordering, fence};
+use crate::transport::DeviceStopped;
+
+/// A split virtqueue; used through [`super::Queue`].
+#[derive(Debug)]
+pub struct Split<'m, T> {
+    ring: DmaRegion,
+    slots: &'m mut [Slot<T>],
+    /// Byte offset of the available ring.
+    driver: usize,
+    /// Byte offset of the used ring.
+    device: usize,
+    size: u16,
+    /// First descriptor of the free list, if `free` is not 0.
+    free_head: u16,
+    /// Length of the free list.
+    free: u16,
+    /// Where the next chain goes in the available ring.
+    next_avail: u16,
+    /// Value of `idx` that the device sees in the available ring.
+    published: u16,
+    /// Entries of the used ring that were taken.
+    last_used: u16,
+    /// Entries of the used ring that are known to be there: `last_used` or up to `in_flight` further.
+    seen_used: u16,
+    event_idx: bool,
+    indirect: bool,
+    armed: bool,
+    closed: Option<QueueError>,
+    /// Slots that `drain` has passed.
+    drained: usize,
+}
+
+impl<'m, T> Split<'m, T> {
+    pub(super) fn new(
+        size: u16,
+        layout: Layout,
+        features: Features,
+        memory: QueueMemory<'m, T>,
+    ) -> Result<Self, SetupError> {
+        let QueueMemory { mut ring, slots } = memory;
+        let (len, needed) = (ring.len(), layout.len());
+        if len < needed {
+            return Err(SetupError::RingTooSmall { len, needed });
+        }
+        if !ring.is_aligned_to(Layout::ALIGN) {
+            return Err(SetupError::RingMisaligned);
+        }
+        let (len, needed) = (slots.len(), usize::from(size));
+        if len < needed {
+            return Err(SetupError::TooFewSlots { len, needed });
+        }
+        if let Some(index) = slots.iter().position(|slot| slot.token.is_some()) {
+            return Err(SetupError::SlotInUse { index });
+        }
+        for (slot, next) in slots.iter_mut().zip(1..=size) {
+            slot.next = next;
+        }
+        // Descriptors, indices and flags all start at 0. // Virtio 1.3 §2.7.10.1, §4.1.5.1.3
+        ring.zero();
+        Ok(Self {
+            ring,
+            slots,
+            driver: layout.driver,
+            device: layout.device,
+            size,
+            free_head: 0,
+            free: size,
+            next_avail: 0,
+            published: 0,
+            last_used: 0,
+            seen_used: 0,
+            event_idx: features.contains(Features::EVENT_IDX),
+            indirect: features.contains(Features::INDIRECT_DESC),
+            armed: true,
+            closed: None,
+            drained: 0,
+        })
+    }
+
+    #[inline]
+    pub(super) fn add_direct(
+        &mut self,
+        token: T,
+        readable: impl Iterator<Item = Part>,
+        writable: impl Iterator<Item = Part>,
+    ) -> Result<(), Rejected<T>> {
+        if self.closed.is_some() {
+            return Err(Rejected {
+                token,
+                error: AddError::Closed,
+            });
+        }
+        match self.write_direct(readable, writable) {
+            Ok(chain) => self.make_available(token, chain),
+            Err(error) => Err(Rejected { token, error }),
+        }
+    }
+
+    #[inline]
+    pub(super) fn add_indirect(
+        &mut self,
+        token: T,
+        table: &mut DmaRegion,
+        readable: impl Iterator<Item = Part>,
+        writable: impl Iterator<Item = Part>,
+    ) -> Result<(), Rejected<T>> {
+        let error = if self.closed.is_some() {
+            AddError::Closed
+        } else if !self.indirect {
+            AddError::IndirectNotNegotiated
+        } else if self.free == 0 {
+            AddError::Full
+        } else {
+            match self.write_indirect(table, readable, writable) {
+                Ok(chain) => return self.make_available(token, chain),
+                Err(error) => error,
+            }
+        };
+        Err(Rejected { token, error })
+    }
+
+    /// Writes a chain into the descriptors at the head of the free list, which stay free for now.
+    #[inline]
+    fn write_direct(
+        &mut self,
+        readable: impl Iterator<Item = Part>,
+        writable: impl Iterator<Item = Part>,
+    ) -> Result<Chain, AddError> {
+        let slots = &*self.slots;
+        let mut table = Table {
+            memory: &mut self.ring,
+            room: self.free,
+            first: self.free_head,
+            next: |at| slots.get(usize::from(at)).map_or(0, |slot| slot.next),
+        };
+        table
+            .write(readable, writable)
+            .map_err(|error| match error {
+                WriteError::NoRoom { parts } if parts <= usize::from(self.size) => AddError::Full,
+                WriteError::NoRoom { parts } => AddError::ChainTooLong {
+                    parts,
+                    max: self.size,
+                },
+                WriteError::Refused(error) => error,
+            })
+    }
+
+    /// Writes a chain into `lent` and a descriptor for it at the head of the free list, which stays free for now.
+    #[inline]
+    fn write_indirect(
+        &mut self,
+        lent: &mut DmaRegion,
+        readable: impl Iterator<Item = Part>,
+        writable: impl Iterator<Item = Part>,
+    ) -> Result<Chain, AddError> {
+        let entries = lent.len().wrapping_div(DESCRIPTOR);
+        let address = lent.address();
+        // Virtio 1.3 §2.7.5.3.1: no chain longer than the queue size, wherever it lies.
+        let room = u16::try_from(entries).map_or(self.size, |entries| entries.min(self.size));
+        let mut table = Table {
+            memory: lent,
+            room,
+            first: 0,
+            next: |at: u16| at.wrapping_add(1),
+        };
+        let chain = table
+            .write(readable, writable)
+            .map_err(|error| match error {
+                WriteError::NoRoom { parts } if parts <= usize::from(self.size) => {
+                    AddError::TableTooSmall { parts, entries }
+                }
+                WriteError::NoRoom { parts } => AddError::ChainTooLong {
+                    parts,
+                    max: self.size,
+                },
+                WriteError::Refused(error) => error,
+            })?;
+        // Virtio 1.3 §2.7.5.3.1: never INDIRECT and NEXT together.
+        let head = Descriptor {
+            addr: U64::new(address.0),
+            len: U32::new(u32::from(chain.count).wrapping_mul(DESCRIPTOR as u32)),
+            flags: U16::new(DescriptorFlags::INDIRECT.bits()),
+            next: U16::ZERO,
+        };
+        self.ring.write(offset(self.free_head), head)?;
+        Ok(Chain {
+            last: self.free_head,
+            count: 1,
+            writable: chain.writable,
+        })
+    }
+
+    /// Takes the chain at the head of the free list out of it and puts its head into the available ring.
+    #[inline]
+    fn make_available(&mut self, token: T, chain: Chain) -> Result<(), Rejected<T>> {
+        let head = self.free_head;
+        let after = self
+            .slots
+            .get(usize::from(chain.last))
+            .map(|slot| slot.next);
+        let entry = self.avail_entry(self.next_avail);
+        let (Some(after), Some(slot), Ok(())) = (
+            after,
+            self.slots.get_mut(usize::from(head)),
+            self.ring.write(entry, U16::new(head)),
+        ) else {
+            return Err(Rejected {
+                token,
+                error: AddError::Region,
+            });
+        };
+        slot.token = Some(token);
+        slot.writable = chain.writable;
+        slot.last = chain.last;
+        slot.count = chain.count;
+        self.free_head = after;
+        self.free = self.free.wrapping_sub(chain.count);
+        self.next_avail = self.next_avail.wrapping_add(1);
+        Ok(())
+    }
+
+    #[inline]
+    pub(super) fn publish(&mut self) -> Kick {
+        let (old, new) = (self.published, self.next_avail);
+        if old == new || self.closed.is_some() {
+            return Kick::NONE;
+        }
+        // Release orders the descriptors and ring entries written above before the index that shows them; it pairs with
+        // the device's acquire of `idx`. Relaxed would let the device see the index first and read stale descriptors.
+        // Virtio 1.3 §2.7.13.3.1
+        let shown = self
+            .ring
+            .store_u16(self.driver.wrapping_add(RING_IDX), new, Ordering::Release);
+        self.published = new;
+        // Orders the store of `idx` before the load of what the device wants to be told; it pairs with the full fence
+        // between the device's store of that wish and its last look at `idx`. A release store and an acquire load may
+        // change places, so that each side misses the other's word and the device sleeps with work before it: only a
+        // full fence keeps them apart. Virtio 1.3 §2.7.13.4.1
+        fence(Ordering::SeqCst);
+        let wanted = if self.event_idx {
+            self.ring
+                .load_u16(self.avail_event(), Ordering::Relaxed)
+                .map(|event| passed(event, old, new))
+        } else {
+            self.ring
+                .load_u16(self.device.wrapping_add(RING_FLAGS), Ordering::Relaxed)
+                .map(|flags| flags & USED_F_NO_NOTIFY == 0)
+        };
+        Kick {
+            needed: shown.is_ok() && wanted.unwrap_or(true),
+        }
+    }
+
+    #[inline]
+    pub(super) fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
+        if self.last_used == self.seen_used && !self.look()? {
+            return Ok(None);
+        }
+        let Ok(used) = self.ring.read::<UsedElem>(self.used_entry(self.last_used)) else {
+            return Err(self.close(QueueError::Region));
+        };
+        // Read once, then checked: the device may change the element at any time.
+        let (id, written) = (used.id.get(), used.len.get());
+        let Some(slot) = self.slots.get_mut(id as usize) else {
+            return Err(self.bad_id(id));
+        };
+        if slot.token.is_none() {
+            return Err(self.bad_id(id));
+        }
+        // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
+        if written > slot.writable {
+            let writable = slot.writable;
+            return Err(self.close(QueueError::WrittenTooLong {
+                id: id as u16,
+                written,
+                writable,
+            }));
+        }
+        let token = slot.token.take();
+        let (last, count) = (slot.last, slot.count);
+        // The whole chain goes back to the head of the free list, by its own links.
+        if let Some(tail) = self.slots.get_mut(usize::from(last)) {
+            tail.next = self.free_head;
+        }
+        self.free_head = id as u16;
+        self.free = self.free.wrapping_add(count);
+        self.last_used = self.last_used.wrapping_add(1);
+        Ok(token.map(|token| Completion { token, written }))
+    }
+
+    /// Looks how far the device has come; whether there is anything to take.
+    #[inline]
+    fn look(&mut self) -> Result<bool, QueueError> {
+        if self.closed.is_some() {
+            return Ok(false);
+        }
+        // Acquire orders the loads of used elements and of the buffers' data after this one; it pairs with the device's
+        // release of `idx`. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.7.14
+        let Ok(used) = self
+            .ring
+            .load_u16(self.device.wrapping_add(RING_IDX), Ordering::Acquire)
+        else {
+            return Err(self.close(QueueError::Region));
+        };
+        let in_flight = self.in_flight();
+        let last_used = self.last_used;
+        if used.wrapping_sub(last_used) > in_flight {
+            return Err(self.close(QueueError::UsedIndexJump {
+                used,
+                last_used,
+                in_flight,
+            }));
+        }
+        self.seen_used = used;
+        Ok(used != last_used)
+    }
+
+    #[inline]
+    pub(super) fn arm(&mut self) -> Armed {
+        if self.closed.is_some() {
+            return Armed::Idle;
+        }
+        self.armed = true;
+        // Virtio 1.3 §2.7.7.1: with EVENT_IDX flags stay 0 and used_event names the entry to interrupt at.
+        let (at, value) = if self.event_idx {
+            (self.used_event(), self.last_used)
+        } else {
+            (self.driver.wrapping_add(RING_FLAGS), 0)
+        };
+        let asked = self.ring.store_u16(at, value, Ordering::Relaxed);
+        // Orders the wish above before the last look at the used index; it pairs with the full fence between the
+        // device's store of that index and its load of the wish. Anything weaker lets the look pass the wish, so that
+        // the device sees no wish, we see no work, and neither moves again. Virtio 1.3 §2.7.14
+        fence(Ordering::SeqCst);
+        let used = self
+            .ring
+            .load_u16(self.device.wrapping_add(RING_IDX), Ordering::Relaxed);
+        match (asked, used) {
+            (Ok(()), Ok(used)) if used == self.last_used => Armed::Idle,
+            _ => Armed::WorkPending,
+        }
+    }
+
+    #[inline]
+    pub(super) fn disarm(&mut self) {
+        if !self.armed {
+            return;
+        }
+        self.armed = false;
+        let (at, value) = if self.event_idx {
+            // The entry just behind is the last one that the device's index will come to.
+            (self.used_event(), self.last_used.wrapping_sub(1))
+        } else {
+            (self.driver.wrapping_add(RING_FLAGS), AVAIL_F_NO_INTERRUPT)
+        };
+        // Only a hint, so nothing depends on when the device sees it; offsets inside the ring cannot fail.
+        let _ = self.ring.store_u16(at, value, Ordering::Relaxed);
+    }
+
+    pub(super) const fn closed(&self) -> Option<QueueError> {
+        self.closed
+    }
+
+    pub(super) const fn size(&self) -> u16 {
+        self.size
+    }
+
+    pub(super) const fn free(&self) -> u16 {
+        self.free
+    }
+
+    #[inline]
+    pub(super) const fn in_flight(&self) -> u16 {
+        self.published.wrapping_sub(self.last_used)
+    }
+
+    pub(super) fn addresses(&self) -> RingAddresses {
+        // The constructor checked that the region holds all three parts, so that no sum wraps.
+        let descriptor = self.ring.address();
+        let at = |offset| DeviceAddress(descriptor.0.wrapping_add(offset as u64));
+        RingAddresses {
+            descriptor,
+            driver: at(self.driver),
+            device: at(self.device),
+        }
+    }
+
+    pub(super) fn drain(&mut self, _proof: &DeviceStopped) -> Option<T> {
+        if self.closed.is_none() {
+            self.close(QueueError::Drained);
+        }
+        let rest = self.slots.get_mut(self.drained..).unwrap_or_default();
+        for slot in rest {
+            self.drained = self.drained.wrapping_add(1);
+            if let Some(token) = slot.token.take() {
+                return Some(token);
+            }
+        }
+        None
+    }
+
+    pub(super) fn into_memory(self, _proof: &DeviceStopped) -> Result<QueueMemory<'m, T>, Self> {
+        if self.slots.iter().any(|slot| slot.token.is_some()) {
+            return Err(self);
+        }
+        Ok(QueueMemory {
+            ring: self.ring,
+            slots: self.slots,
+        })
+    }
+
+    /// Closes the queue for good, with the reason that it returns.
+    #[cold]
+    fn close(&mut self, error: QueueError) -> QueueError {
+        self.closed = Some(error);
+        self.seen_used = self.last_used;
+        error
+    }
+
+    /// Closes the queue because of a used id that heads no outstanding chain.
+    #[cold]
+    fn bad_id(&mut self, id: u32) -> QueueError {
+        let size = self.size;
+        self.close(match u16::try_from(id) {
+            Ok(id) if id < size => QueueError::IdNotOutstanding { id },
+            _ => QueueError::IdOutOfRange { id, size },
+        })
+    }
+
+    /// Byte offset of the available ring's entry for `position`.
+    #[inline]
+    fn avail_entry(&self, position: u16) -> usize {
+        let index = usize::from(position & self.size.wrapping_sub(1));
+        self.driver
+            .wrapping_add(RING_ENTRIES)
+            .wrapping_add(index.wrapping_mul(size_of::<U16>()))
+    }
+
+    /// Byte offset of the used ring's entry for `position`.
+    #[inline]
+    fn used_entry(&self, position: u16) -> usize {
+        let index = usize::from(position & self.size.wrapping_sub(1));
+        self.device
+            .wrapping_add(RING_ENTRIES)
+            .wrapping_add(index.wrapping_mul(size_of::<UsedElem>()))
+    }
+
+    /// Byte offset of `used_event`, which follows the entries of the available ring. // Virtio 1.3 §2.7.6
+    #[inline]
+    fn used_event(&self) -> usize {
+        let entries = usize::from(self.size).wrapping_mul(size_of::<U16>());
+        self.driver.wrapping_add(RING_ENTRIES).wrapping_add(entries)
+    }
+
+    /// Byte offset of `avail_event`, which follows the entries of the used ring. // Virtio 1.3 §2.7.8
+    #[inline]
+    fn avail_event(&self) -> usize {
+        let entries = usize::from(self.size).wrapping_mul(size_of::<UsedElem>());
+        self.device.wrapping_add(RING_ENTRIES).wrapping_add(entries)
+    }
+}

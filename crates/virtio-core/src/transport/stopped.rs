@@ -1,0 +1,68 @@
+//! The proof that a device no longer touches memory, and the ways to get one.
+#![forbid(unsafe_code)]
+
+use super::TransportError;
+
+/// The device has let go of every queue and buffer: it was reset, cut off from the bus, or removed.
+///
+/// Only with this proof does a queue give up what the device had in flight ([`crate::ring::Queue::drain`]). Starting the
+/// device again takes the proof away ([`super::Transport::acknowledge`]).
+#[derive(Debug)]
+#[must_use = "the device is stopped: drain the queues, then start it again or leave it"]
+pub struct DeviceStopped {
+    how: How,
+}
+
+/// Why the device is known to be stopped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Its status reads 0. // Virtio 1.3 §2.4.1
+    Reset,
+    /// Bus mastering is off, and reads back as off.
+    BusMasterOff,
+    /// Its registers read all ones.
+    Gone,
+}
+
+impl DeviceStopped {
+    pub(super) const fn new(how: How) -> Self {
+        Self { how }
+    }
+
+    /// Why the device is known to be stopped.
+    #[must_use]
+    pub const fn how(&self) -> How {
+        self.how
+    }
+}
+
+/// PCI configuration space of one function.
+pub trait ConfigSpace {
+    /// Reads 16 bits at an even offset; all ones when the device is gone.
+    fn read16(&self, offset: u16) -> u16;
+    /// Writes 16 bits at an even offset.
+    fn write16(&self, offset: u16, value: u16);
+}
+
+/// Offset of the PCI command register; its bit 2 lets the device be bus master.
+const PCI_COMMAND: u16 = 0x04;
+const PCI_COMMAND_MASTER: u16 = 1 << 2;
+
+/// Cuts the device off from memory, for when it does not finish a reset.
+///
+/// The device cannot be driven any more after this, unless the platform enables it anew.
+///
+/// # Errors
+///
+/// [`TransportError::BusMasterStuck`] when the bit reads back set: the device must then be taken for alive.
+pub fn stop_bus_mastering(config: &impl ConfigSpace) -> Result<DeviceStopped, TransportError> {
+    let command = config.read16(PCI_COMMAND);
+    if command != u16::MAX {
+        config.write16(PCI_COMMAND, command & !PCI_COMMAND_MASTER);
+    }
+    match config.read16(PCI_COMMAND) {
+        u16::MAX => Ok(DeviceStopped::new(How::Gone)),
+        command if command & PCI_COMMAND_MASTER == 0 => Ok(DeviceStopped::new(How::BusMasterOff)),
+        command => Err(TransportError::BusMasterStuck { command }),
+    }
+}
