@@ -4,8 +4,9 @@
 use zerocopy::little_endian::{U16, U32, U64};
 
 use super::{AddError, Part};
-use crate::mem::{DmaRegion, OutOfRegion};
-use crate::spec::ring::{Descriptor, DescriptorFlags};
+use crate::mem::{DeviceAddress, DmaRegion, OutOfRegion};
+use crate::spec::features::Features;
+use crate::spec::ring::{Descriptor, DescriptorFlags, MAX_QUEUE_SIZE};
 
 /// Bytes of a descriptor.
 pub(super) const DESCRIPTOR: usize = size_of::<Descriptor>();
@@ -20,6 +21,63 @@ pub(super) struct Chain {
     pub(super) count: u16,
     /// Bytes that the device may write.
     pub(super) writable: u32,
+}
+
+/// A chain in a table of its own, written and ready to be added to a queue.
+///
+/// Writing the table needs no queue, so it is done before the queue's lock is taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IndirectChain {
+    pub(super) table: DeviceAddress,
+    pub(super) parts: u16,
+    /// Bytes that the device may write.
+    pub(super) writable: u32,
+}
+
+impl IndirectChain {
+    /// Writes first the parts that the device reads, then those it writes, to `table`: 16 bytes for each.
+    ///
+    /// From [`super::Queue::add_indirect`] until the token comes back the table is lent to the device. `features` are the
+    /// negotiated ones. // Virtio 1.3 §2.7.5.3
+    ///
+    /// # Errors
+    ///
+    /// [`AddError`] says why it is no chain, or [`AddError::TableTooSmall`].
+    #[inline]
+    pub fn write(
+        table: &mut DmaRegion,
+        features: Features,
+        readable: impl IntoIterator<Item = Part>,
+        writable: impl IntoIterator<Item = Part>,
+    ) -> Result<Self, AddError> {
+        if !features.contains(Features::INDIRECT_DESC) {
+            return Err(AddError::IndirectNotNegotiated);
+        }
+        let address = table.address();
+        let entries = table.len().wrapping_div(DESCRIPTOR);
+        let room = u16::try_from(entries).map_or(MAX_QUEUE_SIZE, |some| some.min(MAX_QUEUE_SIZE));
+        let mut table = Table {
+            memory: table,
+            room,
+            first: 0,
+            next: |at: u16| at.wrapping_add(1),
+        };
+        match table.write(readable.into_iter(), writable.into_iter()) {
+            Ok(chain) => Ok(Self {
+                table: address,
+                parts: chain.count,
+                writable: chain.writable,
+            }),
+            Err(WriteError::NoRoom { parts }) => Err(AddError::TableTooSmall { parts, entries }),
+            Err(WriteError::Refused(error)) => Err(error),
+        }
+    }
+
+    /// Number of parts.
+    #[must_use]
+    pub const fn parts(&self) -> u16 {
+        self.parts
+    }
 }
 
 /// Why a chain could not be written.

@@ -47,6 +47,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+pub use chain::IndirectChain;
 pub use error::{AddError, QueueError, Rejected, SetupError};
 pub use layout::Layout;
 
@@ -218,23 +219,17 @@ impl<'m, T> Queue<'m, T> {
         queue.add_direct(token, readable.into_iter(), writable.into_iter())
     }
 
-    /// Adds a chain as one descriptor that points to `table`, which holds the parts: 16 bytes for each.
+    /// Adds a chain that lies in a table of its own, which is lent to the device until the token comes back.
     ///
-    /// The table is lent to the device until the token comes back; the caller leaves it alone until then.
+    /// Nothing is visible to the device before [`Queue::publish`].
     ///
     /// # Errors
     ///
-    /// [`Rejected`] hands the token back with the reason; the queue is unchanged, the table's content is not.
+    /// [`Rejected`] hands the token back with the reason; the queue is unchanged.
     #[inline]
-    pub fn add_indirect(
-        &mut self,
-        token: T,
-        table: &mut DmaRegion,
-        readable: impl IntoIterator<Item = Part>,
-        writable: impl IntoIterator<Item = Part>,
-    ) -> Result<(), Rejected<T>> {
+    pub fn add_indirect(&mut self, token: T, chain: IndirectChain) -> Result<(), Rejected<T>> {
         let Self::Split(queue) = self;
-        queue.add_indirect(token, table, readable.into_iter(), writable.into_iter())
+        queue.add_indirect(token, chain)
     }
 
     /// Shows the device all chains added since the last call. Costs one full fence if there are any.

@@ -14,7 +14,7 @@
 
 use zerocopy::little_endian::{U16, U32, U64};
 
-use super::chain::{Chain, DESCRIPTOR, Table, WriteError, offset};
+use super::chain::{Chain, DESCRIPTOR, IndirectChain, Table, WriteError, offset};
 use super::event::passed;
 use super::{
     AddError, Armed, Completion, Kick, Layout, Part, QueueError, QueueMemory, Rejected,
@@ -129,23 +129,12 @@ impl<'m, T> Split<'m, T> {
     pub(super) fn add_indirect(
         &mut self,
         token: T,
-        table: &mut DmaRegion,
-        readable: impl Iterator<Item = Part>,
-        writable: impl Iterator<Item = Part>,
+        chain: IndirectChain,
     ) -> Result<(), Rejected<T>> {
-        let error = if self.closed.is_some() {
-            AddError::Closed
-        } else if !self.indirect {
-            AddError::IndirectNotNegotiated
-        } else if self.free == 0 {
-            AddError::Full
-        } else {
-            match self.write_indirect(table, readable, writable) {
-                Ok(chain) => return self.make_available(token, chain),
-                Err(error) => error,
-            }
-        };
-        Err(Rejected { token, error })
+        match self.write_indirect(chain) {
+            Ok(chain) => self.make_available(token, chain),
+            Err(error) => Err(Rejected { token, error }),
+        }
     }
 
     /// Writes a chain into the descriptors at the head of the free list, which stay free for now.
@@ -166,48 +155,35 @@ impl<'m, T> Split<'m, T> {
             .write(readable, writable)
             .map_err(|error| match error {
                 WriteError::NoRoom { parts } if parts <= usize::from(self.size) => AddError::Full,
-                WriteError::NoRoom { parts } => AddError::ChainTooLong {
-                    parts,
-                    max: self.size,
-                },
+                WriteError::NoRoom { parts } => self.too_long(parts),
                 WriteError::Refused(error) => error,
             })
     }
 
-    /// Writes a chain into `lent` and a descriptor for it at the head of the free list, which stays free for now.
+    /// Writes the one descriptor of an indirect chain at the head of the free list, which stays free for now.
     #[inline]
-    fn write_indirect(
-        &mut self,
-        lent: &mut DmaRegion,
-        readable: impl Iterator<Item = Part>,
-        writable: impl Iterator<Item = Part>,
-    ) -> Result<Chain, AddError> {
-        let entries = lent.len().wrapping_div(DESCRIPTOR);
-        let address = lent.address();
-        // Virtio 1.3 §2.7.5.3.1: no chain longer than the queue size, wherever it lies.
-        let room = u16::try_from(entries).map_or(self.size, |entries| entries.min(self.size));
-        let mut table = Table {
-            memory: lent,
-            room,
-            first: 0,
-            next: |at: u16| at.wrapping_add(1),
-        };
-        let chain = table
-            .write(readable, writable)
-            .map_err(|error| match error {
-                WriteError::NoRoom { parts } if parts <= usize::from(self.size) => {
-                    AddError::TableTooSmall { parts, entries }
-                }
-                WriteError::NoRoom { parts } => AddError::ChainTooLong {
-                    parts,
-                    max: self.size,
-                },
-                WriteError::Refused(error) => error,
-            })?;
+    fn write_indirect(&mut self, chain: IndirectChain) -> Result<Chain, AddError> {
+        let IndirectChain {
+            table,
+            parts,
+            writable,
+        } = chain;
+        if self.closed.is_some() {
+            return Err(AddError::Closed);
+        }
+        if !self.indirect {
+            return Err(AddError::IndirectNotNegotiated);
+        }
+        if parts > self.size {
+            return Err(self.too_long(usize::from(parts)));
+        }
+        if self.free == 0 {
+            return Err(AddError::Full);
+        }
         // Virtio 1.3 §2.7.5.3.1: never INDIRECT and NEXT together.
         let head = Descriptor {
-            addr: U64::new(address.0),
-            len: U32::new(u32::from(chain.count).wrapping_mul(DESCRIPTOR as u32)),
+            addr: U64::new(table.0),
+            len: U32::new(u32::from(parts).wrapping_mul(DESCRIPTOR as u32)),
             flags: U16::new(DescriptorFlags::INDIRECT.bits()),
             next: U16::ZERO,
         };
@@ -215,8 +191,17 @@ impl<'m, T> Split<'m, T> {
         Ok(Chain {
             last: self.free_head,
             count: 1,
-            writable: chain.writable,
+            writable,
         })
+    }
+
+    /// A chain of more parts than the queue has descriptors. // Virtio 1.3 §2.7.5.3.1
+    #[cold]
+    fn too_long(&self, parts: usize) -> AddError {
+        AddError::ChainTooLong {
+            parts,
+            max: self.size,
+        }
     }
 
     /// Takes the chain at the head of the free list out of it and puts its head into the available ring.

@@ -151,7 +151,7 @@ impl Found {
                 bar_len,
             });
         }
-        if location.len < len_needed || location.offset & (align - 1_u32) != 0 {
+        if location.len < len_needed || !location.offset.is_multiple_of(align) {
             return Err(CapabilityError::Unusable { cfg_type, location });
         }
         match cfg_type {
