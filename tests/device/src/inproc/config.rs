@@ -1,0 +1,201 @@
+//! What the in-process device is to be: every feature and limit, and the faults it has.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+/// Status byte: done. // Virtio 1.3 §5.2.6
+pub const STATUS_OK: u8 = 0;
+/// Status byte: the device or the driver made an error.
+pub const STATUS_IOERR: u8 = 1;
+/// Status byte: the device does not support the request.
+pub const STATUS_UNSUPP: u8 = 2;
+
+/// The configuration of a device in this process. All of it can be given as `KEY=VALUE` ([`Config::set`]).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Decides order and delay of completions.
+    pub seed: u64,
+    /// The raw image behind the disk.
+    pub image: PathBuf,
+    /// Capacity in 512-byte sectors; none: the image's length.
+    pub capacity: Option<u64>,
+    /// Offer RO and refuse writes.
+    pub read_only: bool,
+    /// Request queues; offered as MQ when more than one.
+    pub queues: u16,
+    /// Entries of each queue at most; a power of two unless it is meant to be broken.
+    pub queue_size: u16,
+    /// MSI-X vectors; 0: no MSI-X capability.
+    pub vectors: u16,
+    /// Offer EVENT_IDX.
+    pub event_idx: bool,
+    /// Offer INDIRECT_DESC.
+    pub indirect: bool,
+    /// Offer FLUSH.
+    pub flush: bool,
+    /// Offer CONFIG_WCE.
+    pub config_wce: bool,
+    /// The `writeback` field.
+    pub writeback: bool,
+    /// Offer SIZE_MAX with this value, bytes.
+    pub size_max: Option<u32>,
+    /// Offer SEG_MAX with this value.
+    pub seg_max: Option<u32>,
+    /// Offer BLK_SIZE with this value, bytes.
+    pub blk_size: Option<u32>,
+    /// Offer TOPOLOGY with this physical block exponent.
+    pub physical_block_exp: Option<u8>,
+    /// The `num_queues` field, where it is to differ from the queues there are.
+    pub num_queues_field: Option<u16>,
+    /// Offer VERSION_1. A modern device must.
+    pub version_1: bool,
+    /// Offer ACCESS_PLATFORM, and refuse FEATURES_OK to a driver that does not take it.
+    pub access_platform: bool,
+    /// Refuse FEATURES_OK whatever the driver takes.
+    pub refuse_features: bool,
+    /// Bytes of device-specific configuration that exist.
+    pub config_len: u16,
+    /// Number of device status reads after which a reset is done; none: never.
+    pub reset_reads: Option<u32>,
+    /// The answer to GET_ID, at most 20 bytes.
+    pub serial: String,
+    /// Work units per poll at most. More means less reordering.
+    pub pace: u32,
+    /// Requests that fail.
+    pub faults: Vec<Fault>,
+}
+
+/// Requests that fail, and how.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// Which requests.
+    pub when: When,
+    /// The status byte that they end with.
+    pub status: u8,
+}
+
+/// Which requests a [`Fault`] hits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum When {
+    /// The n-th request that the device takes, from 1.
+    Nth(u64),
+    /// Every n-th request.
+    Every(u64),
+    /// Reads and writes that touch this 512-byte sector.
+    Sector(u64),
+}
+
+impl Config {
+    /// A healthy modern disk on `image`: one queue of 128, two MSI-X vectors, FLUSH, 512-byte blocks.
+    #[must_use]
+    pub fn new(image: &Path) -> Self {
+        Self {
+            seed: 1,
+            image: image.to_owned(),
+            capacity: None,
+            read_only: false,
+            queues: 1,
+            queue_size: 128,
+            vectors: 2,
+            event_idx: true,
+            indirect: true,
+            flush: true,
+            config_wce: false,
+            writeback: true,
+            size_max: None,
+            seg_max: Some(126),
+            blk_size: Some(512),
+            physical_block_exp: None,
+            num_queues_field: None,
+            version_1: true,
+            access_platform: false,
+            refuse_features: false,
+            config_len: super::blk::CONFIG_LEN,
+            reset_reads: Some(1),
+            serial: "winpv-inproc".to_owned(),
+            pace: 4,
+            faults: Vec::new(),
+        }
+    }
+
+    /// The keys that [`Config::set`] knows.
+    pub const KEYS: &'static str = "seed, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
+        writeback, size-max, seg-max, blk-size, physical-block-exp, num-queues-field, version-1, access-platform, refuse-features, \
+        config-len, reset-reads, serial, pace, fail-nth, fail-every, fail-sector";
+
+    /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
+    /// `fail-nth=N[:STATUS]`, `fail-every=N[:STATUS]`, `fail-sector=N[:STATUS]` may be given more than once.
+    ///
+    /// # Errors
+    /// An unknown key or a value that it cannot have; the error says which there are.
+    pub fn set(&mut self, key: &str, value: &str) -> anyhow::Result<()> {
+        match key {
+            "seed" => self.seed = number(value)?,
+            "capacity" => self.capacity = optional(value)?,
+            "read-only" => self.read_only = switch(value)?,
+            "queues" => self.queues = number(value)?,
+            "queue-size" => self.queue_size = number(value)?,
+            "vectors" => self.vectors = number(value)?,
+            "event-idx" => self.event_idx = switch(value)?,
+            "indirect" => self.indirect = switch(value)?,
+            "flush" => self.flush = switch(value)?,
+            "config-wce" => self.config_wce = switch(value)?,
+            "writeback" => self.writeback = switch(value)?,
+            "size-max" => self.size_max = optional(value)?,
+            "seg-max" => self.seg_max = optional(value)?,
+            "blk-size" => self.blk_size = optional(value)?,
+            "physical-block-exp" => self.physical_block_exp = optional(value)?,
+            "num-queues-field" => self.num_queues_field = optional(value)?,
+            "version-1" => self.version_1 = switch(value)?,
+            "access-platform" => self.access_platform = switch(value)?,
+            "refuse-features" => self.refuse_features = switch(value)?,
+            "config-len" => self.config_len = number(value)?,
+            "reset-reads" => self.reset_reads = optional(value)?,
+            "serial" => value.clone_into(&mut self.serial),
+            "pace" => self.pace = number(value)?,
+            "fail-nth" => self.faults.push(fault(value, When::Nth)?),
+            "fail-every" => self.faults.push(fault(value, When::Every)?),
+            "fail-sector" => self.faults.push(fault(value, When::Sector)?),
+            _ => bail!(
+                "unknown property {key:?} of the in-process device; there are: {}",
+                Self::KEYS
+            ),
+        }
+        Ok(())
+    }
+}
+
+fn number<T: TryFrom<u64>>(value: &str) -> anyhow::Result<T> {
+    let parsed = match value.strip_prefix("0x") {
+        Some(digits) => u64::from_str_radix(digits, 16),
+        None => value.parse(),
+    };
+    let parsed = parsed.with_context(|| format!("{value:?} is not a number"))?;
+    T::try_from(parsed)
+        .ok()
+        .with_context(|| format!("{parsed} is too large"))
+}
+
+fn optional<T: TryFrom<u64>>(value: &str) -> anyhow::Result<Option<T>> {
+    if value == "none" {
+        return Ok(None);
+    }
+    number(value).map(Some)
+}
+
+fn switch(value: &str) -> anyhow::Result<bool> {
+    match value {
+        "on" => Ok(true),
+        "off" => Ok(false),
+        _ => bail!("{value:?} is neither on nor off"),
+    }
+}
+
+fn fault(value: &str, when: fn(u64) -> When) -> anyhow::Result<Fault> {
+    let (which, status) = value.split_once(':').unwrap_or((value, "1"));
+    Ok(Fault {
+        when: when(number(which)?),
+        status: number(status)?,
+    })
+}

@@ -1,0 +1,165 @@
+//! One queue of the in-process device: taking buffers, giving them back, and when to notify.
+
+use std::sync::atomic::{Ordering, fence};
+
+use crate::Violation;
+use crate::common;
+use crate::memory::GuestMemory;
+use crate::ring::{Layout, Walk, walk};
+
+/// `queue_msix_vector` when there is none. // Virtio 1.3 §4.1.5.1.2
+pub(super) const NO_VECTOR: u16 = 0xffff;
+
+/// A buffer that the device has taken.
+pub(super) struct Taken {
+    head: u16,
+    pub(super) walk: Walk,
+}
+
+/// A queue.
+pub(super) struct Queue {
+    pub(super) layout: Layout,
+    pub(super) vector: u16,
+    pub(super) enabled: bool,
+    /// The driver has notified, and the device has not yet found the ring empty since.
+    pub(super) active: bool,
+    pub(super) taken: Vec<Taken>,
+    busy: Vec<bool>,
+    next: u16,
+    used: u16,
+    notified: u16,
+}
+
+impl Queue {
+    pub(super) fn new(size: u16) -> Self {
+        Self {
+            layout: Layout {
+                size,
+                ..Layout::default()
+            },
+            vector: NO_VECTOR,
+            enabled: false,
+            active: false,
+            taken: Vec::new(),
+            busy: Vec::new(),
+            next: 0,
+            used: 0,
+            notified: 0,
+        }
+    }
+
+    pub(super) fn enable(&mut self) {
+        self.enabled = true;
+        self.busy = vec![false; self.layout.size.into()];
+    }
+
+    /// Takes the next available buffer, if there is one; goes idle if there is none.
+    pub(super) fn take(&mut self, memory: &GuestMemory, features: u64) -> Result<bool, Violation> {
+        let event_idx = features & common::EVENT_IDX != 0;
+        let avail = self.available(memory)?;
+        if avail == 0 {
+            self.go_idle(memory, event_idx);
+            return Ok(false);
+        }
+        // While at work the device needs no notification. // Virtio 1.3 §2.7.10
+        if !event_idx {
+            let _ = memory.store_u16(self.layout.used_flags(), 1);
+        }
+        self.check_flags(memory, event_idx)?;
+        let mut head = [0; 2];
+        let _ = memory.read(self.layout.avail_entry(self.next), &mut head);
+        let head = u16::from_le_bytes(head);
+        let walk = walk(
+            memory,
+            &self.layout,
+            head,
+            features & common::INDIRECT_DESC != 0,
+        )?;
+        for &descriptor in &walk.descriptors {
+            let busy = &mut self.busy[usize::from(descriptor)];
+            if std::mem::replace(busy, true) {
+                return Err(Violation {
+                    section: "Virtio 1.3 §2.7.13.1",
+                    what: format!(
+                        "descriptor {descriptor} made available while the device still has it"
+                    ),
+                });
+            }
+        }
+        self.next = self.next.wrapping_add(1);
+        self.taken.push(Taken { head, walk });
+        Ok(true)
+    }
+
+    fn available(&self, memory: &GuestMemory) -> Result<u16, Violation> {
+        let index = memory
+            .load_u16(self.layout.avail_idx())
+            .unwrap_or(self.next);
+        let available = index.wrapping_sub(self.next);
+        if available > self.layout.size {
+            return Err(Violation {
+                section: "Virtio 1.3 §2.7.6.1",
+                what: format!(
+                    "avail.idx went from {} to {index}, the size is {}",
+                    self.next, self.layout.size
+                ),
+            });
+        }
+        Ok(available)
+    }
+
+    fn check_flags(&self, memory: &GuestMemory, event_idx: bool) -> Result<(), Violation> {
+        let flags = memory.load_u16(self.layout.avail_flags()).unwrap_or(0);
+        if flags > u16::from(!event_idx) {
+            return Err(Violation {
+                section: "Virtio 1.3 §2.7.7.1",
+                what: format!("avail.flags is {flags:#x}, event_idx is {event_idx}"),
+            });
+        }
+        Ok(())
+    }
+
+    /// Asks for a notification, and looks once more in case it was not asked for in time.
+    fn go_idle(&mut self, memory: &GuestMemory, event_idx: bool) {
+        if event_idx {
+            let _ = memory.store_u16(self.layout.avail_event(), self.next);
+        } else {
+            let _ = memory.store_u16(self.layout.used_flags(), 0);
+        }
+        // Orders the request for a notification before the look at avail.idx. Pairs with the driver's fence between its
+        // avail.idx store and its look at avail_event; with anything weaker both could look before either stores, and
+        // the buffer would lie there unseen.
+        fence(Ordering::SeqCst);
+        self.active = memory
+            .load_u16(self.layout.avail_idx())
+            .is_some_and(|index| index != self.next);
+    }
+
+    /// Gives a taken buffer back with `written` bytes in it.
+    pub(super) fn give_back(&mut self, memory: &GuestMemory, taken: &Taken, written: u32) {
+        for &descriptor in &taken.walk.descriptors {
+            self.busy[usize::from(descriptor)] = false;
+        }
+        let mut element = [0; 8];
+        element[..4].copy_from_slice(&u32::from(taken.head).to_le_bytes());
+        element[4..].copy_from_slice(&written.to_le_bytes());
+        let _ = memory.write(self.layout.used_entry(self.used), &element);
+        self.used = self.used.wrapping_add(1);
+        let _ = memory.store_u16(self.layout.used_idx(), self.used);
+    }
+
+    /// Whether the driver wants an interrupt for what was given back since the last call.
+    pub(super) fn wants_interrupt(&mut self, memory: &GuestMemory, features: u64) -> bool {
+        let (old, new) = (std::mem::replace(&mut self.notified, self.used), self.used);
+        // Orders the used.idx store before the look at the driver's wishes. Pairs with the driver's fence between arming and
+        // its last look at used.idx; with anything weaker both could look first, and the interrupt would be lost.
+        fence(Ordering::SeqCst);
+        if features & common::EVENT_IDX != 0 {
+            let event = memory.load_u16(self.layout.used_event()).unwrap_or(0);
+            // Virtio 1.3 §2.7.7.2: used_event lies in [old, new).
+            new.wrapping_sub(event).wrapping_sub(1) < new.wrapping_sub(old)
+        } else {
+            memory.load_u16(self.layout.avail_flags()).unwrap_or(0) & 1 == 0
+        }
+    }
+}

@@ -1,0 +1,487 @@
+//! The virtio side of the in-process device: common configuration, status, features, and the work itself.
+
+use rand_core::{RngCore, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+
+use super::Config;
+use super::blk::{Disk, WRITEBACK};
+use super::function::NOTIFY_MULTIPLIER;
+use super::queue::{NO_VECTOR, Queue};
+use crate::memory::GuestMemory;
+use crate::{Violation, common};
+
+/// ISR status: a queue. // Virtio 1.3 §4.1.4.5
+const ISR_QUEUE: u8 = 1;
+/// ISR status: the configuration.
+const ISR_CONFIG: u8 = 2;
+
+/// Registers and state.
+pub(super) struct Registers {
+    config: Config,
+    memory: GuestMemory,
+    disk: Disk,
+    fields: Vec<u8>,
+    offered: u64,
+    features: u64,
+    device_feature_select: u32,
+    driver_feature_select: u32,
+    status: u8,
+    /// Reads of the status that are left until a reset is done; none: no reset is under way.
+    resetting: Option<u32>,
+    config_vector: u16,
+    select: u16,
+    queues: Vec<Queue>,
+    isr: u8,
+    raised: Vec<u16>,
+    random: Pcg64Mcg,
+    violations: Vec<Violation>,
+}
+
+impl Registers {
+    pub(super) fn new(config: &Config, memory: GuestMemory) -> anyhow::Result<Self> {
+        let disk = Disk::new(config)?;
+        let transport = [
+            (common::INDIRECT_DESC, config.indirect),
+            (common::EVENT_IDX, config.event_idx),
+            (common::VERSION_1, config.version_1),
+            (common::ACCESS_PLATFORM, config.access_platform),
+        ];
+        let offered = transport
+            .iter()
+            .filter(|(_, offered)| *offered)
+            .fold(disk.features(), |all, (bit, _)| all | bit);
+        let mut registers = Self {
+            memory,
+            fields: disk.fields().to_vec(),
+            disk,
+            offered,
+            features: 0,
+            device_feature_select: 0,
+            driver_feature_select: 0,
+            status: 0,
+            resetting: None,
+            config_vector: NO_VECTOR,
+            select: 0,
+            queues: Vec::new(),
+            isr: 0,
+            raised: Vec::new(),
+            random: Pcg64Mcg::seed_from_u64(config.seed),
+            violations: Vec::new(),
+            config: config.clone(),
+        };
+        registers.reset();
+        Ok(registers)
+    }
+
+    fn reset(&mut self) {
+        self.features = 0;
+        self.device_feature_select = 0;
+        self.driver_feature_select = 0;
+        self.status = 0;
+        self.resetting = None;
+        self.config_vector = NO_VECTOR;
+        self.select = 0;
+        self.isr = 0;
+        let size = self.config.queue_size;
+        self.queues = (0..self.config.queues).map(|_| Queue::new(size)).collect();
+    }
+
+    fn complain(&mut self, section: &'static str, what: String) {
+        self.violations.push(Violation { section, what });
+    }
+
+    pub(super) fn requests(&self) -> u64 {
+        self.disk.requests()
+    }
+
+    pub(super) fn take_violations(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.violations)
+    }
+
+    pub(super) fn take_raised(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.raised)
+    }
+
+    pub(super) fn isr(&self) -> u8 {
+        self.isr
+    }
+
+    /// Reading acknowledges. // Virtio 1.3 §4.1.4.5.1
+    pub(super) fn isr_read(&mut self) -> u64 {
+        std::mem::take(&mut self.isr).into()
+    }
+
+    pub(super) fn device_read(&self, at: u64, width: u8) -> u64 {
+        (0..u64::from(width)).rev().fold(0, |value, byte| {
+            let field = usize::try_from(at + byte)
+                .ok()
+                .and_then(|at| self.fields.get(at));
+            value << 8 | u64::from(field.copied().unwrap_or(0))
+        })
+    }
+
+    pub(super) fn device_write(&mut self, at: u64, width: u8, value: u64) {
+        if at == WRITEBACK as u64 && width == 1 && Disk::writeback_writable(self.features) {
+            self.fields[WRITEBACK] = value as u8;
+        } else {
+            self.complain(
+                "Virtio 1.3 §5.2.4",
+                format!("wrote {value:#x} to read-only configuration at {at:#x}"),
+            );
+        }
+    }
+
+    /// Fields are accessed in their own width, 64-bit ones in halves. // Virtio 1.3 §4.1.3.1
+    fn check_width(&mut self, at: u64, width: u8) {
+        let natural = match at {
+            0x00..0x10 | 0x20..common::LEN => 4,
+            common::DEVICE_STATUS | common::CONFIG_GENERATION => 1,
+            _ => 2,
+        };
+        if width != natural || !at.is_multiple_of(u64::from(natural)) {
+            self.complain(
+                "Virtio 1.3 §4.1.3.1",
+                format!("a {width}-byte access to common configuration at {at:#x}"),
+            );
+        }
+    }
+
+    pub(super) fn common_read(&mut self, at: u64, width: u8) -> u64 {
+        self.check_width(at, width);
+        let queue = self.queues.get(usize::from(self.select));
+        let half = |value: u64, base: u64| {
+            if at == base {
+                value & 0xffff_ffff
+            } else {
+                value >> 32
+            }
+        };
+        match at {
+            common::DEVICE_FEATURE_SELECT => self.device_feature_select.into(),
+            common::DEVICE_FEATURE => feature_word(self.offered, self.device_feature_select),
+            common::DRIVER_FEATURE_SELECT => self.driver_feature_select.into(),
+            common::DRIVER_FEATURE => feature_word(self.features, self.driver_feature_select),
+            common::CONFIG_MSIX_VECTOR => self.config_vector.into(),
+            common::NUM_QUEUES => self.config.queues.into(),
+            common::DEVICE_STATUS => self.status_read().into(),
+            common::QUEUE_SELECT => self.select.into(),
+            common::QUEUE_SIZE => queue.map_or(0, |queue| queue.layout.size.into()),
+            common::QUEUE_MSIX_VECTOR => queue.map_or(NO_VECTOR, |queue| queue.vector).into(),
+            common::QUEUE_ENABLE => queue.is_some_and(|queue| queue.enabled).into(),
+            common::QUEUE_NOTIFY_OFF => self.select.into(),
+            _ => queue.map_or(0, |queue| match at & !7 {
+                common::QUEUE_DESC => half(queue.layout.descriptors, common::QUEUE_DESC),
+                common::QUEUE_DRIVER => half(queue.layout.driver, common::QUEUE_DRIVER),
+                common::QUEUE_DEVICE => half(queue.layout.device, common::QUEUE_DEVICE),
+                _ => 0,
+            }),
+        }
+    }
+
+    fn status_read(&mut self) -> u8 {
+        match self.resetting {
+            Some(0 | 1) => {
+                self.reset();
+                0
+            }
+            Some(reads) => {
+                if self.config.reset_reads.is_some() {
+                    self.resetting = Some(reads - 1);
+                }
+                self.status
+            }
+            None => self.status,
+        }
+    }
+
+    pub(super) fn common_write(&mut self, at: u64, width: u8, value: u64) {
+        self.check_width(at, width);
+        if self.resetting.is_some() && at != common::DEVICE_STATUS {
+            self.complain(
+                "Virtio 1.3 §4.1.4.3.2",
+                format!("wrote common configuration at {at:#x} before the reset was done"),
+            );
+        }
+        match at {
+            common::DEVICE_FEATURE_SELECT => self.device_feature_select = value as u32,
+            common::DRIVER_FEATURE_SELECT => self.driver_feature_select = value as u32,
+            common::DRIVER_FEATURE => self.driver_feature(value),
+            common::CONFIG_MSIX_VECTOR => self.config_vector = self.known_vector(value),
+            common::DEVICE_STATUS => self.status_write(value as u8),
+            common::QUEUE_SELECT => self.select = value as u16,
+            common::QUEUE_SIZE..common::LEN if at != common::QUEUE_NOTIFY_OFF => {
+                self.queue_write(at, width, value)
+            }
+            _ => self.complain(
+                "Virtio 1.3 §4.1.4.3.2",
+                format!("wrote {value:#x} to read-only common configuration at {at:#x}"),
+            ),
+        }
+    }
+
+    /// A vector that does not exist reads back as none. // Virtio 1.3 §4.1.5.1.2.1
+    fn known_vector(&self, value: u64) -> u16 {
+        let vector = value as u16;
+        if vector < self.config.vectors {
+            vector
+        } else {
+            NO_VECTOR
+        }
+    }
+
+    fn driver_feature(&mut self, value: u64) {
+        if self.status & common::FEATURES_OK != 0 {
+            self.complain(
+                "Virtio 1.3 §3.1.1",
+                "wrote features after FEATURES_OK".to_owned(),
+            );
+        }
+        if self.driver_feature_select < 2 {
+            let offset = u64::from(self.driver_feature_select) * 4;
+            self.features = common::merge(self.features, offset, 4, value);
+        }
+    }
+
+    fn status_write(&mut self, value: u8) {
+        if value == 0 {
+            self.resetting = Some(self.config.reset_reads.unwrap_or(u32::MAX));
+            if self.config.reset_reads == Some(0) {
+                self.reset();
+            }
+            return;
+        }
+        let set = value & !self.status;
+        if self.resetting.is_some() {
+            self.complain(
+                "Virtio 1.3 §4.1.4.3.2",
+                "set status before the reset was done".to_owned(),
+            );
+            return;
+        }
+        if value & self.status != self.status & !common::NEEDS_RESET {
+            self.complain(
+                "Virtio 1.3 §2.1.1",
+                format!("cleared status bits: {:#x} to {value:#x}", self.status),
+            );
+        }
+        let needs = |bit: u8, before: u8| set & bit != 0 && value & before != before;
+        if needs(common::DRIVER, common::ACKNOWLEDGE)
+            || needs(common::FEATURES_OK, common::ACKNOWLEDGE | common::DRIVER)
+            || needs(common::DRIVER_OK, common::FEATURES_OK)
+        {
+            self.complain(
+                "Virtio 1.3 §3.1.1",
+                format!("status {value:#x} skips a step"),
+            );
+        }
+        let mut accepted = value | self.status & common::NEEDS_RESET;
+        if set & common::FEATURES_OK != 0 && !self.features_acceptable() {
+            accepted &= !common::FEATURES_OK;
+        }
+        if set & common::DRIVER_OK != 0 && self.status & common::FEATURES_OK == 0 {
+            self.complain(
+                "Virtio 1.3 §3.1.1",
+                "DRIVER_OK without FEATURES_OK accepted".to_owned(),
+            );
+        }
+        self.status = accepted;
+    }
+
+    fn features_acceptable(&mut self) -> bool {
+        let foreign = self.features & !self.offered;
+        if foreign != 0 {
+            self.complain(
+                "Virtio 1.3 §2.2.1",
+                format!("took features {foreign:#x}, which were not offered"),
+            );
+        }
+        let insisted = common::VERSION_1 | common::ACCESS_PLATFORM;
+        let missing = self.offered & insisted & !self.features;
+        foreign == 0 && missing == 0 && !self.config.refuse_features
+    }
+
+    fn queue_write(&mut self, at: u64, width: u8, value: u64) {
+        let index = self.select;
+        let vector = self.known_vector(value);
+        let most = self.config.queue_size;
+        let Some(queue) = self.queues.get_mut(usize::from(index)) else {
+            self.complain(
+                "Virtio 1.3 §4.1.4.3.2",
+                format!("wrote to queue {index}, which does not exist"),
+            );
+            return;
+        };
+        if queue.enabled && at != common::QUEUE_ENABLE {
+            self.complain(
+                "Virtio 1.3 §4.1.4.3.2",
+                format!("wrote {at:#x} of enabled queue {index}"),
+            );
+            return;
+        }
+        match at {
+            common::QUEUE_SIZE => {
+                queue.layout.size = value as u16;
+                if value > u64::from(most) {
+                    self.complain(
+                        "Virtio 1.3 §4.1.4.3",
+                        format!("queue {index} set to {value} entries, it has {most} at most"),
+                    );
+                }
+            }
+            common::QUEUE_MSIX_VECTOR => queue.vector = vector,
+            common::QUEUE_ENABLE => self.queue_enable(index, value),
+            _ => {
+                let (register, base) = match at & !7 {
+                    common::QUEUE_DESC => (&mut queue.layout.descriptors, common::QUEUE_DESC),
+                    common::QUEUE_DRIVER => (&mut queue.layout.driver, common::QUEUE_DRIVER),
+                    _ => (&mut queue.layout.device, common::QUEUE_DEVICE),
+                };
+                *register = common::merge(*register, at - base, width, value);
+            }
+        }
+    }
+
+    fn queue_enable(&mut self, index: u16, value: u64) {
+        if value != 1 {
+            self.complain(
+                "Virtio 1.3 §4.1.4.3.2",
+                format!("wrote {value} to queue_enable of queue {index}"),
+            );
+            return;
+        }
+        if self.status & common::FEATURES_OK == 0 {
+            self.complain(
+                "Virtio 1.3 §3.1.1",
+                format!("enabled queue {index} before FEATURES_OK"),
+            );
+        }
+        if let Some(queue) = self.queues.get_mut(usize::from(index)) {
+            let faults = queue.layout.faults(index, &self.memory);
+            if faults.is_empty() {
+                queue.enable();
+            }
+            self.violations.extend(faults);
+        }
+    }
+
+    pub(super) fn notify(&mut self, at: u64, width: u8, value: u64) {
+        let index = at / u64::from(NOTIFY_MULTIPLIER);
+        // Virtio 1.3 §4.1.4.4 and §4.1.5.2
+        if width != 2 || !at.is_multiple_of(NOTIFY_MULTIPLIER.into()) || value != index {
+            self.complain(
+                "Virtio 1.3 §4.1.5.2",
+                format!("notified with {value:#x} in {width} bytes at {at:#x}"),
+            );
+            return;
+        }
+        if self.status & common::DRIVER_OK == 0 {
+            self.complain(
+                "Virtio 1.3 §3.1.1",
+                format!("notified queue {index} before DRIVER_OK"),
+            );
+            return;
+        }
+        match self
+            .queues
+            .get_mut(index as usize)
+            .filter(|queue| queue.enabled)
+        {
+            Some(queue) => queue.active = true,
+            None => self.complain(
+                "Virtio 1.3 §4.1.5.2",
+                format!("notified queue {index}, which is not enabled"),
+            ),
+        }
+    }
+
+    /// Whether nothing is to be done until the driver acts.
+    pub(super) fn idle(&self) -> bool {
+        let busy = |queue: &Queue| queue.active || !queue.taken.is_empty();
+        !self.running() || !self.queues.iter().any(busy)
+    }
+
+    fn running(&self) -> bool {
+        self.status & common::DRIVER_OK != 0 && self.status & common::NEEDS_RESET == 0
+    }
+
+    /// Does a random amount of work.
+    pub(super) fn work(&mut self, msix: bool) {
+        let units = self.below(self.config.pace + 1);
+        for _ in 0..units {
+            if self.idle() {
+                return;
+            }
+            let at = self.below(self.queues.len() as u32) as usize;
+            if self.below(2) == 0 {
+                self.take(at, msix);
+            } else {
+                self.complete(at, msix);
+            }
+        }
+    }
+
+    fn below(&mut self, bound: u32) -> u32 {
+        self.random.next_u32() % bound.max(1)
+    }
+
+    fn take(&mut self, at: usize, msix: bool) {
+        let (memory, features) = (&self.memory, self.features);
+        let Some(queue) = self.queues.get_mut(at).filter(|queue| queue.active) else {
+            return;
+        };
+        if let Err(violation) = queue.take(memory, features) {
+            self.violations.push(violation);
+            // The device cannot go on with a driver that does this. // Virtio 1.3 §2.1.2
+            self.status |= common::NEEDS_RESET;
+            self.interrupt(self.config_vector, ISR_CONFIG, msix);
+        }
+    }
+
+    /// Gives back up to three buffers in random order, then interrupts once if the driver wants it.
+    fn complete(&mut self, at: usize, msix: bool) {
+        let count = 1 + self.below(3);
+        let mut any = false;
+        for _ in 0..count {
+            let waiting = self.queues.get(at).map_or(0, |queue| queue.taken.len());
+            if waiting == 0 {
+                break;
+            }
+            let chosen = self.below(waiting as u32) as usize;
+            let Some(queue) = self.queues.get_mut(at) else {
+                break;
+            };
+            let taken = queue.taken.swap_remove(chosen);
+            let written = self.disk.execute(
+                &self.memory,
+                &taken.walk,
+                self.features,
+                &mut self.violations,
+            );
+            queue.give_back(&self.memory, &taken, written);
+            any = true;
+        }
+        let Some(queue) = self.queues.get_mut(at) else {
+            return;
+        };
+        if any && queue.wants_interrupt(&self.memory, self.features) {
+            let vector = queue.vector;
+            self.interrupt(vector, ISR_QUEUE, msix);
+        }
+    }
+
+    fn interrupt(&mut self, vector: u16, isr: u8, msix: bool) {
+        if !msix {
+            self.isr |= isr;
+        } else if vector != NO_VECTOR {
+            self.raised.push(vector);
+        }
+    }
+}
+
+fn feature_word(features: u64, select: u32) -> u64 {
+    match select {
+        0 => features & 0xffff_ffff,
+        1 => features >> 32,
+        _ => 0,
+    }
+}

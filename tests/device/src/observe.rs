@@ -1,0 +1,377 @@
+//! An observer between driver and device: it follows the rings in memory and knows what the device may still touch.
+
+use std::rc::Rc;
+use std::time::Duration;
+
+use host_machine::ram::Ram;
+
+use crate::memory::{GuestMemory, IndexCell};
+pub use crate::ring::Part;
+use crate::ring::{Layout, walk};
+use crate::{Bar, Device, InterruptMode, Interrupts, Violation, common, pci};
+
+/// A buffer that the driver has made available.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Chain {
+    /// The queue.
+    pub queue: u16,
+    /// The descriptor it starts at, its name on the ring.
+    pub head: u16,
+    /// Counts chains over all queues, from 0.
+    pub number: u64,
+    /// The buffer, in order, without the indirect table.
+    pub parts: Rc<[Part]>,
+    /// The indirect table that holds its descriptors, if there is one. The device reads it.
+    pub table: Option<Part>,
+}
+
+impl Chain {
+    /// All memory that the device may touch for this chain: the indirect table, then the buffer.
+    pub fn memory(&self) -> impl Iterator<Item = Part> {
+        self.table.iter().chain(self.parts.iter()).copied()
+    }
+
+    /// Whether the device may touch any of `len` bytes at `address` for this chain, table included.
+    #[must_use]
+    pub fn touches(&self, address: u64, len: u64) -> bool {
+        self.memory().any(|part| {
+            part.address < address + len && address < part.address + u64::from(part.len)
+        })
+    }
+}
+
+/// A queue that the driver is setting up or has enabled.
+#[derive(Default)]
+struct Queue {
+    layout: Layout,
+    live: Option<Live>,
+}
+
+/// What is followed of an enabled queue.
+struct Live {
+    avail: IndexCell,
+    used: IndexCell,
+    seen_avail: u16,
+    seen_used: u16,
+}
+
+/// A device with an observer in front. It sees every register access and reads the rings, but changes nothing.
+///
+/// It follows split queues of a modern device. A driver that uses the legacy interface or packed queues is not
+/// observed; [`Observed::follows`] says so.
+pub struct Observed<D> {
+    device: D,
+    memory: GuestMemory,
+    regions: Option<pci::VirtioRegions>,
+    queues: Vec<Queue>,
+    select: u16,
+    feature_select: u32,
+    features: u64,
+    resetting: bool,
+    outstanding: Vec<Chain>,
+    published: Vec<Chain>,
+    violations: Vec<Violation>,
+    numbered: u64,
+}
+
+impl<D: Device> Observed<D> {
+    /// Observes `device`, whose memory is `ram`.
+    pub fn new(mut device: D, ram: &Ram) -> Self {
+        let regions = pci::virtio_regions(&mut |offset, width| device.config_read(offset, width));
+        Self {
+            device,
+            memory: GuestMemory::new(ram),
+            regions,
+            queues: Vec::new(),
+            select: 0,
+            feature_select: 0,
+            features: 0,
+            resetting: false,
+            outstanding: Vec::new(),
+            published: Vec::new(),
+            violations: Vec::new(),
+            numbered: 0,
+        }
+    }
+
+    /// The device behind.
+    pub fn device(&mut self) -> &mut D {
+        &mut self.device
+    }
+
+    /// The device, without observer.
+    pub fn into_inner(self) -> D {
+        self.device
+    }
+
+    /// Whether any queue is being followed now.
+    #[must_use]
+    pub fn follows(&self) -> bool {
+        self.queues.iter().any(|queue| queue.live.is_some())
+    }
+
+    /// Looks at the rings and returns the chains that became available since the last call, in ring order.
+    ///
+    /// A chain that the device has already given back is among them too. When nothing has changed this costs two loads
+    /// per enabled queue.
+    pub fn refresh(&mut self) -> Vec<Chain> {
+        for queue in 0..self.queues.len() {
+            let Some(live) = self.queues.get(queue).and_then(|queue| queue.live.as_ref()) else {
+                continue;
+            };
+            // The used index first: what it covers was available before, so the available index read later covers it too.
+            let used = live.used.load();
+            let avail = live.avail.load();
+            if avail != live.seen_avail {
+                self.follow_available(queue, avail);
+            }
+            self.follow_used(queue, used);
+        }
+        std::mem::take(&mut self.published)
+    }
+
+    /// The memory of the rings that the device uses: tables, available rings (read) and used rings (written).
+    #[must_use]
+    pub fn rings(&self) -> Vec<Part> {
+        self.queues
+            .iter()
+            .filter(|queue| queue.live.is_some())
+            .flat_map(|queue| queue.layout.areas())
+            .map(|area| Part {
+                address: area.address,
+                len: area.len as u32,
+                device_writes: area.device_writes,
+            })
+            .collect()
+    }
+
+    /// The chains that the device has not given back, as of the last [`Observed::refresh`]. Empty after a reset that
+    /// was waited for, and after removal.
+    #[must_use]
+    pub fn outstanding(&self) -> &[Chain] {
+        &self.outstanding
+    }
+
+    /// What the specification calls wrong, found by the observer or the device; taken out by the call. A device's own faults are
+    /// reported here too and say so.
+    pub fn take_violations(&mut self) -> Vec<Violation> {
+        let mut all = std::mem::take(&mut self.violations);
+        all.append(&mut self.device.take_violations());
+        all
+    }
+
+    fn follow_available(&mut self, queue: usize, avail: u16) {
+        let Some((layout, seen)) = self
+            .queues
+            .get_mut(queue)
+            .and_then(|queue| Some((queue.layout, queue.live.as_mut()?)))
+            .map(|(layout, live)| (layout, std::mem::replace(&mut live.seen_avail, avail)))
+        else {
+            return;
+        };
+        let added = avail.wrapping_sub(seen);
+        if added > layout.size {
+            self.violations.push(Violation {
+                section: "Virtio 1.3 §2.7.6.1",
+                what: format!(
+                    "queue {queue}: avail.idx went from {seen} to {avail} with a size of {}",
+                    layout.size
+                ),
+            });
+            return;
+        }
+        let indirect = self.features & common::INDIRECT_DESC != 0;
+        for at in 0..added {
+            let mut head = [0; 2];
+            if !self
+                .memory
+                .read(layout.avail_entry(seen.wrapping_add(at)), &mut head)
+            {
+                return;
+            }
+            let head = u16::from_le_bytes(head);
+            match walk(&self.memory, &layout, head, indirect) {
+                Ok(walk) => {
+                    let chain = Chain {
+                        queue: queue as u16,
+                        head,
+                        number: self.numbered,
+                        parts: walk.parts.into(),
+                        table: walk.table,
+                    };
+                    self.numbered += 1;
+                    self.published.push(chain.clone());
+                    self.outstanding.push(chain);
+                }
+                Err(violation) => self.violations.push(violation),
+            }
+        }
+    }
+
+    fn follow_used(&mut self, queue: usize, used: u16) {
+        let Some((layout, live)) = self
+            .queues
+            .get_mut(queue)
+            .and_then(|queue| Some((queue.layout, queue.live.as_mut()?)))
+        else {
+            return;
+        };
+        let seen = std::mem::replace(&mut live.seen_used, used);
+        for at in 0..used.wrapping_sub(seen).min(layout.size) {
+            let Some(id) = self
+                .memory
+                .read_u32(layout.used_entry(seen.wrapping_add(at)))
+            else {
+                return;
+            };
+            let position = self
+                .outstanding
+                .iter()
+                .position(|chain| usize::from(chain.queue) == queue && u32::from(chain.head) == id);
+            match position {
+                Some(position) => drop(self.outstanding.swap_remove(position)),
+                None => self.violations.push(Violation {
+                    section: "Virtio 1.3 §2.7.8",
+                    what: format!(
+                        "the device gave back {id} on queue {queue}, which it did not have"
+                    ),
+                }),
+            }
+        }
+    }
+
+    /// Notes what a write to the common configuration means.
+    fn snoop(&mut self, offset: u64, width: u8, value: u64) {
+        match offset {
+            common::QUEUE_SELECT => self.select = value as u16,
+            common::DRIVER_FEATURE_SELECT => self.feature_select = value as u32,
+            common::DRIVER_FEATURE if self.feature_select < 2 => {
+                self.features =
+                    common::merge(self.features, u64::from(self.feature_select) * 4, 4, value);
+            }
+            common::DEVICE_STATUS if value as u8 == 0 => self.resetting = true,
+            common::QUEUE_SIZE => self.queue().layout.size = value as u16,
+            common::QUEUE_ENABLE if value as u16 == 1 => self.enable(),
+            common::QUEUE_DESC..common::LEN => {
+                let layout = &mut self.queue().layout;
+                let (register, base) = match offset & !7 {
+                    common::QUEUE_DESC => (&mut layout.descriptors, common::QUEUE_DESC),
+                    common::QUEUE_DRIVER => (&mut layout.driver, common::QUEUE_DRIVER),
+                    _ => (&mut layout.device, common::QUEUE_DEVICE),
+                };
+                *register = common::merge(*register, offset - base, width, value);
+            }
+            _ => {}
+        }
+    }
+
+    fn queue(&mut self) -> &mut Queue {
+        let index = usize::from(self.select);
+        if self.queues.len() <= index {
+            self.queues.resize_with(index + 1, Queue::default);
+        }
+        &mut self.queues[index]
+    }
+
+    fn enable(&mut self) {
+        if self.features & common::RING_PACKED != 0 {
+            return;
+        }
+        let Some(regions) = self.regions else { return };
+        if self.queue().layout.size == 0 {
+            // The driver left the size that the device proposed.
+            let offset = regions.common.offset + common::QUEUE_SIZE;
+            self.queue().layout.size = self.device.read(regions.common.bar, offset, 2) as u16;
+        }
+        let index = self.select;
+        let layout = self.queue().layout;
+        let faults = layout.faults(index, &self.memory);
+        let sound = faults.is_empty();
+        self.violations.extend(faults);
+        let cells = (
+            self.memory.index_cell(layout.avail_idx()),
+            self.memory.index_cell(layout.used_idx()),
+        );
+        if let (true, (Some(avail), Some(used))) = (sound, cells) {
+            self.queue().live = Some(Live {
+                seen_avail: 0,
+                seen_used: used.load(),
+                avail,
+                used,
+            });
+        }
+    }
+
+    fn forget(&mut self) {
+        self.resetting = false;
+        self.queues.clear();
+        self.outstanding.clear();
+        self.features = 0;
+        self.select = 0;
+    }
+}
+
+impl<D: Device> Device for Observed<D> {
+    fn config_read(&mut self, offset: u16, width: u8) -> u32 {
+        self.device.config_read(offset, width)
+    }
+
+    fn config_write(&mut self, offset: u16, width: u8, value: u32) {
+        self.device.config_write(offset, width, value);
+    }
+
+    fn bars(&self) -> Vec<Bar> {
+        self.device.bars()
+    }
+
+    fn read(&mut self, bar: u8, offset: u64, width: u8) -> u64 {
+        let value = self.device.read(bar, offset, width);
+        let status = self.regions.is_some_and(|regions| {
+            regions.common.locate(bar, offset) == Some(common::DEVICE_STATUS)
+        });
+        // The reset is done, and with it the device's use of memory, when the status reads 0. // Virtio 1.3 §4.1.4.3.1
+        if self.resetting && status && value as u8 == 0 {
+            self.forget();
+        }
+        value
+    }
+
+    fn write(&mut self, bar: u8, offset: u64, width: u8, value: u64) {
+        if let Some(offset) = self
+            .regions
+            .and_then(|regions| regions.common.locate(bar, offset))
+        {
+            self.snoop(offset, width, value);
+        }
+        self.device.write(bar, offset, width, value);
+    }
+
+    fn msix_vectors(&self) -> u16 {
+        self.device.msix_vectors()
+    }
+
+    fn enable_interrupts(&mut self, mode: InterruptMode) -> anyhow::Result<()> {
+        self.device.enable_interrupts(mode)
+    }
+
+    fn disable_interrupts(&mut self) {
+        self.device.disable_interrupts();
+    }
+
+    fn poll(&mut self, wait: Duration) -> anyhow::Result<Interrupts> {
+        self.device.poll(wait)
+    }
+
+    fn remove(&mut self) {
+        self.device.remove();
+        self.forget();
+    }
+
+    fn take_violations(&mut self) -> Vec<Violation> {
+        Observed::take_violations(self)
+    }
+
+    fn deterministic(&self) -> bool {
+        self.device.deterministic()
+    }
+}

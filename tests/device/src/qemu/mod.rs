@@ -1,0 +1,572 @@
+//! A real virtio device: QEMU run as a device server and driven over its qtest socket.
+//!
+//! The machine's only CPU is parked in a `hlt` loop, so nothing but the driver under test touches the device. Guest
+//! memory is the file behind [`Ram`], shared with QEMU. Debian's QEMU has no qtest accelerator, but the qtest socket works
+//! with TCG as well.
+
+mod doorbell;
+mod process;
+mod qtest;
+#[cfg(test)]
+mod tests;
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use host_machine::ram::Ram;
+use serde_json::json;
+
+use self::doorbell::Doorbell;
+use self::process::Process;
+pub use self::process::{OLDEST, version};
+use self::qtest::Session;
+use crate::{Bar, BarKind, Device, InterruptMode, Interrupts, all_ones, pci};
+
+/// Where PCIEXBAR puts configuration space.
+const ECAM: u64 = 0xb000_0000;
+/// Where memory BARs are assigned, below the chipset's registers at 4 GiB − 20 MiB.
+const MEMORY_BARS: u64 = 0xe000_0000;
+/// Where I/O BARs are assigned, above every port of the chipset.
+const IO_BARS: u64 = 0xc000;
+/// Slot of the device under test.
+const SLOT: u8 = 4;
+/// Slot of the ivshmem device.
+const DOORBELL_SLOT: u8 = 5;
+/// The I/O APIC input of [`SLOT`]'s INTA#: q35 routes pin p of slot s below 25 to input 16 + 4 + (s + p) mod 4.
+const LINE: u32 = 16 + 4 + (SLOT as u32) % 4;
+/// More RAM would be split around the hole below 4 GiB and no longer be linear in its file.
+const MOST_RAM: usize = 2 << 30;
+
+/// An error that QEMU's blkdebug driver injects.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct InjectedError {
+    /// The operation that fails.
+    pub operation: Operation,
+    /// The 512-byte sector that a request must touch to fail; none: any request.
+    pub sector: Option<u64>,
+    /// Linux errno, for example 5 (EIO) or 28 (ENOSPC).
+    pub errno: i32,
+    /// Whether only the first such request fails.
+    pub once: bool,
+}
+
+/// An operation as blkdebug names it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// Reading data.
+    Read,
+    /// Writing data.
+    Write,
+    /// Flushing the cache.
+    Flush,
+}
+
+impl Operation {
+    fn iotype(self) -> &'static str {
+        match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Flush => "flush",
+        }
+    }
+}
+
+/// A QEMU about to be started.
+#[derive(Debug, Clone)]
+pub struct Builder {
+    device: String,
+    image: Option<PathBuf>,
+    read_only: bool,
+    errors: Vec<InjectedError>,
+    iommu: bool,
+    vectors: u16,
+    disk: String,
+}
+
+impl Builder {
+    /// QEMU with one device: `device` is the value of its `-device` option, like `virtio-blk-pci,num-queues=4`.
+    ///
+    /// Slot, drive and error policy (report to the guest) are added to it. A `virtio-scsi-pci` gets a `scsi-hd` with the drive.
+    #[must_use]
+    pub fn new(device: &str) -> Self {
+        Self {
+            device: device.to_owned(),
+            image: None,
+            read_only: false,
+            errors: Vec::new(),
+            iommu: false,
+            vectors: 32,
+            disk: String::new(),
+        }
+    }
+
+    /// Backs the device's `drive` with a raw image.
+    #[must_use]
+    pub fn image(mut self, path: &Path) -> Self {
+        self.image = Some(path.to_owned());
+        self
+    }
+
+    /// Opens the image read-only, which makes the disk read-only.
+    #[must_use]
+    pub fn read_only(mut self, read_only: bool) -> Self {
+        self.read_only = read_only;
+        self
+    }
+
+    /// Injects errors between the device and the image.
+    #[must_use]
+    pub fn errors(mut self, errors: &[InjectedError]) -> Self {
+        self.errors = errors.to_vec();
+        self
+    }
+
+    /// Puts an intel-iommu into the machine. The device is behind it only with `iommu_platform=on`.
+    #[must_use]
+    pub fn iommu(mut self, iommu: bool) -> Self {
+        self.iommu = iommu;
+        self
+    }
+
+    /// How many MSI-X messages can be told apart, 32 unless set; [`Device::enable_interrupts`] refuses more.
+    #[must_use]
+    pub fn vectors(mut self, vectors: u16) -> Self {
+        self.vectors = vectors;
+        self
+    }
+
+    /// Properties of the `scsi-hd` behind a `virtio-scsi-pci`, like `logical_block_size=4096`.
+    #[must_use]
+    pub fn disk(mut self, properties: &str) -> Self {
+        properties.clone_into(&mut self.disk);
+        self
+    }
+
+    /// Starts QEMU on `ram` and assigns the device's BARs.
+    ///
+    /// # Errors
+    /// QEMU is missing, too old, refuses an option or does not come up within 30 s; with what it said.
+    pub fn start(&self, ram: &Ram) -> anyhow::Result<Qemu> {
+        ensure!(
+            ram.len() <= MOST_RAM && ram.len().is_multiple_of(1 << 20),
+            "QEMU needs RAM in whole MiB, at most 2 GiB: got {} bytes",
+            ram.len()
+        );
+        let (socket, theirs) = UnixStream::pair()?;
+        let (doorbell, server) = Doorbell::new(self.vectors)?;
+        let mut bios = tempfile::NamedTempFile::new().context("cannot make the halt BIOS file")?;
+        bios.write_all(&halt_bios())?;
+        let theirs = OwnedFd::from(theirs);
+        let arguments = self.arguments(ram, bios.path(), theirs.as_raw_fd(), server.as_raw_fd());
+        let process = Process::start(&arguments, vec![theirs, server])?;
+        let mut session = Session::new(socket, process);
+        // The first reply comes after QEMU has opened its files, so that the BIOS may go.
+        session.ask("inl 0xcf8").context("QEMU did not come up")?;
+        drop(bios);
+        Qemu::set_up(session, doorbell)
+    }
+
+    fn arguments(&self, ram: &Ram, bios: &Path, qtest: i32, doorbell: i32) -> Vec<OsString> {
+        let mib = ram.len() >> 20;
+        let mut arguments: Vec<OsString> = Vec::new();
+        let mut option = |name: &str, value: OsString| {
+            arguments.push(name.into());
+            arguments.push(value);
+        };
+        option("-machine", "q35,accel=tcg,memory-backend=ram".into());
+        option("-m", format!("{mib}M").into());
+        option("-object", {
+            let mut value = OsString::from(format!(
+                "memory-backend-file,id=ram,size={mib}M,share=on,mem-path="
+            ));
+            value.push(escape(ram.path()));
+            value
+        });
+        option("-bios", bios.into());
+        option("-display", "none".into());
+        option("-vga", "none".into());
+        option("-chardev", format!("socket,id=qtest,fd={qtest}").into());
+        option("-qtest", "chardev:qtest".into());
+        option("-qtest-log", "/dev/null".into());
+        option(
+            "-chardev",
+            format!("socket,id=doorbell,fd={doorbell}").into(),
+        );
+        if self.iommu {
+            option("-device", "intel-iommu".into());
+        }
+        if let Some(image) = &self.image {
+            option("-blockdev", self.drive(image).into());
+        }
+        for device in self.devices() {
+            option("-device", device.into());
+        }
+        let vectors = self.vectors;
+        option(
+            "-device",
+            format!("ivshmem-doorbell,chardev=doorbell,vectors={vectors},bus=pcie.0,addr={DOORBELL_SLOT}").into(),
+        );
+        arguments.extend(["-nodefaults".into(), "-no-user-config".into()]);
+        arguments
+    }
+
+    /// The device under test, and the disk behind it where that is a device of its own.
+    fn devices(&self) -> Vec<String> {
+        const POLICIES: [&str; 2] = ["rerror", "werror"];
+        let mut device = format!("{},bus=pcie.0,addr={SLOT}", self.device);
+        if self.image.is_none() {
+            return vec![device];
+        }
+        let mut disk = String::from(",drive=disk");
+        for policy in POLICIES {
+            if !self.device.contains(&format!(",{policy}=")) {
+                disk += &format!(",{policy}=report");
+            }
+        }
+        if !self.device.starts_with("virtio-scsi") {
+            return vec![device + &disk];
+        }
+        device += ",id=controller";
+        let mut unit = format!("scsi-hd,bus=controller.0{disk}");
+        if !self.disk.is_empty() {
+            unit = format!("{unit},{}", self.disk);
+        }
+        vec![device, unit]
+    }
+
+    /// The block graph: the image, perhaps with blkdebug in front.
+    fn drive(&self, image: &Path) -> String {
+        let raw = |name: Option<&str>| {
+            let mut node = json!({
+                "driver": "raw",
+                "read-only": self.read_only,
+                "file": {"driver": "file", "filename": image.to_string_lossy(), "read-only": self.read_only},
+            });
+            if let (Some(name), Some(node)) = (name, node.as_object_mut()) {
+                node.insert("node-name".to_owned(), name.into());
+            }
+            node
+        };
+        if self.errors.is_empty() {
+            return raw(Some("disk")).to_string();
+        }
+        let rules: Vec<_> = self
+            .errors
+            .iter()
+            .map(|error| {
+                let mut rule = json!({
+                    "event": "none",
+                    "iotype": error.operation.iotype(),
+                    "errno": error.errno,
+                    "once": error.once,
+                });
+                if let (Some(sector), Some(rule)) = (error.sector, rule.as_object_mut()) {
+                    rule.insert("sector".to_owned(), sector.into());
+                }
+                rule
+            })
+            .collect();
+        json!({
+            "driver": "blkdebug",
+            "node-name": "disk",
+            "image": raw(None),
+            "inject-error": rules,
+        })
+        .to_string()
+    }
+}
+
+/// Doubles the commas of a path inside a QEMU option.
+fn escape(path: &Path) -> OsString {
+    path.to_string_lossy().replace(',', ",,").into()
+}
+
+/// A BIOS whose reset vector parks the CPU: `cli; hlt; jmp` back to the `hlt`.
+fn halt_bios() -> Vec<u8> {
+    const RESET_VECTOR: usize = 0xfff0;
+    let mut bios = vec![0xf4; 64 << 10];
+    bios[RESET_VECTOR..RESET_VECTOR + 4].copy_from_slice(&[0xfa, 0xf4, 0xeb, 0xfd]);
+    bios
+}
+
+/// A device in a running QEMU.
+pub struct Qemu {
+    session: Session,
+    doorbell: Doorbell,
+    doorbell_address: u64,
+    bars: Vec<Bar>,
+    msix: Option<pci::Msix>,
+    line: bool,
+    intercepted: bool,
+    failure: Option<String>,
+    removed: bool,
+}
+
+impl Qemu {
+    fn set_up(mut session: Session, doorbell: Doorbell) -> anyhow::Result<Self> {
+        // PCIEXBAR of the q35 host bridge: base, 256 MiB, enabled. // Intel 3 Series datasheet, register 60h
+        for (register, value) in [(0x64u64, 0), (0x60, ECAM | 1)] {
+            session.ask(&format!("outl 0xcf8 {:#x}", 0x8000_0000 | register))?;
+            session.ask(&format!("outl 0xcfc {value:#x}"))?;
+        }
+        doorbell.watch(session.as_fd())?;
+        let mut qemu = Self {
+            session,
+            doorbell,
+            doorbell_address: 0,
+            bars: Vec::new(),
+            msix: None,
+            line: false,
+            intercepted: false,
+            failure: None,
+            removed: false,
+        };
+        let mut next = (MEMORY_BARS, IO_BARS);
+        let theirs = qemu.assign_bars(DOORBELL_SLOT, &mut next);
+        qemu.bars = qemu.assign_bars(SLOT, &mut next);
+        qemu.msix = pci::msix(&mut |offset, width| qemu.slot_read(SLOT, offset, width));
+        qemu.doorbell_address = pci::bar(&theirs, 0)
+            .context("QEMU's ivshmem-doorbell has no BAR 0")?
+            .address
+            + doorbell::REGISTER;
+        qemu.slot_write(DOORBELL_SLOT, pci::COMMAND, 2, pci::COMMAND_MEMORY);
+        match qemu.failure.take() {
+            None => Ok(qemu),
+            Some(failure) => Err(anyhow::Error::msg(failure)),
+        }
+    }
+
+    /// Sizes and assigns every BAR of a slot.
+    fn assign_bars(&mut self, slot: u8, next: &mut (u64, u64)) -> Vec<Bar> {
+        let mut bars = Vec::new();
+        let mut index = 0;
+        while index < 6 {
+            let at = pci::BAR0 + 4 * u16::from(index);
+            let mut size = |at| {
+                self.slot_write(slot, at, 4, u32::MAX);
+                self.slot_read(slot, at, 4)
+            };
+            let low = size(at);
+            let high = if low & 7 == 4 { size(at + 4) } else { 0 };
+            let Some((kind, len, wide)) = pci::decode_bar(low, high) else {
+                index += 1;
+                continue;
+            };
+            let next = match kind {
+                BarKind::Memory => &mut next.0,
+                BarKind::Io => &mut next.1,
+            };
+            let address = next.next_multiple_of(len);
+            *next = address + len;
+            self.slot_write(slot, at, 4, address as u32);
+            if wide {
+                self.slot_write(slot, at + 4, 4, (address >> 32) as u32);
+            }
+            bars.push(Bar {
+                index,
+                kind,
+                address,
+                len,
+            });
+            index += if wide { 2 } else { 1 };
+        }
+        bars
+    }
+
+    /// Asks for a number; all ones once anything has gone wrong, which [`Device::poll`] reports.
+    fn ask(&mut self, command: &str, width: u8) -> u64 {
+        if self.removed || self.failure.is_some() {
+            return all_ones(width);
+        }
+        match self.session.value(command) {
+            Ok(value) => value & all_ones(width),
+            Err(error) => {
+                self.failure = Some(format!("{error:#}"));
+                all_ones(width)
+            }
+        }
+    }
+
+    fn post(&mut self, command: &str) {
+        if self.removed || self.failure.is_some() {
+            return;
+        }
+        if let Err(error) = self.session.post(command) {
+            self.failure = Some(format!("{error:#}"));
+        }
+    }
+
+    fn slot_read(&mut self, slot: u8, offset: u16, width: u8) -> u32 {
+        let address = ECAM + (u64::from(slot) << 15) + u64::from(offset);
+        self.ask(&format!("read{} {address:#x}", suffix(width)), width) as u32
+    }
+
+    fn slot_write(&mut self, slot: u8, offset: u16, width: u8, value: u32) {
+        let address = ECAM + (u64::from(slot) << 15) + u64::from(offset);
+        self.post(&format!("write{} {address:#x} {value:#x}", suffix(width)));
+    }
+
+    fn command(&mut self, set: u32, clear: u32) {
+        let command = self.slot_read(SLOT, pci::COMMAND, 2);
+        self.slot_write(SLOT, pci::COMMAND, 2, (command | set) & !clear);
+    }
+
+    /// A failure since the last call, as an error.
+    fn check(&mut self) -> anyhow::Result<()> {
+        match &self.failure {
+            Some(failure) if !self.removed => Err(anyhow::Error::msg(failure.clone())),
+            _ => Ok(()),
+        }
+    }
+
+    /// What QEMU has said on its error output so far: warnings, and why it calls the guest broken.
+    pub fn messages(&mut self) -> String {
+        self.session.last_words()
+    }
+}
+
+/// The letter that qtest and string instructions name a width by.
+fn suffix(width: u8) -> char {
+    match width {
+        1 => 'b',
+        2 => 'w',
+        4 => 'l',
+        _ => 'q',
+    }
+}
+
+impl Device for Qemu {
+    fn config_read(&mut self, offset: u16, width: u8) -> u32 {
+        self.slot_read(SLOT, offset, width)
+    }
+
+    fn config_write(&mut self, offset: u16, width: u8, value: u32) {
+        self.slot_write(SLOT, offset, width, value);
+    }
+
+    fn bars(&self) -> Vec<Bar> {
+        self.bars.clone()
+    }
+
+    fn read(&mut self, bar: u8, offset: u64, width: u8) -> u64 {
+        let Some(bar) = pci::bar(&self.bars, bar) else {
+            return all_ones(width);
+        };
+        let address = bar.address + offset;
+        let letter = suffix(width);
+        match bar.kind {
+            BarKind::Memory => self.ask(&format!("read{letter} {address:#x}"), width),
+            BarKind::Io => self.ask(&format!("in{letter} {address:#x}"), width),
+        }
+    }
+
+    fn write(&mut self, bar: u8, offset: u64, width: u8, value: u64) {
+        let Some(bar) = pci::bar(&self.bars, bar) else {
+            return;
+        };
+        let address = bar.address + offset;
+        let letter = suffix(width);
+        match bar.kind {
+            BarKind::Memory => self.post(&format!("write{letter} {address:#x} {value:#x}")),
+            BarKind::Io => self.post(&format!("out{letter} {address:#x} {value:#x}")),
+        }
+    }
+
+    fn msix_vectors(&self) -> u16 {
+        self.msix.map_or(0, |msix| msix.vectors)
+    }
+
+    fn enable_interrupts(&mut self, mode: InterruptMode) -> anyhow::Result<()> {
+        self.doorbell.clear()?;
+        let on = pci::COMMAND_IO | pci::COMMAND_MEMORY | pci::COMMAND_MASTER;
+        match mode {
+            InterruptMode::Messages(count) => {
+                let msix = self.msix.context("the device has no MSI-X capability")?;
+                ensure!(
+                    count <= msix.vectors && count <= self.doorbell.vectors(),
+                    "{count} messages asked for, the device has {} and {} are wired",
+                    msix.vectors,
+                    self.doorbell.vectors()
+                );
+                self.command(on | pci::COMMAND_INTX_DISABLE, 0);
+                self.slot_write(
+                    SLOT,
+                    msix.capability + 2,
+                    2,
+                    pci::MSIX_ENABLE | pci::MSIX_MASK_ALL,
+                );
+                for vector in 0..msix.vectors {
+                    let entry = msix.table.offset + u64::from(vector) * 16;
+                    let (address, data, mask) = if vector < count {
+                        (self.doorbell_address, doorbell::value(vector), 0)
+                    } else {
+                        (0, 0, 1)
+                    };
+                    self.write(msix.table.bar, entry, 4, address & 0xffff_ffff);
+                    self.write(msix.table.bar, entry + 4, 4, address >> 32);
+                    self.write(msix.table.bar, entry + 8, 4, data.into());
+                    self.write(msix.table.bar, entry + 12, 4, mask);
+                }
+                self.slot_write(SLOT, msix.capability + 2, 2, pci::MSIX_ENABLE);
+            }
+            InterruptMode::Line => {
+                if let Some(msix) = self.msix {
+                    self.slot_write(SLOT, msix.capability + 2, 2, 0);
+                }
+                if !self.intercepted {
+                    self.session.ask("irq_intercept_in /machine/q35/ioapic")?;
+                    self.intercepted = true;
+                }
+                self.command(on, pci::COMMAND_INTX_DISABLE);
+                self.line = true;
+            }
+        }
+        // A reply to a read says that the writes before it have been carried out.
+        self.slot_read(SLOT, pci::COMMAND, 2);
+        self.check()
+    }
+
+    fn disable_interrupts(&mut self) {
+        if let Some(msix) = self.msix {
+            self.slot_write(SLOT, msix.capability + 2, 2, 0);
+        }
+        self.command(pci::COMMAND_INTX_DISABLE, 0);
+        self.line = false;
+        if let Err(error) = self.doorbell.clear() {
+            self.failure.get_or_insert(format!("{error:#}"));
+        }
+    }
+
+    fn poll(&mut self, wait: Duration) -> anyhow::Result<Interrupts> {
+        let mut found = Interrupts::default();
+        if self.removed {
+            return Ok(found);
+        }
+        self.check()?;
+        let deadline = Instant::now() + wait;
+        loop {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if self.doorbell.poll(left, &mut found.messages)?
+                && let Err(error) = self.session.take_in()
+            {
+                self.failure = Some(format!("{error:#}"));
+                return self.check().map(|()| found);
+            }
+            found.line = self.line && self.session.line_asserted(LINE);
+            if !found.is_empty() || Instant::now() >= deadline {
+                return Ok(found);
+            }
+        }
+    }
+
+    fn remove(&mut self) {
+        // With its process gone, nothing can write guest memory any more.
+        self.session.kill();
+        self.removed = true;
+    }
+}
