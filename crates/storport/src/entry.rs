@@ -97,7 +97,8 @@ impl Miniport {
     }
 }
 
-/// Defines DriverEntry for a miniport, in the section that Windows discards after it ran.
+/// Defines DriverEntry for a miniport, in the section that Windows discards after it ran. The expression may compute its
+/// sizes: it is evaluated there, at PASSIVE_LEVEL.
 #[macro_export]
 macro_rules! driver_entry {
     ($miniport:expr) => {
@@ -111,9 +112,9 @@ macro_rules! driver_entry {
             driver: *mut $crate::nt_sys::ntoskrnl::DRIVER_OBJECT,
             registry_path: *mut $crate::nt_sys::types::UNICODE_STRING,
         ) -> $crate::nt_sys::types::NTSTATUS {
-            const MINIPORT: $crate::Miniport = $miniport;
+            let miniport: $crate::Miniport = $miniport;
             // SAFETY: this is DriverEntry.
-            unsafe { MINIPORT.register(driver, registry_path) }
+            unsafe { miniport.register(driver, registry_path) }
         }
     };
 }

@@ -19,18 +19,38 @@ pub enum Code {
     Message(u32),
 }
 
+/// Most strings that one entry carries.
+pub const MAX_STRINGS: usize = 4;
+
 impl Adapter {
-    /// Writes an entry about the adapter. IRQL <= DISPATCH_LEVEL. `unique` tells the place in the driver; `data` is
-    /// shown as bytes.
+    /// Writes an entry about the adapter. IRQL <= DISPATCH_LEVEL. `unique` tells the place in the driver, `data` is
+    /// shown as bytes, and `strings` replace %2, %3, … of the message.
     ///
     /// # Errors
-    /// What StorPort refused with; nothing was logged then.
-    pub fn log(self, code: Code, unique: u32, data: &[u8]) -> Result<(), StorStatus> {
+    /// What StorPort refused with; or, without asking it, [`StorStatus::InvalidParameter`] for more than [`MAX_STRINGS`]
+    /// strings or one that does not end with NUL. Nothing was logged then.
+    pub fn log(
+        self,
+        code: Code,
+        unique: u32,
+        data: &[u8],
+        strings: &[&[u16]],
+    ) -> Result<(), StorStatus> {
         let (specific, error) = match code {
             Code::InternalAdapterError => (TRUE, SP_INTERNAL_ADAPTER_ERROR),
             Code::ProtocolError => (TRUE, SP_PROTOCOL_ERROR),
             Code::Message(number) => (FALSE, number),
         };
+        let mut list = [null_mut::<u16>(); MAX_STRINGS];
+        if strings.len() > list.len() {
+            return Err(StorStatus::InvalidParameter);
+        }
+        for (slot, string) in list.iter_mut().zip(strings) {
+            if string.last() != Some(&0) {
+                return Err(StorStatus::InvalidParameter);
+            }
+            *slot = string.as_ptr().cast_mut();
+        }
         let mut details = STOR_LOG_EVENT_DETAILS {
             InterfaceRevision: STOR_CURRENT_LOG_INTERFACE_REVISION,
             Size: size_of::<STOR_LOG_EVENT_DETAILS>() as u32,
@@ -44,11 +64,11 @@ impl Adapter {
             UniqueId: unique,
             DumpDataSize: u32::try_from(data.len()).map_err(|_| StorStatus::InvalidBufferSize)?,
             DumpData: data.as_ptr().cast_mut().cast(),
-            StringCount: 0,
-            StringList: null_mut(),
+            StringCount: strings.len() as u32,
+            StringList: list.as_mut_ptr(),
         };
         let mut maximum = 0_u32;
-        // SAFETY: StorPort copies the data; everything passed outlives the call.
+        // SAFETY: StorPort copies data and strings; everything passed outlives the call.
         StorStatus::check(unsafe {
             StorPortExtendedFunction(
                 ExtFunctionLogSystemEvent,

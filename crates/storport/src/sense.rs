@@ -25,6 +25,9 @@ pub enum SenseKey {
 /// Bytes of fixed-format sense data without additional bytes.
 pub const FIXED_LEN: usize = 18;
 
+/// Bytes of descriptor-format sense data without descriptors.
+pub const DESCRIPTOR_LEN: usize = 8;
+
 /// Sense data, ready to be encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sense {
@@ -60,6 +63,10 @@ impl Sense {
     pub const CAPACITY_CHANGED: Self = Self::new(SenseKey::UnitAttention, 0x2A, 0x09);
     /// LOGICAL UNIT NOT READY, cause not reportable.
     pub const NOT_READY: Self = Self::new(SenseKey::NotReady, 0x04, 0x00);
+    /// LOGICAL UNIT NOT READY, INITIALIZING COMMAND REQUIRED: stopped by START STOP UNIT.
+    pub const STOPPED: Self = Self::new(SenseKey::NotReady, 0x04, 0x02);
+    /// SAVING PARAMETERS NOT SUPPORTED.
+    pub const SAVING_NOT_SUPPORTED: Self = Self::new(SenseKey::IllegalRequest, 0x39, 0x00);
     /// MEDIUM NOT PRESENT.
     pub const NO_MEDIUM: Self = Self::new(SenseKey::NotReady, 0x3A, 0x00);
 
@@ -140,4 +147,14 @@ impl Sense {
             f2,
         ]
     }
+
+    /// The 8-byte head of the same in descriptor format, without descriptors (response code 72h, SPC-4 §4.5.2.1): for
+    /// REQUEST SENSE with DESC = 1.
+    #[must_use]
+    pub const fn encode_descriptor(&self) -> [u8; DESCRIPTOR_LEN] {
+        [0x72, self.key as u8, self.asc, self.ascq, 0, 0, 0, 0]
+    }
 }
+
+#[cfg(test)]
+mod tests;
