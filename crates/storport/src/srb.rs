@@ -431,7 +431,7 @@ fn part<T>(block: *mut STORAGE_REQUEST_BLOCK, offset: u32) -> Option<*mut T> {
 fn data_block<T>(block: *mut STORAGE_REQUEST_BLOCK, wanted: SRBEXDATATYPE) -> Option<*mut T> {
     let count = get!(block, NumSrbExData) as usize;
     let first = offset_of!(STORAGE_REQUEST_BLOCK, SrbExDataOffset);
-    let room = (get!(block, SrbLength) as usize).saturating_sub(first) / size_of::<u32>();
+    let room = (get!(block, SrbLength) as usize).saturating_sub(first) / 4;
     let offsets = block.cast::<u8>().wrapping_add(first).cast::<u32>();
     (0..count.min(room)).find_map(|index| {
         // SAFETY: `room` bounds the array of offsets by the block's length.

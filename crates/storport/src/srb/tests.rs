@@ -19,23 +19,13 @@ struct Request {
 struct Block {
     fixed: Fixed,
     address: STOR_ADDR_BTL8,
-    extra: Extra,
+    extra: [u8; 128],
 }
 
 #[repr(C)]
 union Fixed {
     legacy: core::mem::ManuallyDrop<SCSI_REQUEST_BLOCK>,
     extended: core::mem::ManuallyDrop<STORAGE_REQUEST_BLOCK>,
-}
-
-#[repr(C)]
-union Extra {
-    cdb16: core::mem::ManuallyDrop<SRBEX_DATA_SCSI_CDB16>,
-    cdb32: core::mem::ManuallyDrop<SRBEX_DATA_SCSI_CDB32>,
-    cdb_var: core::mem::ManuallyDrop<SRBEX_DATA_SCSI_CDB_VAR>,
-    pnp: core::mem::ManuallyDrop<SRBEX_DATA_PNP>,
-    power: core::mem::ManuallyDrop<SRBEX_DATA_POWER>,
-    bytes: [u8; 128],
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -132,34 +122,26 @@ impl Request {
             return request;
         }
         let mut request = Self::new_extended(SRB_FUNCTION_EXECUTE_SCSI);
-        let sense: PVOID = request.sense.as_mut_ptr().cast();
-        let bytes = &raw mut request.block.extra;
-        let (kind, status, room, cdb_at, sense_at, len_at, len_size) = match format {
-            Format::Cdb16 | Format::Legacy => (SrbExDataTypeScsiCdb16, 8, 9, 24, 16, 10, 1),
-            Format::Cdb32 => (SrbExDataTypeScsiCdb32, 8, 9, 24, 16, 10, 1),
-            Format::CdbVar => (SrbExDataTypeScsiCdbVar, 8, 9, 32, 24, 12, 4),
+        let sense = request.sense.as_mut_ptr() as usize;
+        // Offsets as layouts.json has them for x86_64.
+        let (kind, sense_at, cdb_at): (i32, usize, usize) = match format {
+            Format::Cdb16 | Format::Legacy => (SrbExDataTypeScsiCdb16, 16, 24),
+            Format::Cdb32 => (SrbExDataTypeScsiCdb32, 16, 24),
+            Format::CdbVar => (SrbExDataTypeScsiCdbVar, 24, 32),
         };
-        let bytes = bytes.cast::<u8>();
-        // SAFETY: offsets as the headers measure them on 64 bits, all inside the union's 128 bytes.
-        unsafe {
-            bytes.cast::<i32>().write(kind);
-            bytes
-                .add(4)
-                .cast::<u32>()
-                .write(if format == Format::CdbVar {
-                    24 + 10
-                } else {
-                    48
-                });
-            bytes.add(status).write(0xFF);
-            bytes.add(room).write(SENSE_ROOM as u8);
-            bytes.add(sense_at).cast::<PVOID>().write(sense);
-            if len_size == 4 {
-                bytes.add(len_at).cast::<u32>().write(10)
-            } else {
-                bytes.add(len_at).write(10)
-            }
-            bytes.add(cdb_at).copy_from_nonoverlapping(cdb.as_ptr(), 10);
+        let mut put = |at: usize, bytes: &[u8]| {
+            request.block.extra[at..][..bytes.len()].copy_from_slice(bytes)
+        };
+        put(0, &kind.to_le_bytes());
+        put(8, &[0xFF, SENSE_ROOM as u8]);
+        put(sense_at, &sense.to_le_bytes());
+        put(cdb_at, &cdb[..10]);
+        if format == Format::CdbVar {
+            put(4, &(24_u32 + 10).to_le_bytes());
+            put(12, &10_u32.to_le_bytes());
+        } else {
+            put(4, &48_u32.to_le_bytes());
+            put(10, &[10]);
         }
         request
     }
@@ -278,12 +260,9 @@ fn without_autosense_the_command_fails_without_sense() {
 fn plug_and_play_and_power_are_read_from_both_formats() {
     let mut legacy = Request::empty();
     legacy.legacy().Function = SRB_FUNCTION_PNP;
-    // PnPAction at 8, SrbPnPFlags at 64 (layouts.json, x86_64).
-    let raw = (&raw mut *legacy.block).cast::<u8>();
-    // SAFETY: inside the block.
-    unsafe { raw.add(8).cast::<i32>().write(StorSurpriseRemoval) };
-    // SAFETY: inside the block.
-    unsafe { raw.add(64).cast::<u32>().write(1) };
+    // PnPAction at 8 and SrbPnPFlags at 64 (layouts.json, x86_64) lie over these two.
+    legacy.legacy().QueueTag = StorSurpriseRemoval as u8;
+    legacy.legacy().QueueSortKey = 1;
     assert_eq!(
         legacy.srb().pnp(),
         Some(Pnp {
@@ -294,14 +273,12 @@ fn plug_and_play_and_power_are_read_from_both_formats() {
     assert_eq!(legacy.srb().power(), None);
 
     let mut extended = Request::new_extended(SRB_FUNCTION_POWER);
-    extended.block.extra.power = core::mem::ManuallyDrop::new(SRBEX_DATA_POWER {
-        Type: SrbExDataTypePower,
-        Length: 12,
-        SrbPowerFlags: SRB_POWER_FLAGS_ADAPTER_REQUEST,
-        Reserved: [0; 3],
-        DevicePowerState: StorPowerDeviceD3,
-        PowerAction: StorPowerActionShutdown,
-    });
+    let extra = &mut extended.block.extra;
+    extra[0] = SrbExDataTypePower as u8;
+    extra[4] = 12;
+    extra[8] = SRB_POWER_FLAGS_ADAPTER_REQUEST;
+    extra[12] = StorPowerDeviceD3 as u8;
+    extra[16] = StorPowerActionShutdown as u8;
     let power = Power {
         state: StorPowerDeviceD3,
         action: StorPowerActionShutdown,
@@ -357,8 +334,7 @@ fn lengths_never_exceed_the_room() {
     request.legacy().CdbLength = 255;
     assert_eq!(request.srb().cdb().len(), 16);
     let mut request = Request::scsi(Format::CdbVar);
-    // SAFETY: zeroed and filled in.
-    unsafe { &mut request.block.extra.cdb_var }.CdbLength = u32::MAX;
+    request.block.extra[12..16].copy_from_slice(&u32::MAX.to_le_bytes());
     assert_eq!(
         request.srb().cdb().len(),
         10,
