@@ -153,13 +153,12 @@ impl Request {
 
     /// SCSI status and sense length, read without the code under test.
     fn scsi_result(&self, format: Format) -> (u8, u8) {
-        let block = (&raw const *self.block).cast::<u8>();
-        let (status, length) = match format {
-            Format::Legacy => (4, 11),
-            _ => (offset_of!(Block, extra) + 8, offset_of!(Block, extra) + 9),
-        };
-        // SAFETY: both lie inside the block.
-        unsafe { (block.add(status).read(), block.add(length).read()) }
+        if format == Format::Legacy {
+            // SAFETY: the block was made in this format.
+            let block = unsafe { &self.block.fixed.legacy };
+            return (block.ScsiStatus, block.SenseInfoBufferLength);
+        }
+        (self.block.extra[8], self.block.extra[9])
     }
 
     fn srb_status(&mut self) -> u8 {
