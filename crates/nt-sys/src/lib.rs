@@ -32,7 +32,7 @@
     reason = "members keep the names under which Microsoft documents them"
 )]
 
-//mod layout;
+mod layout;
 pub mod ntoskrnl;
 pub mod storport;
 pub mod types;

@@ -48,12 +48,6 @@ pub struct KLOCK_QUEUE_HANDLE {
     pub OldIrql: KIRQL,
 }
 
-/// The driver's own object, as DriverEntry gets it. Drivers of ours only pass it on. source: wdm.h
-#[repr(C)]
-pub struct DRIVER_OBJECT {
-    _opaque: [u8; 0],
-}
-
 #[cfg_attr(
     all(windows, not(target_arch = "x86")),
     link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")

@@ -33,14 +33,6 @@ pub struct SINGLE_LIST_ENTRY {
     pub Next: *mut SINGLE_LIST_ENTRY,
 }
 
-/// A counted UTF-16 string; lengths in bytes.
-#[repr(C)]
-pub struct UNICODE_STRING {
-    pub Length: u16,
-    pub MaximumLength: u16,
-    pub Buffer: *mut u16,
-}
-
 /// A set of processors within one group. source: wdm.h; since: Windows 7
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

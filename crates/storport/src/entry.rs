@@ -3,9 +3,8 @@
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use nt::status::Status;
-use nt_sys::ntoskrnl::DRIVER_OBJECT;
 use nt_sys::storport::*;
-use nt_sys::types::{NTSTATUS, TRUE, UNICODE_STRING};
+use nt_sys::types::{NTSTATUS, PVOID, TRUE};
 
 /// A physical miniport's routines and sizes; the rest of HW_INITIALIZATION_DATA is the same for all of ours.
 #[derive(Clone, Copy)]
@@ -46,11 +45,7 @@ impl Miniport {
     /// Called from DriverEntry, once, with its arguments; the routines keep their contracts.
     #[must_use]
     #[inline(always)] // part of DriverEntry, so that it goes away with the INIT section
-    pub unsafe fn register(
-        &self,
-        driver: *mut DRIVER_OBJECT,
-        registry_path: *mut UNICODE_STRING,
-    ) -> NTSTATUS {
+    pub unsafe fn register(&self, driver: PVOID, registry_path: PVOID) -> NTSTATUS {
         let mut data = self.initialization_data();
         let mut status = Status::Unsuccessful;
         // MS: nf-storport-storportinitialize: STATUS_REVISION_MISMATCH = the version (size) is not valid for this Windows.
@@ -109,8 +104,8 @@ macro_rules! driver_entry {
         #[unsafe(no_mangle)]
         #[cfg_attr(windows, unsafe(link_section = "INIT"))]
         pub unsafe extern "system" fn DriverEntry(
-            driver: *mut $crate::nt_sys::ntoskrnl::DRIVER_OBJECT,
-            registry_path: *mut $crate::nt_sys::types::UNICODE_STRING,
+            driver: $crate::nt_sys::types::PVOID,
+            registry_path: $crate::nt_sys::types::PVOID,
         ) -> $crate::nt_sys::types::NTSTATUS {
             let miniport: $crate::Miniport = $miniport;
             // SAFETY: this is DriverEntry.

@@ -3,8 +3,7 @@
 //! source: storport.h; since: Windows Server 2003
 
 use super::*;
-use crate::ntoskrnl::DRIVER_OBJECT;
-use crate::types::{BOOLEAN, NTSTATUS, PVOID, UNICODE_STRING};
+use crate::types::{BOOLEAN, NTSTATUS, PVOID};
 
 #[cfg_attr(
     all(windows, not(target_arch = "x86")),
@@ -20,10 +19,10 @@ use crate::types::{BOOLEAN, NTSTATUS, PVOID, UNICODE_STRING};
     )
 )]
 unsafe extern "system" {
-    /// PASSIVE_LEVEL, from DriverEntry only.
+    /// PASSIVE_LEVEL, from DriverEntry only; the first two arguments are those of DriverEntry.
     pub fn StorPortInitialize(
-        Argument1: *mut DRIVER_OBJECT,
-        Argument2: *mut UNICODE_STRING,
+        Argument1: PVOID,
+        Argument2: PVOID,
         HwInitializationData: *mut HW_INITIALIZATION_DATA,
         HwContext: PVOID,
     ) -> NTSTATUS;
