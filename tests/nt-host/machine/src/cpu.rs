@@ -1,6 +1,12 @@
 //! Calls between the driver and the host.
 
+use std::cell::Cell;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::arch;
+use crate::context::{self, Context};
 use crate::fault::Fault;
+use crate::fiber;
 
 /// Most arguments that [`call`] passes.
 pub const MAX_ARGUMENTS: usize = 12;
@@ -14,45 +20,131 @@ pub const MAX_IMPORTS: u32 = 16384;
 /// has any.
 pub type Dispatch = fn(id: u32, args: *const u64, return_address: usize) -> u64;
 
-/// Sets this thread's receiver of import calls. It runs on a host stack of its own, not on the driver's.
-pub fn set_dispatch(f: Dispatch) {
-    let _ = f;
+/// Who reads and who writes the IRQL.
+type IrqlRegister = (fn() -> u8, fn(u8));
+
+fn no_dispatch(id: u32, _: *const u64, return_address: usize) -> u64 {
+    panic!("import {id} called from {return_address:#x} before set_dispatch");
 }
 
-/// Sets this thread's receiver of faults. It runs outside the signal handler on a stack of its own; it ends
-/// the process or leaves with [`crate::fiber::abandon`].
+fn no_fault(fault: &Fault) -> ! {
+    eprintln!("{fault}, and nobody asked to be told");
+    // SAFETY: ends the process at once.
+    unsafe { libc::_exit(134) }
+}
+
+thread_local! {
+    static DISPATCH: Cell<Dispatch> = const { Cell::new(no_dispatch) };
+    static FAULT: Cell<fn(&Fault) -> !> = const { Cell::new(no_fault) };
+    static AFTER_MMIO: Cell<fn()> = const { Cell::new(|| ()) };
+    static IRQL: Cell<Option<IrqlRegister>> = const { Cell::new(None) };
+}
+
+/// Sets this thread's receiver of import calls. It runs on a host stack, not on the driver's.
+///
+/// A panic in it ends the fiber and comes out of [`fiber::Fiber::resume`].
+pub fn set_dispatch(f: Dispatch) {
+    DISPATCH.set(f);
+}
+
+/// Sets this thread's receiver of faults. It runs outside the signal handler on a stack that has room; it ends
+/// the process or leaves with [`fiber::abandon`].
 pub fn set_fault(f: fn(&Fault) -> !) {
-    let _ = f;
+    context::current();
+    FAULT.set(f);
 }
 
 /// Sets the function called after each trapped device access of driver code: the place to pre-empt it.
 pub fn set_after_mmio(f: fn()) {
-    let _ = f;
+    AFTER_MMIO.set(f);
 }
 
 /// Sets who answers a driver that reads or writes the task priority register (x64 `cr8`), which holds its IRQL.
+/// Without it such an instruction is a [`crate::fault::FaultKind::Privileged`] fault.
 pub fn set_irql_register(read: fn() -> u8, write: fn(u8)) {
-    let _ = (read, write);
+    IRQL.set(Some((read, write)));
+}
+
+pub(crate) fn fault() -> fn(&Fault) -> ! {
+    FAULT.get()
+}
+
+pub(crate) fn after_mmio() {
+    AFTER_MMIO.get()();
+}
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) fn irql_register() -> Option<IrqlRegister> {
+    IRQL.get()
 }
 
 /// Sets what the driver finds in `gs` (x64) or `x18` (ARM64): its processor control region.
 /// It belongs to the current fiber.
 pub fn set_processor_region(address: usize) {
-    let _ = address;
+    context::current().region.set(address);
+    context::load_region();
 }
 
-/// Calls driver code on the current fiber's driver stack.
+/// Calls driver code on the current fiber's driver stack. May be called from an import, a device access or the
+/// function of [`set_after_mmio`]: the code then runs below what it interrupted.
 ///
 /// # Panics
 /// With more than [`MAX_ARGUMENTS`] arguments.
 pub fn call(address: usize, args: &[u64]) -> u64 {
-    assert!(args.len() <= MAX_ARGUMENTS);
-    let _ = address;
-    unimplemented!()
+    let mut slots = [0; MAX_ARGUMENTS];
+    slots[..args.len()].copy_from_slice(args);
+    let context = context::current();
+    assert!(
+        !context.in_driver.get(),
+        "host code runs while the driver is said to"
+    );
+    let (host_sp, driver_sp) = (context.host_sp.get(), context.driver_sp.get());
+    context.in_driver.set(true);
+    // SAFETY: the context is the running one and its driver stack is free below `driver_sp`. What the
+    // code at `address` does is the driver's doing; faults in it are reported.
+    let value = unsafe { arch::enter(context, address, &slots) };
+    context.in_driver.set(false);
+    context.host_sp.set(host_sp);
+    context.driver_sp.set(driver_sp);
+    value
 }
 
 /// The code that a driver must call to reach import `id`.
+///
+/// # Panics
+/// If `id` is not below [`MAX_IMPORTS`].
 pub fn import_stub(id: u32) -> usize {
-    let _ = id;
-    unimplemented!()
+    assert!(id < MAX_IMPORTS, "import id {id} is too large");
+    arch::stubs::of(id)
+}
+
+/// Called by every import stub, on the driver's stack.
+pub(crate) extern "efiapi" fn import(
+    id: u64,
+    args: *const u64,
+    return_address: usize,
+) -> arch::Returned {
+    let context = context::current();
+    let driver_sp = context.driver_sp.get();
+    context.in_driver.set(false);
+    // SAFETY: driver code of this context was running, so its host stack is free below `host_sp`.
+    let value = unsafe { arch::on_host(context, id, args, return_address) };
+    context.driver_sp.set(driver_sp);
+    context.in_driver.set(true);
+    arch::returned(value, context)
+}
+
+/// Called by [`arch::on_host`], on the host's stack.
+pub(crate) extern "C" fn dispatch(id: u64, args: *const u64, return_address: usize) -> u64 {
+    guarded(|| DISPATCH.get()(id as u32, args, return_address))
+}
+
+/// Runs host code that driver code waits for. A panic must not unwind through the driver's frames.
+pub(crate) fn guarded<T>(f: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(f)).unwrap_or_else(|panic| fiber::end_by_panic(panic))
+}
+
+/// Bytes of the driver stack below the code that waits in host code.
+pub(crate) fn stack_left(context: &Context) -> usize {
+    context.driver_sp.get().saturating_sub(context.driver.low())
 }

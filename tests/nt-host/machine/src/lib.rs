@@ -5,12 +5,20 @@
 //! what a Windows function means: that is the business of the crates above it.
 //!
 //! Everything belongs to the thread that made it; threads do not share images, windows or fibers.
+//!
+//! Driver code never runs on the stack of host code. Each fiber has one stack for either, and every
+//! crossing changes stacks: so the driver's stack has exactly the size asked for, and a trap in driver
+//! code continues as a plain call on the host stack, not inside a signal handler.
 #![deny(missing_docs)]
 
+mod arch;
+mod context;
 pub mod cpu;
 pub mod fault;
 pub mod fiber;
 pub mod image;
 pub mod mmio;
 pub mod ram;
-mod sys;
+mod stack;
+pub(crate) mod sys;
+mod trap;

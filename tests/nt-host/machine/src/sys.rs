@@ -112,6 +112,18 @@ pub unsafe fn unmap(at: usize, len: usize) {
     debug_assert!(!failed, "munmap: {}", io::Error::last_os_error());
 }
 
+/// New memory that holds this code, executable and not writable, for as long as the process runs.
+pub fn map_code(code: &[u8]) -> usize {
+    let len = pages(code.len());
+    let at = map(len, READ_WRITE).expect("memory for code");
+    // SAFETY: the pages were just mapped and are at least as long.
+    unsafe { std::ptr::copy_nonoverlapping(code.as_ptr(), at as *mut u8, code.len()) };
+    // SAFETY: nothing refers to them yet.
+    unsafe { protect(at, len, READ | EXECUTE) };
+    crate::arch::synchronise_code(at, len);
+    at
+}
+
 /// Copies from an address that may not be readable; returns how many bytes were.
 #[cfg(target_arch = "x86_64")]
 pub fn peek(at: usize, out: &mut [u8]) -> usize {

@@ -1,0 +1,83 @@
+//! Builds the test driver, once a run.
+
+use std::os::unix::process::CommandExt;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::time::{Duration, Instant};
+
+/// A first build compiles the core library too.
+const DEADLINE: Duration = Duration::from_secs(300);
+
+const TARGETS: [&str; 2] = ["x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc"];
+
+/// The driver for this host's architecture.
+pub fn driver() -> &'static [u8] {
+    image(usize::from(cfg!(target_arch = "aarch64")))
+}
+
+/// The driver for the other one.
+pub fn foreign_driver() -> &'static [u8] {
+    image(usize::from(cfg!(target_arch = "x86_64")))
+}
+
+fn image(target: usize) -> &'static [u8] {
+    static IMAGES: [OnceLock<Vec<u8>>; 2] = [const { OnceLock::new() }; 2];
+    IMAGES[target].get_or_init(|| build(TARGETS[target]))
+}
+
+fn build(target: &str) -> Vec<u8> {
+    let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdrv");
+    let output = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("testdrv");
+    let flags = [
+        "-Clinker=rust-lld",
+        "-Ccontrol-flow-guard",
+        "-Ctarget-feature=+crt-static",
+        "-Clink-arg=/DRIVER",
+        "-Clink-arg=/SUBSYSTEM:NATIVE",
+        "-Clink-arg=/ENTRY:DriverEntry",
+        "-Clink-arg=/NODEFAULTLIB",
+        "-Clink-arg=/GUARD:CF",
+        "-Clink-arg=/SECTION:INIT,ERD",
+    ];
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command
+        .current_dir(&source)
+        .args(["build", "--release", "--target", target])
+        .args([
+            "-Zbuild-std=core,compiler_builtins",
+            "-Zbuild-std-features=compiler-builtins-mem",
+        ])
+        // The one switch that lets a stable compiler build its own core library.
+        .env("RUSTC_BOOTSTRAP", "1")
+        .env("CARGO_TARGET_DIR", &output)
+        .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\u{1f}"))
+        .env_remove("RUSTFLAGS")
+        .stdin(Stdio::null());
+    let die_with_parent = || {
+        // SAFETY: changes only this process.
+        let failed = unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0;
+        if failed {
+            Err(std::io::Error::last_os_error())
+        } else {
+            Ok(())
+        }
+    };
+    // SAFETY: one system call, nothing allocated.
+    unsafe { command.pre_exec(die_with_parent) };
+    let mut child = command.spawn().expect("cargo starts");
+    let start = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("cargo can be waited for") {
+            break status;
+        }
+        if start.elapsed() > DEADLINE {
+            child.kill().expect("cargo can be killed");
+            panic!("building the test driver took more than {DEADLINE:?}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    assert!(status.success(), "the test driver does not build");
+    std::fs::read(output.join(target).join("release/testdrv.dll"))
+        .expect("the test driver is there")
+}

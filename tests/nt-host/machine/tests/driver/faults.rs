@@ -1,0 +1,192 @@
+//! Every fault is reported with its place, and the next one is too.
+
+use host_machine::cpu;
+use host_machine::fault::FaultKind;
+use host_machine::fiber::{self, Fiber, State};
+use host_machine::ram::{PAGE, Placement, Protection, Ram};
+
+use crate::host::{self, fault_of, faulting_call};
+
+#[test]
+fn bad_addresses_are_reported() {
+    let image = host::load();
+    let ram = Ram::new(4 << 20, 1).expect("memory");
+    let block = ram.alloc(PAGE, Placement::Contiguous).expect("block");
+    let va = block.va() as u64;
+    let read = faulting_call(&image, "read_from", &[0x1000]);
+    assert_eq!(
+        (read.kind, read.address, read.in_driver),
+        (FaultKind::Read, 0x1000, true)
+    );
+    assert!(
+        image.describe(read.pc).starts_with("testdrv.sys+0x"),
+        "{read}"
+    );
+    for bad in [va + PAGE as u64, va - 4] {
+        let write = faulting_call(&image, "write_to", &[bad, 1]);
+        assert_eq!(
+            (write.kind, write.address),
+            (FaultKind::Write, bad as usize)
+        );
+    }
+    block.protect(Protection::Read);
+    assert_eq!(
+        faulting_call(&image, "write_to", &[va, 1]).kind,
+        FaultKind::Write
+    );
+    assert_eq!(host::call(&image, "read_from", &[va]), 0);
+    block.protect(Protection::None);
+    assert_eq!(
+        faulting_call(&image, "read_from", &[va]).kind,
+        FaultKind::Read
+    );
+    drop(block);
+    assert_eq!(
+        faulting_call(&image, "read_from", &[va]).address,
+        va as usize
+    );
+    let jump = faulting_call(&image, "jump_to", &[0x2000]);
+    assert_eq!(
+        (jump.kind, jump.address, jump.pc),
+        (FaultKind::Execute, 0x2000, 0x2000)
+    );
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn addresses_that_cannot_exist_are_reported() {
+    let image = host::load();
+    let bad = 0x1234_5678_9abc_def0;
+    let read = faulting_call(&image, "read_from", &[bad]);
+    assert_eq!((read.kind, read.address), (FaultKind::Read, bad as usize));
+    let write = faulting_call(&image, "write_to", &[bad, 1]);
+    assert_eq!(
+        (write.kind, write.address),
+        (FaultKind::Write, bad as usize)
+    );
+}
+
+#[test]
+fn bad_instructions_are_reported() {
+    let image = host::load();
+    assert_eq!(
+        faulting_call(&image, "fail_fast", &[42]).kind,
+        FaultKind::FastFail(42)
+    );
+    assert_eq!(
+        faulting_call(&image, "illegal", &[]).kind,
+        FaultKind::IllegalInstruction
+    );
+    assert_eq!(
+        faulting_call(&image, "privileged", &[]).kind,
+        FaultKind::Privileged
+    );
+    let breakpoint = faulting_call(&image, "breakpoint", &[]);
+    assert_eq!(breakpoint.kind, FaultKind::Breakpoint);
+    let place = image.export("breakpoint").expect("export");
+    assert!((place..place + 16).contains(&breakpoint.pc), "{breakpoint}");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn division_by_zero_is_reported() {
+    let image = host::load();
+    assert_eq!(host::call(&image, "divide", &[7]) as u32, 14);
+    assert_eq!(
+        faulting_call(&image, "divide", &[0]).kind,
+        FaultKind::Arithmetic
+    );
+}
+
+#[test]
+fn a_stack_overflow_is_reported_as_one() {
+    let image = host::load();
+    for _ in 0..3 {
+        assert_eq!(
+            faulting_call(&image, "overflow", &[0]).kind,
+            FaultKind::StackOverflow
+        );
+        let lost = faulting_call(&image, "lose_stack", &[]);
+        assert_eq!(lost.kind, FaultKind::Write, "{lost}");
+    }
+}
+
+#[test]
+fn sections_are_writable_or_executable() {
+    let image = host::load();
+    for section in &image.sections {
+        assert!(
+            !(section.writable && section.executable),
+            "{}",
+            section.name
+        );
+        let va = image.base + section.rva;
+        if !section.writable {
+            let fault = faulting_call(&image, "write_to", &[va as u64, 0]);
+            assert_eq!(
+                (fault.kind, fault.address),
+                (FaultKind::Write, va),
+                "{}",
+                section.name
+            );
+        }
+        if !section.executable {
+            assert_eq!(
+                fault_of(va, &[]).kind,
+                FaultKind::Execute,
+                "{}",
+                section.name
+            );
+        }
+    }
+    assert_eq!(
+        faulting_call(&image, "write_to", &[image.base as u64, 0]).kind,
+        FaultKind::Write
+    );
+}
+
+#[test]
+fn discarded_sections_are_gone() {
+    let image = host::load();
+    let mut object = 0_u64;
+    let args = [(&raw mut object) as u64, 1];
+    assert_eq!(cpu::call(image.entry, &args) as u32, 0x1234);
+    image.discard_init();
+    let fault = fault_of(image.entry, &args);
+    assert_eq!(
+        (fault.kind, fault.address),
+        (FaultKind::Execute, image.entry)
+    );
+    assert_eq!(host::call(&image, "table", &[1, 0]), u64::MAX);
+}
+
+#[test]
+fn a_fault_of_the_host_is_told_from_one_of_the_driver() {
+    host::load();
+    let mut fiber = Fiber::new(
+        8192,
+        Box::new(|| {
+            // SAFETY: not at all: a host function believes a driver's pointer.
+            let value = unsafe { std::ptr::read_volatile(0x3000 as *const u32) };
+            println!("{value}");
+        }),
+    );
+    assert_eq!(fiber.resume(), State::Done);
+    let fault = host::FAULT.take().expect("a fault");
+    assert_eq!(
+        (fault.kind, fault.address, fault.in_driver),
+        (FaultKind::Read, 0x3000, false)
+    );
+}
+
+#[test]
+fn a_panic_below_the_driver_comes_out_of_resume() {
+    let image = host::load();
+    let export = image.export("host_panic").expect("export");
+    let mut fiber = Fiber::new(8192, Box::new(move || drop(cpu::call(export, &[]))));
+    let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fiber.resume()))
+        .expect_err("a panic");
+    assert_eq!(panic.downcast_ref(), Some(&"the host is unhappy"));
+    assert!(!fiber::is_running());
+    assert_eq!(host::call(&image, "table", &[1, 0]), u64::MAX);
+}
