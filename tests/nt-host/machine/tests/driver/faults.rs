@@ -183,7 +183,12 @@ fn a_fault_of_the_host_is_told_from_one_of_the_driver() {
 fn a_panic_below_the_driver_comes_out_of_resume() {
     let image = host::load();
     let export = image.export("host_panic").expect("export");
-    let mut fiber = Fiber::new(8192, Box::new(move || drop(cpu::call(export, &[]))));
+    let mut fiber = Fiber::new(
+        8192,
+        Box::new(move || {
+            cpu::call(export, &[]);
+        }),
+    );
     let panic = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| fiber.resume()))
         .expect_err("a panic");
     assert_eq!(panic.downcast_ref(), Some(&"the host is unhappy"));

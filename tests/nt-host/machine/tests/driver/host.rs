@@ -129,6 +129,7 @@ pub fn clobber() {
 }
 
 fn on_fault(fault: &Fault) -> ! {
+    println!("{fault} at {}", image::describe(fault.pc));
     FAULT.set(Some(*fault));
     fiber::abandon()
 }
@@ -174,7 +175,12 @@ pub fn faulting_call(image: &Image, export: &str, args: &[u64]) -> Fault {
 pub fn fault_of(address: usize, args: &[u64]) -> Fault {
     let args = args.to_vec();
     FAULT.set(None);
-    let mut fiber = fiber::Fiber::new(24 << 10, Box::new(move || drop(cpu::call(address, &args))));
+    let mut fiber = fiber::Fiber::new(
+        24 << 10,
+        Box::new(move || {
+            cpu::call(address, &args);
+        }),
+    );
     assert_eq!(fiber.resume(), fiber::State::Done);
     FAULT.take().expect("a fault")
 }

@@ -95,10 +95,15 @@ pub fn memory_operands(frame: &Frame, instruction: &Instruction) -> Vec<Operand>
             register if register.is_segment_register() => Some(0),
             _ => None,
         };
+        // A repeated string instruction traps once per element, and its whole extent has no size.
+        let len = match memory.memory_size().size() {
+            0 => instruction.memory_size().size(),
+            len => len,
+        };
         if let Some(va) = memory.virtual_address(0, register) {
             operands.push(Operand {
                 va: va as usize,
-                len: memory.memory_size().size(),
+                len,
                 reads,
                 writes,
             });

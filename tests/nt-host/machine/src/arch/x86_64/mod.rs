@@ -31,6 +31,10 @@ pub fn returned(value: u64, _: &Context) -> Returned {
     value
 }
 
+#[expect(
+    improper_ctypes,
+    reason = "assembly reads the first fields only, whose order is fixed"
+)]
 unsafe extern "C" {
     /// Calls driver code on `context`'s driver stack, leaving its host stack pointer in it.
     #[link_name = "hm_enter"]
