@@ -129,7 +129,14 @@ fn layout_modules(layouts: &Facts, arch: &str) -> String {
 fn enum_modules(enums: &Facts) -> String {
     let mut text = String::new();
     for (name, constants) in enums {
-        let _ = writeln!(text, "/// `{name}`.\npub mod {} {{", identifier(name));
+        // `_POOL_TYPE` is the tag of the type that everyone calls POOL_TYPE.
+        let plain = name.trim_start_matches('_');
+        let module = if enums.contains_key(plain) {
+            name
+        } else {
+            plain
+        };
+        let _ = writeln!(text, "/// `{name}`.\npub mod {} {{", identifier(module));
         for (constant, value) in constants.as_object().unwrap_or_else(|| panic!("{name}")) {
             let value = value
                 .as_i64()

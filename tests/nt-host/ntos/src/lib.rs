@@ -8,7 +8,9 @@
 
 pub mod abi;
 pub mod callback;
+mod context;
 pub mod export;
+mod fault;
 pub mod guest;
 mod kernel;
 pub mod lock;
@@ -16,5 +18,6 @@ pub mod pool;
 pub mod rules;
 pub mod sched;
 pub mod trace;
+mod watchdog;
 
-pub use kernel::{Clock, Config, Preempt, Report, boot, shutdown};
+pub use kernel::{Clock, Config, Preempt, Report, boot, config, count, ram, shutdown};

@@ -1,8 +1,23 @@
 //! Records what the driver did that Windows' documentation forbids.
 
+mod list;
+#[cfg(test)]
+mod tests;
+
+use std::cell::RefCell;
+use std::fmt;
 use std::time::Duration;
 
+use host_machine::fiber;
 use serde::Serialize;
+
+pub use list::*;
+
+use crate::context::{self, Frame};
+use crate::{sched, trace};
+
+/// Violations that are kept apart; further ones are only counted.
+const MOST: usize = 500;
 
 /// A named check. Other crates add their own as constants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,7 +41,9 @@ impl Rule {
 pub struct Violation {
     /// [`Rule::id`].
     pub rule: &'static str,
-    /// Who: `viostor.sys+0x1234`, or the callback that was running.
+    /// [`Rule::text`].
+    pub demand: &'static str,
+    /// Who: `viostor.sys+0x1234 (in KeStallExecutionProcessor)`, or the callback that was running.
     pub who: String,
     /// What happened.
     pub what: String,
@@ -40,42 +57,179 @@ pub struct Violation {
     pub callback: Option<&'static str>,
     /// How often.
     pub count: u64,
+    /// Whether it ended the run.
+    pub fatal: bool,
 }
 
-/// A function may only be called at the IRQLs its documentation states.
-pub const IRQL_OF_CALL: Rule = Rule::new(
-    "irql-of-call",
-    "a function is called only at the IRQLs its documentation states",
-);
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}: {}", self.rule, self.who, self.what)?;
+        if let Some(callback) = self.callback {
+            write!(f, " [in {callback}]")?;
+        }
+        write!(
+            f,
+            " (CPU {}, IRQL {}, at {:?}",
+            self.cpu, self.irql, self.when
+        )?;
+        if self.count > 1 {
+            write!(f, ", {} times", self.count)?;
+        }
+        write!(f, ")")
+    }
+}
+
+#[derive(Default)]
+struct State {
+    violations: Vec<Violation>,
+    /// Violations beyond [`MOST`].
+    beyond: u64,
+    /// Name, base, size.
+    images: Vec<(String, usize, usize)>,
+}
+
+thread_local! {
+    static STATE: RefCell<State> = RefCell::default();
+}
+
+pub(crate) fn boot() {
+    STATE.take();
+}
 
 /// Records a breach of `rule` by whatever driver code runs now.
-pub fn violate(_rule: Rule, _what: String) {
-    todo!()
+pub fn violate(rule: Rule, what: String) {
+    record(rule, what, who(), false, |known, new| {
+        known.what == new.what
+    });
 }
 
-/// Records a breach that no driver can continue from, and ends the run: [`crate::sched::run_until`] returns an error, this never returns.
-pub fn fatal(_rule: Rule, _what: String) -> ! {
-    todo!()
+/// As [`violate`], but a further breach of the rule from the same place is only counted, whatever it says.
+pub fn violate_once(rule: Rule, what: String) {
+    record(rule, what, who(), false, |_, _| true);
 }
 
-/// What was recorded so far.
+/// As [`violate`], by the code at `address`.
+pub fn violate_at(rule: Rule, address: usize, what: String) {
+    record(rule, what, describe(address), false, |known, new| {
+        known.what == new.what
+    });
+}
+
+/// Records a breach that no driver can continue from, and ends the run: the virtual CPU does not go on, and
+/// [`sched::run_until`] returns an error.
+///
+/// # Panics
+/// Outside any thread, where there is nothing that could be left behind.
+pub fn fatal(rule: Rule, what: String) -> ! {
+    fatal_from(rule, who(), what)
+}
+
+/// As [`fatal`], by the code at `address`.
+///
+/// # Panics
+/// As [`fatal`].
+pub fn fatal_at(rule: Rule, address: usize, what: String) -> ! {
+    fatal_from(rule, describe(address), what)
+}
+
+pub(crate) fn fatal_from(rule: Rule, who: String, what: String) -> ! {
+    let why = format!("{}: {who}: {what}", rule.id);
+    record(rule, what, who, true, |_, _| false);
+    sched::stop(&why);
+    assert!(sched::on_cpu(), "{why}");
+    fiber::abandon()
+}
+
+fn record(
+    rule: Rule,
+    what: String,
+    who: String,
+    fatal: bool,
+    same: impl Fn(&Violation, &Violation) -> bool,
+) {
+    let new = Violation {
+        rule: rule.id,
+        demand: rule.text,
+        who,
+        what,
+        when: sched::now(),
+        cpu: sched::cpu(),
+        irql: sched::irql(),
+        callback: context::callback().map(|(name, _)| name),
+        count: 1,
+        fatal,
+    };
+    trace::event(rule.id, &[new.cpu.into(), new.irql.into()]);
+    STATE.with_borrow_mut(|s| {
+        let mut known = s.violations.iter_mut();
+        if let Some(known) = known.find(|v| v.rule == new.rule && v.who == new.who && same(v, &new))
+        {
+            known.count += 1;
+        } else if s.violations.len() < MOST || fatal {
+            s.violations.push(new);
+        } else {
+            s.beyond += 1;
+        }
+    });
+}
+
+/// What was recorded so far, in order of first occurrence.
 #[must_use]
 pub fn violations() -> Vec<Violation> {
-    todo!()
+    STATE.with_borrow(|s| s.violations.clone())
+}
+
+/// How many further violations were not kept apart.
+#[must_use]
+pub fn beyond() -> u64 {
+    STATE.with_borrow(|s| s.beyond)
 }
 
 /// Tells where an image lies, so that addresses in it can be named.
-pub fn add_image(_name: &str, _base: usize, _size: usize) {
-    todo!()
+pub fn add_image(name: &str, base: usize, size: usize) {
+    STATE.with_borrow_mut(|s| s.images.push((name.to_owned(), base, size)));
 }
 
 /// Forgets an image that was unmapped.
-pub fn remove_image(_base: usize) {
-    todo!()
+pub fn remove_image(base: usize) {
+    STATE.with_borrow_mut(|s| s.images.retain(|image| image.1 != base));
 }
 
 /// `name.sys+0x1234`, or the bare address.
 #[must_use]
-pub fn describe(_address: usize) -> String {
-    todo!()
+pub fn describe(address: usize) -> String {
+    STATE.with_borrow(|s| {
+        s.images
+            .iter()
+            .find(|(_, base, size)| address.wrapping_sub(*base) < *size)
+            .map_or_else(
+                || format!("{address:#x}"),
+                |(name, base, _)| format!("{name}+{:#x}", address - base),
+            )
+    })
+}
+
+/// Whether the address lies in a driver image.
+#[must_use]
+pub fn in_image(address: usize) -> bool {
+    STATE.with_borrow(|s| {
+        s.images
+            .iter()
+            .any(|(_, base, size)| address.wrapping_sub(*base) < *size)
+    })
+}
+
+/// Who runs now.
+#[must_use]
+pub fn who() -> String {
+    match context::top() {
+        Some(Frame::Import {
+            name,
+            return_address,
+        }) => {
+            format!("{} (in {name})", describe(return_address))
+        }
+        Some(Frame::Callback { name, .. }) => name.to_owned(),
+        None => "host".to_owned(),
+    }
 }

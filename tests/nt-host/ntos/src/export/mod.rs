@@ -1,0 +1,168 @@
+//! The functions that drivers import.
+
+mod call;
+mod table;
+
+mod crt;
+mod debug;
+mod dpc;
+mod etw;
+mod format;
+mod irql;
+mod lookaside;
+mod memory;
+mod pool;
+mod processor;
+pub mod registry;
+mod rtl;
+mod slist;
+mod spinlock;
+mod string;
+mod thread;
+mod timer;
+mod wait;
+
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use host_machine::fiber;
+
+pub use call::Call;
+pub use etw::registered_providers;
+pub use format::{Arguments, format_narrow, format_wide};
+pub use memory::{IoSpace, set_io_space};
+pub use table::{Handler, address_of, register, register_curated, register_data, resolve};
+
+pub(crate) use debug::debug_output;
+pub use debug::line as debug_line;
+pub(crate) use table::usage;
+pub(crate) use timer::set_within as timer_within;
+
+use crate::abi::Range;
+use crate::context::{self, Frame};
+use crate::{lock, rules, sched, trace, watchdog};
+
+/// What calling an import and touching a register cost on the virtual clock.
+const CALL_COST: Duration = Duration::from_nanos(100);
+const MMIO_COST: Duration = Duration::from_micros(1);
+
+/// ntddk.h: KERNEL_STACK_SIZE, the whole stack of a thread. Interrupts and DPCs have stacks of their own, so each routine is measured by itself.
+#[cfg(target_arch = "x86_64")]
+pub const KERNEL_STACK: usize = 0x6000;
+/// ntddk.h: KERNEL_STACK_SIZE, the whole stack of a thread. Interrupts and DPCs have stacks of their own, so each routine is measured by itself.
+#[cfg(target_arch = "aarch64")]
+pub const KERNEL_STACK: usize = 0x8000;
+
+/// Registers what ntoskrnl and hal export, and forgets what an earlier run counted.
+pub(crate) fn boot() {
+    table::boot();
+    debug::boot();
+    memory::boot();
+    processor::boot();
+    registry::boot();
+    for add in [
+        crt::register,
+        debug::register,
+        dpc::register,
+        etw::register,
+        irql::register,
+        lookaside::register,
+        memory::register,
+        pool::register,
+        processor::register,
+        registry::register,
+        rtl::register,
+        slist::register,
+        spinlock::register,
+        string::register,
+        thread::register,
+        timer::register,
+        wait::register,
+    ] {
+        add();
+    }
+}
+
+/// Every import call of the driver comes here.
+pub(crate) fn dispatch(id: u32, args: *const u64, return_address: usize) -> u64 {
+    let crossing = watchdog::leave_driver();
+    let target = table::enter(id);
+    context::push(Frame::Import {
+        name: target.name,
+        return_address,
+    });
+    let call = Call::new(args, return_address, target.name, target.widths);
+    let result = if target.pure {
+        (target.handler)(&call)
+    } else {
+        sched::tick(CALL_COST);
+        trace::event(target.name, &[sched::cpu().into(), sched::irql().into()]);
+        check_irql(target.irql);
+        check_stack();
+        sched::preempt();
+        let result = (target.handler)(&call);
+        sched::preempt();
+        result
+    };
+    context::pop();
+    drop(crossing);
+    result
+}
+
+/// The driver touched a device register.
+pub(crate) fn after_mmio() {
+    let crossing = watchdog::leave_driver();
+    sched::tick(MMIO_COST);
+    trace::event("mmio", &[sched::cpu().into()]);
+    sched::preempt();
+    drop(crossing);
+}
+
+/// The driver wrote `cr8`.
+pub(crate) fn write_irql_register(level: u8) {
+    let crossing = watchdog::leave_driver();
+    if level >= sched::irql() {
+        sched::raise(level);
+    } else {
+        sched::lower(level);
+    }
+    drop(crossing);
+}
+
+fn check_irql(allowed: Option<Range>) {
+    let level = sched::irql();
+    if let Some(range) = allowed
+        && !(range.min..=range.max).contains(&level)
+    {
+        let locks = lock::held_count();
+        let held = if locks == 0 {
+            String::new()
+        } else {
+            format!(", {locks} spin locks held")
+        };
+        rules::violate(
+            rules::IRQL_OF_CALL,
+            format!(
+                "called at IRQL {level}, allowed {} to {}{held}",
+                range.min, range.max
+            ),
+        );
+    }
+}
+
+fn check_stack() {
+    if !fiber::is_running() {
+        return;
+    }
+    if let Some((name, left)) = context::callback() {
+        let used = left.saturating_sub(fiber::stack_left());
+        if used > KERNEL_STACK {
+            rules::violate_once(
+                rules::STACK_DEPTH,
+                format!("{name} uses {used} bytes of the {KERNEL_STACK} that a kernel stack has"),
+            );
+        }
+    }
+}

@@ -1,0 +1,53 @@
+//! Turns what the processor refused into a violation with the driver's name on it.
+
+use host_machine::fault::{Fault, FaultKind};
+
+use crate::context::{self, Frame};
+use crate::{pool, rules, watchdog};
+
+/// The machine's fault handler: records and leaves the virtual CPU for good.
+pub(crate) fn on_fault(fault: &Fault) -> ! {
+    watchdog::cross(false);
+    if fault.address == watchdog::STOP_ADDRESS && fault.pc == watchdog::STOP_ADDRESS {
+        let place = watchdog::stopped_at();
+        rules::fatal_at(rules::LOOP, place, "stopped by the watchdog".to_owned());
+    }
+    let rule = match fault.kind {
+        FaultKind::Read | FaultKind::Write | FaultKind::Execute | FaultKind::Bus => {
+            return_access(fault)
+        }
+        FaultKind::StackOverflow => rules::STACK_DEPTH,
+        FaultKind::IllegalInstruction
+        | FaultKind::Privileged
+        | FaultKind::Breakpoint
+        | FaultKind::Arithmetic => rules::ILLEGAL_INSTRUCTION,
+        FaultKind::FastFail(_) => rules::FAST_FAIL,
+        FaultKind::CfgViolation => rules::CFG,
+    };
+    let mut what = fault.to_string();
+    if let Some((_, more)) = explained(fault) {
+        what = format!("{what}: {more}");
+    }
+    match context::top() {
+        // The kernel itself touched what it was given.
+        Some(Frame::Import { .. }) if !fault.in_driver => {
+            rules::fatal_from(rule, rules::who(), what)
+        }
+        _ => rules::fatal_at(rule, fault.pc, what),
+    }
+}
+
+fn return_access(fault: &Fault) -> rules::Rule {
+    match explained(fault) {
+        Some((rule, _)) => rule,
+        None if fault.in_driver => rules::ACCESS_VIOLATION,
+        None => rules::BAD_POINTER,
+    }
+}
+
+fn explained(fault: &Fault) -> Option<(rules::Rule, String)> {
+    match fault.kind {
+        FaultKind::Read | FaultKind::Write => pool::explain(fault.address),
+        _ => None,
+    }
+}
