@@ -36,6 +36,8 @@ pub mod mmio;
 pub mod ring;
 pub mod spec;
 mod sync;
+#[cfg(test)]
+mod testing;
 pub mod transport;
 
 pub use clock::Clock;
