@@ -80,6 +80,7 @@ fn compile(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf> {
         .dir(source_root)
         // build-std is the one unstable thing used; the compiler itself stays the pinned stable one.
         .env("RUSTC_BOOTSTRAP", "1")
+        .env("RUSTC", &toolchain.rustc)
         .env("CARGO_ENCODED_RUSTFLAGS", flags.join("\x1f"));
     for (key, _) in env::vars_os() {
         // What cargo set for xtask itself must not reach the driver's build.

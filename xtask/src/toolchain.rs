@@ -7,13 +7,16 @@ use anyhow::{Context, Result, bail};
 
 use crate::process::Run;
 
+/// Debian's compiler, for machines where rustup cannot add the library's source.
+const DEBIAN_RUSTC: &str = "/usr/bin/rustc";
+
 /// The parts of a Rust installation that a driver build needs.
 #[derive(Debug, Clone)]
 pub struct Toolchain {
     /// `cargo`.
     pub cargo: PathBuf,
-    /// The folder that `rustc --print sysroot` names.
-    pub sysroot: PathBuf,
+    /// `rustc`.
+    pub rustc: PathBuf,
     /// The standard library's source, for `-Zbuild-std`.
     pub rust_src: PathBuf,
     /// LLVM's linker.
@@ -25,36 +28,54 @@ pub struct Toolchain {
 impl Toolchain {
     /// Looks around; the error names what is missing and how to get it.
     pub fn find() -> Result<Toolchain> {
-        let rustc = env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from);
-        let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
-        let print = |what: &str| -> Result<PathBuf> {
-            let output = Run::new(&rustc).args(["--print", what]).ok()?;
-            Ok(PathBuf::from(output.stdout.trim()))
-        };
-        let sysroot = print("sysroot")?;
-        let host = host_triple(&rustc)?;
-        let rust_src = sysroot.join("lib/rustlib/src/rust");
-        if !rust_src.join("library/core/Cargo.toml").is_file() {
+        let first = rustc();
+        let found = with_source(&first).or_else(|| with_source(Path::new(DEBIAN_RUSTC)));
+        let Some((rustc, rust_src)) = found else {
             bail!(
-                "the Rust standard library's source is not in {}: run `rustup component add rust-src`",
-                rust_src.display()
+                "the Rust standard library's source is missing: run `rustup component add rust-src`"
             );
-        }
-        let rust_lld = sysroot.join("lib/rustlib").join(host).join("bin/rust-lld");
+        };
+        // Debian has no rust-lld that fits, so the linker is the rustup toolchain's in either case.
+        let bin = sysroot(&first)?
+            .join("lib/rustlib")
+            .join(host_triple(&first)?)
+            .join("bin");
+        let rust_lld = bin.join("rust-lld");
         if !rust_lld.is_file() {
             bail!(
                 "no linker at {}: install Rust by rustup, whose toolchains contain rust-lld",
                 rust_lld.display()
             );
         }
+        let cargo = env::var_os("CARGO").map_or_else(|| PathBuf::from("cargo"), PathBuf::from);
         Ok(Toolchain {
             cargo,
-            sysroot,
+            rustc,
             rust_src,
             rust_lld,
             cargo_home: cargo_home()?,
         })
     }
+}
+
+/// The compiler that cargo itself would use.
+pub fn rustc() -> PathBuf {
+    env::var_os("RUSTC").map_or_else(|| PathBuf::from("rustc"), PathBuf::from)
+}
+
+/// The folder of a compiler's libraries.
+pub fn sysroot(rustc: &Path) -> Result<PathBuf> {
+    let output = Run::new(rustc).args(["--print", "sysroot"]).ok()?;
+    Ok(PathBuf::from(output.stdout.trim()))
+}
+
+/// The compiler and its library's source, if it has it.
+fn with_source(rustc: &Path) -> Option<(PathBuf, PathBuf)> {
+    let source = sysroot(rustc).ok()?.join("lib/rustlib/src/rust");
+    source
+        .join("library/core/Cargo.toml")
+        .is_file()
+        .then(|| (rustc.to_owned(), source))
 }
 
 fn host_triple(rustc: &Path) -> Result<String> {

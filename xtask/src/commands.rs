@@ -1,0 +1,174 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::{Parser, Subcommand};
+
+use crate::build::{self, Request};
+use crate::drivers::{self, Arch};
+use crate::keys::Keys;
+use crate::pack::{self, Options};
+use crate::process::Run;
+use crate::setup::{self, Purpose};
+use crate::toolchain::Toolchain;
+use crate::version::{Epoch, Version};
+use crate::{layering, suite, verify};
+
+/// `cargo xtask`.
+#[derive(Parser)]
+#[command(
+    name = "cargo xtask",
+    bin_name = "cargo xtask",
+    about = "Builds, packs, verifies and tests the WinPV drivers"
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Build, sign and pack everything into dist/
+    Pack(PackArgs),
+    /// Pack, then run every test
+    Test(suite::Args),
+    /// Show which tools were found and how to get the missing ones
+    Doctor,
+    /// Apply the static rules to .sys files, also to those of another vendor
+    Verify(verify::Args),
+    /// Run a StorPort miniport against a device on this machine
+    Host {
+        /// What nt-host shall do; `cargo xtask host -- --help` lists it
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Check the layering: who may depend on whom, lint headers, file lengths
+    Check,
+    /// Compile and link one driver, unsigned, and print where it is
+    Build(BuildArgs),
+}
+
+#[derive(clap::Args)]
+struct PackArgs {
+    /// The folder to make
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// A folder with a test certificate made earlier
+    #[arg(long)]
+    keys: Option<PathBuf>,
+}
+
+#[derive(clap::Args)]
+struct BuildArgs {
+    /// Package name
+    package: String,
+    /// Processor
+    #[arg(long, value_enum, default_value = "amd64")]
+    target: Arch,
+    /// The package's Cargo.toml when it is not in this workspace
+    #[arg(long)]
+    manifest_path: Option<PathBuf>,
+    /// Cargo features, comma separated
+    #[arg(long, default_value = "")]
+    features: String,
+    /// Folder for the .sys and .pdb [default: target/sys/PACKAGE/TARGET]
+    #[arg(long)]
+    out: Option<PathBuf>,
+    /// File name of the .sys without its ending [default: the package's name]
+    #[arg(long)]
+    stem: Option<String>,
+}
+
+/// Runs one command; `Ok(false)` means that it did its work and found something wrong.
+pub fn run(cli: Cli) -> Result<bool> {
+    match cli.command {
+        Command::Pack(args) => {
+            setup::ensure(Purpose::Pack)?;
+            let files = pack_into(args.out, args.keys)?;
+            pack::print_table(&files);
+            Ok(true)
+        }
+        Command::Test(args) => {
+            setup::ensure(Purpose::Test)?;
+            suite::run(&args)
+        }
+        Command::Doctor => Ok(setup::doctor()),
+        Command::Verify(args) => verify::run(&args),
+        Command::Host { arguments } => host(&arguments),
+        Command::Check => {
+            let problems = layering::check(&crate::root())?;
+            for problem in &problems {
+                println!("{problem}");
+            }
+            println!("layering: {} problems", problems.len());
+            Ok(problems.is_empty())
+        }
+        Command::Build(args) => {
+            let built = build_one(args)?;
+            println!("{}\n{}", built.sys.display(), built.pdb.display());
+            Ok(true)
+        }
+    }
+}
+
+/// Makes the pack; a certificate is made only in the default place.
+pub fn pack_into(out: Option<PathBuf>, keys: Option<PathBuf>) -> Result<Vec<pack::Packed>> {
+    let root = crate::root();
+    let keys = match keys {
+        Some(dir) => Keys::open(&dir)?,
+        None => Keys::open_or_make(&root.join(".keys"))?,
+    };
+    pack::pack(&Options {
+        root: &root,
+        out: &out.unwrap_or_else(|| pack::default_out(&root)),
+        target_dir: &crate::target_dir(),
+        keys: &keys,
+        epoch: Epoch::find(&root)?,
+        progress: true,
+    })
+}
+
+fn build_one(args: BuildArgs) -> Result<build::Built> {
+    let root = crate::root();
+    let target_dir = crate::target_dir();
+    let toolchain = Toolchain::find()?;
+    if let (Some(driver), None, None) =
+        (drivers::find(&args.package), &args.manifest_path, &args.out)
+    {
+        let version = Version::parse(env!("CARGO_PKG_VERSION"))?;
+        return pack::build_driver(&toolchain, &root, &target_dir, driver, args.target, version);
+    }
+    let out = args.out.unwrap_or_else(|| {
+        target_dir
+            .join("sys")
+            .join(&args.package)
+            .join(args.target.name())
+    });
+    build::build(
+        &toolchain,
+        &Request {
+            manifest: &args
+                .manifest_path
+                .unwrap_or_else(|| root.join("Cargo.toml")),
+            package: &args.package,
+            features: &args.features,
+            arch: args.target,
+            target_dir: &target_dir.join("driver"),
+            out: &out,
+            stem: args.stem.as_deref().unwrap_or(&args.package),
+            resources: None,
+        },
+    )
+}
+
+/// Builds nt-host and hands the arguments over.
+fn host(arguments: &[String]) -> Result<bool> {
+    let program = suite::build_host().context("cannot build nt-host")?;
+    let output = Run::new(program)
+        .args(arguments)
+        .echo()
+        .deadline(suite::HOST_DEADLINE)
+        .output()?;
+    Ok(output.status.success())
+}

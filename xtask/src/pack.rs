@@ -1,0 +1,351 @@
+//! `cargo xtask pack`: builds, signs and lays out everything in `dist/`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use driver_catalog::Builder;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+
+use crate::build::{self, Request};
+use crate::drivers::{Arch, DRIVERS, Driver};
+use crate::inf;
+use crate::keys::Keys;
+use crate::process::Run;
+use crate::resource::{self, Messages, VersionInfo};
+use crate::sign::{self, Subject};
+use crate::toolchain::Toolchain;
+use crate::version::{Epoch, Version};
+
+/// The list of checksums.
+pub const SUMS: &str = "SHA256SUMS";
+/// The description of the pack.
+pub const MANIFEST: &str = "manifest.json";
+
+/// What to pack, and where.
+pub struct Options<'a> {
+    /// The source: a repository's folder.
+    pub root: &'a Path,
+    /// The folder to make; replaced as a whole if it is there.
+    pub out: &'a Path,
+    /// Cargo's target folder.
+    pub target_dir: &'a Path,
+    /// Test certificate.
+    pub keys: &'a Keys,
+    /// Date of the pack and of its signatures.
+    pub epoch: Epoch,
+    /// Print a line for each step.
+    pub progress: bool,
+}
+
+/// One file of the pack.
+pub struct Packed {
+    /// Path below `dist/`.
+    pub path: String,
+    /// Length in bytes.
+    pub size: u64,
+    /// Common name of the signing certificate.
+    pub signed_by: Option<String>,
+    /// SHA-256 in hexadecimal digits.
+    pub sha256: String,
+}
+
+/// Makes the pack and returns its files, sorted by path.
+pub fn pack(options: &Options<'_>) -> Result<Vec<Packed>> {
+    writable(options.out)?;
+    let toolchain = Toolchain::find()?;
+    let parent = options.out.parent().context("dist/ has no parent folder")?;
+    // Beside the final place, so that the last step is a rename within one file system.
+    let new = tempfile::Builder::new()
+        .prefix(".dist-")
+        .tempdir_in(parent)
+        .with_context(|| format!("cannot write in {}", parent.display()))?;
+    let packer = Packer {
+        options,
+        toolchain,
+        version: Version::parse(env!("CARGO_PKG_VERSION"))?,
+        dist: new.path(),
+    };
+    for driver in DRIVERS {
+        for arch in Arch::ALL {
+            packer.driver(driver, arch)?;
+        }
+    }
+    packer.certificates()?;
+    let files = packer.describe()?;
+    fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))?;
+    replace(new.path(), options.out)?;
+    // Renamed: there is nothing left to clean up.
+    let _ = new.keep();
+    Ok(files)
+}
+
+/// Prints the closing table.
+pub fn print_table(files: &[Packed]) {
+    let width = files.iter().map(|file| file.path.len()).max().unwrap_or(0);
+    println!(
+        "\n{:width$}  {:>9}  {:20}  sha256",
+        "file", "size", "signed by"
+    );
+    for file in files {
+        let signer = file.signed_by.as_deref().unwrap_or("-");
+        println!(
+            "{:width$}  {:>9}  {signer:20}  {}",
+            file.path,
+            file.size,
+            &file.sha256[..16]
+        );
+    }
+}
+
+/// Fails early, and with advice, if the old `dist/` cannot be replaced.
+fn writable(out: &Path) -> Result<()> {
+    let Ok(metadata) = fs::metadata(out) else {
+        return Ok(());
+    };
+    if !metadata.is_dir() {
+        bail!(
+            "{} is there but is not a folder: move it away",
+            out.display()
+        );
+    }
+    // The permission bits are looked at because root may write in spite of them, but was told not to.
+    if metadata.permissions().readonly() {
+        bail!(
+            "{} is read-only: run `chmod u+w {0}`, or choose another folder with --out",
+            out.display()
+        );
+    }
+    Ok(())
+}
+
+/// Puts the new folder in the old one's place.
+fn replace(new: &Path, out: &Path) -> Result<()> {
+    if out.exists() {
+        fs::remove_dir_all(out)
+            .with_context(|| format!("cannot remove the old {}", out.display()))?;
+    }
+    fs::rename(new, out).with_context(|| format!("cannot put the pack at {}", out.display()))
+}
+
+struct Packer<'a> {
+    options: &'a Options<'a>,
+    toolchain: Toolchain,
+    version: Version,
+    dist: &'a Path,
+}
+
+impl Packer<'_> {
+    fn driver(&self, driver: &Driver, arch: Arch) -> Result<()> {
+        let name = driver.name;
+        let out = self.dist.join("drivers").join(name).join(arch.name());
+        let symbols = self.dist.join("symbols").join(name).join(arch.name());
+        fs::create_dir_all(&out)?;
+        fs::create_dir_all(&symbols)?;
+
+        let built = self.step(&format!("compile and link {name} for {arch}"), || {
+            self.link(driver, arch)
+        })?;
+        let sys = out.join(format!("{name}.sys"));
+        copy(&built.sys, &sys)?;
+        copy(&built.pdb, &symbols.join(format!("{name}.pdb")))?;
+
+        let inf = out.join(format!("{name}.inf"));
+        let template = self.options.root.join("inf").join(format!("{name}.inx"));
+        let template = fs::read_to_string(&template)
+            .with_context(|| format!("cannot read {}", template.display()))?;
+        let text = inf::render(&template, driver, arch, self.version, self.options.epoch)?;
+        let files = [format!("{name}.sys"), format!("{name}.cat")];
+        let problems = inf::lint(&text, driver, arch, &files.each_ref().map(String::as_str));
+        if !problems.is_empty() {
+            bail!(
+                "{name}.inf for {arch} is not fit for Windows:\n  {}",
+                problems.join("\n  ")
+            );
+        }
+        fs::write(&inf, &text)?;
+
+        self.step(&format!("sign {name} for {arch}"), || {
+            sign::sign(
+                self.options.keys,
+                &sys,
+                Subject::Image,
+                driver.description,
+                self.options.epoch,
+            )?;
+            let mut catalog = Builder::new(arch.catalog_os(), self.options.epoch.0)?;
+            for id in driver.hardware_ids {
+                catalog.hardware_id(id);
+            }
+            catalog
+                .file(&format!("{name}.inf"), text.as_bytes())?
+                .file(&format!("{name}.sys"), &fs::read(&sys)?)?;
+            let cat = out.join(format!("{name}.cat"));
+            fs::write(&cat, catalog.unsigned()?)?;
+            sign::sign(
+                self.options.keys,
+                &cat,
+                Subject::Catalog,
+                driver.description,
+                self.options.epoch,
+            )
+        })
+    }
+
+    fn link(&self, driver: &Driver, arch: Arch) -> Result<build::Built> {
+        build_driver(
+            &self.toolchain,
+            self.options.root,
+            self.options.target_dir,
+            driver,
+            arch,
+            self.version,
+        )
+    }
+
+    fn certificates(&self) -> Result<()> {
+        let dir = self.dist.join("cert");
+        fs::create_dir_all(&dir)?;
+        let keys = self.options.keys;
+        for (pem, name) in [
+            (keys.root(), "winpv-test-root.cer"),
+            (keys.signing(), "winpv-test-signing.cer"),
+        ] {
+            Run::new("openssl")
+                .args(["x509", "-outform", "DER", "-in"])
+                .arg(pem)
+                .arg("-out")
+                .arg(dir.join(name))
+                .ok()?;
+        }
+        Ok(())
+    }
+
+    /// Writes manifest.json and SHA256SUMS.
+    fn describe(&self) -> Result<Vec<Packed>> {
+        let signer = self.options.keys.signer()?;
+        let mut files = Vec::new();
+        list(self.dist, self.dist, &signer, &mut files)?;
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        let rustc = Run::new(&self.toolchain.rustc)
+            .arg("--version")
+            .ok()?
+            .stdout;
+        let manifest = json!({
+            "name": "WinPV",
+            "version": self.version.to_string(),
+            "date": self.options.epoch.us_date(),
+            "source_date_epoch": self.options.epoch.0,
+            "compiler": rustc.trim(),
+            "minimum_windows": "Windows 10 1607, Windows Server 2016",
+            "drivers": DRIVERS.iter().map(|driver| json!({
+                "name": driver.name,
+                "description": driver.description,
+                "hardware_ids": driver.hardware_ids,
+                "architectures": Arch::ALL.map(Arch::name),
+            })).collect::<Vec<_>>(),
+            "files": files.iter().map(|file| json!({
+                "path": file.path,
+                "size": file.size,
+                "signed_by": file.signed_by,
+                "sha256": file.sha256,
+            })).collect::<Vec<_>>(),
+        });
+        let path = self.dist.join(MANIFEST);
+        fs::write(&path, serde_json::to_string_pretty(&manifest)? + "\n")?;
+        files.push(packed(self.dist, &path, &signer)?);
+        let sums: String = files
+            .iter()
+            .map(|file| format!("{}  {}\n", file.sha256, file.path))
+            .collect();
+        fs::write(self.dist.join(SUMS), sums)?;
+        Ok(files)
+    }
+
+    fn step<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let start = Instant::now();
+        let result = work()?;
+        if self.options.progress {
+            println!("{what}: {:.1} s", start.elapsed().as_secs_f32());
+        }
+        Ok(result)
+    }
+}
+
+/// Compiles and links one driver of the table, with its version and its messages.
+pub fn build_driver(
+    toolchain: &Toolchain,
+    root: &Path,
+    target_dir: &Path,
+    driver: &Driver,
+    arch: Arch,
+    version: Version,
+) -> Result<build::Built> {
+    let file_name = format!("{}.sys", driver.name);
+    let info = VersionInfo {
+        version,
+        description: driver.description,
+        file_name: &file_name,
+        company: "WinPV",
+    };
+    let messages = Messages::read(&root.join("drivers").join(driver.name).join("messages.toml"))?;
+    build::build(
+        toolchain,
+        &Request {
+            manifest: &root.join("Cargo.toml"),
+            package: driver.name,
+            features: "",
+            arch,
+            target_dir: &target_dir.join("driver"),
+            out: &target_dir.join("sys").join(driver.name).join(arch.name()),
+            stem: driver.name,
+            resources: Some(&resource::write(&info, &messages)),
+        },
+    )
+}
+
+/// Copies with ordinary permissions: the linker marks its output executable.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::copy(from, to)
+        .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
+    fs::set_permissions(to, fs::Permissions::from_mode(0o644))?;
+    Ok(())
+}
+
+fn list(dist: &Path, dir: &Path, signer: &str, files: &mut Vec<Packed>) -> Result<()> {
+    for entry in fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            list(dist, &path, signer, files)?;
+        } else {
+            files.push(packed(dist, &path, signer)?);
+        }
+    }
+    Ok(())
+}
+
+fn packed(dist: &Path, path: &Path, signer: &str) -> Result<Packed> {
+    let bytes = fs::read(path)?;
+    let signed = path
+        .extension()
+        .is_some_and(|extension| extension == "sys" || extension == "cat");
+    Ok(Packed {
+        path: path.strip_prefix(dist)?.to_string_lossy().into_owned(),
+        size: bytes.len() as u64,
+        signed_by: signed.then(|| signer.to_owned()),
+        sha256: hex(&Sha256::digest(&bytes)),
+    })
+}
+
+/// Lower-case hexadecimal digits.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Where the pack goes unless `--out` says otherwise.
+pub fn default_out(root: &Path) -> PathBuf {
+    root.join("dist")
+}

@@ -1,0 +1,170 @@
+//! The table of programs that are needed, with their minimum versions.
+
+use std::fmt;
+use std::time::Duration;
+
+use crate::process::Run;
+
+/// What a program is needed for; a later purpose includes the earlier ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Purpose {
+    /// `cargo xtask pack`.
+    Pack,
+    /// `cargo xtask test`.
+    Test,
+}
+
+/// A program that is needed.
+#[derive(Debug)]
+pub struct Need {
+    /// Its name on PATH.
+    pub program: &'static str,
+    /// The Debian package that has it.
+    pub package: &'static str,
+    /// The oldest version that serves.
+    pub minimum: Number,
+    /// What for.
+    pub purpose: Purpose,
+    /// Makes it print its version.
+    pub ask: &'static str,
+    /// What stands before the version in its answer.
+    pub before: &'static str,
+}
+
+/// Every program that is needed. The minimum versions are those of Debian 12.
+pub const NEEDS: &[Need] = &[
+    Need {
+        program: "openssl",
+        package: "openssl",
+        minimum: Number([3, 0, 0]),
+        purpose: Purpose::Pack,
+        ask: "version",
+        before: "OpenSSL ",
+    },
+    Need {
+        program: "osslsigncode",
+        package: "osslsigncode",
+        minimum: Number([2, 5, 0]),
+        purpose: Purpose::Pack,
+        ask: "--version",
+        before: "osslsigncode ",
+    },
+    Need {
+        program: "qemu-system-x86_64",
+        package: "qemu-system-x86",
+        minimum: Number([7, 2, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "version ",
+    },
+    Need {
+        program: "qemu-img",
+        package: "qemu-utils",
+        minimum: Number([7, 2, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "version ",
+    },
+    Need {
+        program: "qemu-aarch64",
+        package: "qemu-user",
+        minimum: Number([7, 2, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "version ",
+    },
+];
+
+/// A version: up to three numbers, the missing ones 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Number(pub [u32; 3]);
+
+impl Number {
+    /// Reads the numbers at the start of `text`, up to the first character that is neither digit nor dot.
+    pub fn parse(text: &str) -> Option<Number> {
+        let end = text
+            .find(|c: char| !c.is_ascii_digit() && c != '.')
+            .unwrap_or(text.len());
+        let mut number = [0; 3];
+        let parts = text[..end].trim_end_matches('.').split('.');
+        for (slot, part) in number.iter_mut().zip(parts) {
+            *slot = part.parse().ok()?;
+        }
+        Some(Number(number))
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [major, minor, patch] = self.0;
+        write!(f, "{major}.{minor}")?;
+        if patch == 0 {
+            Ok(())
+        } else {
+            write!(f, ".{patch}")
+        }
+    }
+}
+
+/// What was found out about a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It serves.
+    Found(Number),
+    /// It is there but too old.
+    TooOld {
+        /// What is there.
+        found: Number,
+        /// What is needed.
+        minimum: Number,
+    },
+    /// It is not on PATH or does not run.
+    Missing,
+    /// It runs, but its answer holds no version.
+    Unclear(String),
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Verdict::Found(number) => write!(f, "version {number}"),
+            Verdict::TooOld { found, minimum } => {
+                write!(
+                    f,
+                    "version {found} is too old, {minimum} or later is needed"
+                )
+            }
+            Verdict::Missing => f.write_str("not found"),
+            Verdict::Unclear(answer) => write!(f, "answers {answer:?}, which holds no version"),
+        }
+    }
+}
+
+impl Need {
+    /// Runs the program to ask for its version.
+    pub fn probe(&self) -> Verdict {
+        match Run::new(self.program)
+            .arg(self.ask)
+            .deadline(Duration::from_secs(20))
+            .output()
+        {
+            Ok(output) => self.judge(&output.text()),
+            Err(_) => Verdict::Missing,
+        }
+    }
+
+    /// Judges the program's answer.
+    pub fn judge(&self, answer: &str) -> Verdict {
+        let version = answer
+            .split_once(self.before)
+            .and_then(|(_, rest)| Number::parse(rest));
+        match version {
+            None => Verdict::Unclear(answer.lines().next().unwrap_or_default().to_owned()),
+            Some(found) if found < self.minimum => Verdict::TooOld {
+                found,
+                minimum: self.minimum,
+            },
+            Some(found) => Verdict::Found(found),
+        }
+    }
+}

@@ -1,0 +1,176 @@
+//! nt-host: the packed driver against devices, the bad drivers against nt-host's rules.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+
+use super::cargo::tail;
+use super::{Context, HOST_DEADLINE, Outcome};
+use crate::drivers::{Arch, DRIVERS};
+use crate::process::Run;
+
+const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
+const ARM64_LINUX: &str = "aarch64-unknown-linux-musl";
+
+/// Builds nt-host for this machine and returns the program.
+pub fn build_host() -> Result<PathBuf> {
+    let target_dir = crate::target_dir();
+    Run::new("cargo")
+        .dir(crate::root())
+        .args(["build", "--quiet", "--release", "--package", "nt-host"])
+        .deadline(BUILD_DEADLINE)
+        .ok()?;
+    Ok(target_dir.join("release/nt-host"))
+}
+
+/// Builds nt-host for ARM64 Linux: the target's own C library and rust-lld make a cross compiler unnecessary.
+fn build_host_arm64() -> Result<PathBuf> {
+    let target_dir = crate::target_dir();
+    Run::new("cargo")
+        .dir(crate::root())
+        .args([
+            "build",
+            "--quiet",
+            "--release",
+            "--package",
+            "nt-host",
+            "--target",
+            ARM64_LINUX,
+        ])
+        .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")
+        .deadline(BUILD_DEADLINE)
+        .ok()?;
+    Ok(target_dir.join(ARM64_LINUX).join("release/nt-host"))
+}
+
+fn sys(context: &Context, name: &str, arch: Arch) -> PathBuf {
+    context
+        .dist
+        .join("drivers")
+        .join(name)
+        .join(arch.name())
+        .join(format!("{name}.sys"))
+}
+
+/// The whole matrix on the packed x64 drivers.
+pub fn scenarios_x64(context: &Context) -> Result<Vec<Outcome>> {
+    let host = build_host()?;
+    let mut outcomes = Vec::new();
+    for driver in DRIVERS {
+        let run = Run::new(&host).arg("scenarios").arg("--sys").arg(sys(
+            context,
+            driver.name,
+            Arch::Amd64,
+        ));
+        outcomes.extend(run_host(run)?);
+    }
+    Ok(outcomes)
+}
+
+/// The packed ARM64 drivers under QEMU's user-mode emulation.
+pub fn scenarios_arm64(context: &Context) -> Result<Vec<Outcome>> {
+    let host = build_host_arm64()?;
+    let mut outcomes = Vec::new();
+    for driver in DRIVERS {
+        let run = Run::new("qemu-aarch64")
+            .arg(&host)
+            .arg("scenarios")
+            .arg("--sys")
+            .arg(sys(context, driver.name, Arch::Arm64));
+        outcomes.extend(run_host(run)?);
+    }
+    Ok(outcomes)
+}
+
+/// Builds each bad driver like any .sys; nt-host must name the rule that it breaks.
+pub fn bad_drivers(context: &Context) -> Result<Vec<Outcome>> {
+    let _ = context;
+    bail!("there are no bad drivers yet")
+}
+
+/// Runs nt-host and turns its lines into outcomes; its closing line must agree with them.
+fn run_host(run: Run) -> Result<Vec<Outcome>> {
+    let line = run.line();
+    let output = run.deadline(HOST_DEADLINE).output()?;
+    let (outcomes, closing) = parse(&output.stdout);
+    let Some((passed, failed)) = closing else {
+        bail!(
+            "`{line}` ended ({}) without its closing line\n{}",
+            output.status,
+            tail(&output.text())
+        );
+    };
+    let ours = outcomes
+        .iter()
+        .filter(|outcome| outcome.result.is_ok())
+        .count();
+    if (ours, outcomes.len() - ours) != (passed, failed) || output.status.success() != (failed == 0)
+    {
+        bail!(
+            "`{line}` contradicts itself ({}): {passed} passed, {failed} failed, but its lines say otherwise",
+            output.status
+        );
+    }
+    Ok(outcomes)
+}
+
+/// Reads `ok NAME` and `FAILED NAME: …` lines and the closing `N passed, N failed`; other lines belong to the test above.
+fn parse(text: &str) -> (Vec<Outcome>, Option<(usize, usize)>) {
+    let mut outcomes: Vec<Outcome> = Vec::new();
+    let mut closing = None;
+    for line in text.lines() {
+        if let Some(name) = line.strip_prefix("ok ") {
+            outcomes.push(Outcome {
+                name: name.trim().to_owned(),
+                result: Ok(()),
+            });
+        } else if let Some(rest) = line.strip_prefix("FAILED ") {
+            let (name, problem) = rest.split_once(": ").unwrap_or((rest, "no reason given"));
+            outcomes.push(Outcome {
+                name: name.trim().to_owned(),
+                result: Err(problem.to_owned()),
+            });
+        } else if let Some(counts) = counts(line) {
+            closing = Some(counts);
+        } else if let Some(Outcome {
+            result: Err(problem),
+            ..
+        }) = outcomes.last_mut()
+        {
+            problem.push('\n');
+            problem.push_str(line);
+        }
+    }
+    (outcomes, closing)
+}
+
+/// `N passed, N failed`.
+fn counts(line: &str) -> Option<(usize, usize)> {
+    let (passed, failed) = line.split_once(" passed, ")?;
+    Some((
+        passed.parse().ok()?,
+        failed.strip_suffix(" failed")?.parse().ok()?,
+    ))
+}
+
+/// Builds the crate at `manifest` for every bad driver it holds.
+#[allow(dead_code, reason = "waits for the bad drivers")]
+fn bad_driver_manifest(root: &Path) -> PathBuf {
+    root.join("tests/nt-host/bad-drivers/Cargo.toml")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::parse;
+
+    #[test]
+    fn lines_and_closing_line() {
+        let text = "nt-host 0.1\nok defaults (3.2 s)\nFAILED ro: 2 violations\n  a\n  b\nok num-queues=4\n2 passed, 1 failed\n";
+        let (outcomes, closing) = parse(text);
+        assert_eq!(closing, Some((2, 1)));
+        assert_eq!(outcomes.len(), 3);
+        assert_eq!(outcomes[1].result, Err("2 violations\n  a\n  b".to_owned()));
+        assert_eq!(parse("ok a\n").1, None);
+    }
+}

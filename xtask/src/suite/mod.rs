@@ -1,0 +1,196 @@
+//! `cargo xtask test`: packs, then runs every test of the project and counts them.
+
+mod cargo;
+mod clear_errors;
+mod dist;
+mod host;
+mod rebuild;
+mod statics;
+
+use std::collections::VecDeque;
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+
+use crate::commands;
+
+pub use host::build_host;
+
+/// The longest that one run of nt-host may take.
+pub const HOST_DEADLINE: Duration = Duration::from_secs(1200);
+
+/// As many steps at once as the smallest machine has cores.
+const WORKERS: usize = 2;
+
+/// Arguments of `test`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run only the steps whose name contains this
+    #[arg(long)]
+    only: Option<String>,
+}
+
+/// One test's name and, if it failed, what was wrong.
+pub struct Outcome {
+    /// Name.
+    pub name: String,
+    /// What was wrong.
+    pub result: Result<(), String>,
+}
+
+impl Outcome {
+    /// Runs a test and catches its error.
+    pub fn of(name: impl Into<String>, test: impl FnOnce() -> Result<()>) -> Outcome {
+        Outcome {
+            name: name.into(),
+            result: test().map_err(|error| format!("{error:#}")),
+        }
+    }
+}
+
+/// What the steps work on.
+pub struct Context {
+    /// The repository.
+    pub root: PathBuf,
+    /// The pack under test.
+    pub dist: PathBuf,
+    /// Cargo's target folder.
+    pub target_dir: PathBuf,
+}
+
+/// A group of tests that runs in one go.
+struct Step {
+    name: &'static str,
+    run: fn(&Context) -> Result<Vec<Outcome>>,
+}
+
+/// In the order in which they start: the long ones early, so that the two workers end together.
+const STEPS: &[Step] = &[
+    Step {
+        name: "unit tests",
+        run: cargo::unit_tests,
+    },
+    Step {
+        name: "ABI on Windows targets",
+        run: cargo::target_checks,
+    },
+    Step {
+        name: "nt-host, x64",
+        run: host::scenarios_x64,
+    },
+    Step {
+        name: "two folders, same bytes",
+        run: rebuild::two_folders,
+    },
+    Step {
+        name: "nt-host, bad drivers",
+        run: host::bad_drivers,
+    },
+    Step {
+        name: "nt-host, ARM64",
+        run: host::scenarios_arm64,
+    },
+    Step {
+        name: "static rules",
+        run: statics::rules,
+    },
+    Step {
+        name: "pack",
+        run: dist::pack,
+    },
+    Step {
+        name: "signatures and catalogs",
+        run: dist::signatures,
+    },
+    Step {
+        name: "clear errors",
+        run: clear_errors::all,
+    },
+];
+
+/// Runs everything; false if a test failed.
+pub fn run(args: &Args) -> Result<bool> {
+    let start = Instant::now();
+    let root = crate::root();
+    let context = Context {
+        dist: crate::pack::default_out(&root),
+        target_dir: crate::target_dir(),
+        root,
+    };
+    println!("packing dist/, which is what is tested");
+    commands::pack_into(None, None)?;
+    let wanted = |step: &&Step| {
+        args.only
+            .as_ref()
+            .is_none_or(|only| step.name.contains(only.as_str()))
+    };
+    let queue: Mutex<VecDeque<&Step>> = Mutex::new(STEPS.iter().filter(wanted).collect());
+    let totals = Mutex::new((0usize, 0usize));
+    thread::scope(|scope| {
+        for _ in 0..WORKERS {
+            scope.spawn(|| {
+                while let Some(step) = queue.lock().ok().and_then(|mut queue| queue.pop_front()) {
+                    let outcomes = timed(step, &context);
+                    if let Ok(mut totals) = totals.lock() {
+                        let failed = outcomes
+                            .iter()
+                            .filter(|outcome| outcome.result.is_err())
+                            .count();
+                        totals.0 += outcomes.len() - failed;
+                        totals.1 += failed;
+                    }
+                }
+            });
+        }
+    });
+    let (passed, failed) = totals.into_inner().unwrap_or((0, 1));
+    println!("all steps: {:.0} s", start.elapsed().as_secs_f32());
+    println!("{passed} passed, {failed} failed");
+    Ok(failed == 0 && passed > 0)
+}
+
+/// Runs one step and prints its outcomes in one piece.
+fn timed(step: &Step, context: &Context) -> Vec<Outcome> {
+    println!("{} ...", step.name);
+    let start = Instant::now();
+    let outcomes = match (step.run)(context) {
+        // A step that found nothing to test has not shown anything.
+        Ok(outcomes) if outcomes.is_empty() => {
+            vec![Outcome {
+                name: step.name.to_owned(),
+                result: Err("no test ran".to_owned()),
+            }]
+        }
+        Ok(outcomes) => outcomes,
+        Err(error) => vec![Outcome {
+            name: step.name.to_owned(),
+            result: Err(format!("{error:#}")),
+        }],
+    };
+    let mut report = String::new();
+    let passed = outcomes
+        .iter()
+        .filter(|outcome| outcome.result.is_ok())
+        .count();
+    for outcome in &outcomes {
+        if let Err(problem) = &outcome.result {
+            report.push_str(&format!(
+                "FAILED {}: {}\n    {}\n",
+                step.name,
+                outcome.name,
+                problem.replace('\n', "\n    ")
+            ));
+        }
+    }
+    report.push_str(&format!(
+        "{}: {passed} ok, {} failed, {:.1} s\n",
+        step.name,
+        outcomes.len() - passed,
+        start.elapsed().as_secs_f32()
+    ));
+    print!("{report}");
+    outcomes
+}
