@@ -1,10 +1,16 @@
 //! Device configuration, checked once before anything relies on it.
 //!
 //! The device wrote every byte of it, so each field is either proven usable or the device is refused with a
-//! reason that the event log can show. Source of the layout: Virtio 1.3 §5.2.4.
+//! reason that the event log can show.
 
-/// Size of a sector, the unit of every address on the wire, in bytes. Virtio 1.3 §5.2.4
-pub const SECTOR: u32 = 512;
+use core::mem::offset_of;
+use virtio_core::mmio::Registers;
+use virtio_core::spec::blk;
+use virtio_core::spec::features::Features;
+use virtio_core::transport::{ConfigError, ConfigView};
+
+/// Size of a sector, the unit of every address on the wire, in bytes.
+pub const SECTOR: u32 = blk::SECTOR_SIZE;
 
 /// Largest logical block that Windows can use: one page.
 const MAX_BLOCK: u32 = 4096;
@@ -50,6 +56,32 @@ pub struct Raw {
     pub topology: Option<Topology>,
     /// `VIRTIO_BLK_F_MQ`
     pub num_queues: Option<u16>,
+}
+
+impl Raw {
+    /// Reads the fields that the accepted features give a meaning.
+    pub fn read<R: Registers>(view: &ConfigView<'_, R>, features: Features) -> Result<Self, ConfigError> {
+        let has = |feature: Features| features.contains(feature);
+        let u32_if = |feature, offset| has(feature).then(|| view.u32(offset)).transpose();
+        let topology = || {
+            Ok(Topology {
+                physical_block_exp: view.u8(offset_of!(blk::Config, physical_block_exp))?,
+                alignment_offset: view.u8(offset_of!(blk::Config, alignment_offset))?,
+                min_io_size: view.u16(offset_of!(blk::Config, min_io_size))?,
+                opt_io_size: view.u32(offset_of!(blk::Config, opt_io_size))?,
+            })
+        };
+        Ok(Self {
+            capacity: view.u64(offset_of!(blk::Config, capacity))?,
+            size_max: u32_if(blk::F_SIZE_MAX, offset_of!(blk::Config, size_max))?,
+            seg_max: u32_if(blk::F_SEG_MAX, offset_of!(blk::Config, seg_max))?,
+            blk_size: u32_if(blk::F_BLK_SIZE, offset_of!(blk::Config, blk_size))?,
+            topology: has(blk::F_TOPOLOGY).then(topology).transpose()?,
+            num_queues: has(blk::F_MQ)
+                .then(|| view.u16(offset_of!(blk::Config, num_queues)))
+                .transpose()?,
+        })
+    }
 }
 
 /// How the device wants requests aligned. Zero means that it does not say.

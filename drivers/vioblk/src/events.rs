@@ -3,7 +3,12 @@
 //! `messages.toml` holds the texts, and the linker puts them into the driver's message table. The first insertion string is
 //! the device's name, which Windows adds.
 
+pub mod code;
+
 use crate::config::Refusal;
+use core::sync::atomic::{AtomicU32, Ordering};
+use storport::Adapter;
+use storport::event::Code;
 
 /// Most insertion strings of an entry.
 pub const MAX_STRINGS: usize = 2;
@@ -18,6 +23,11 @@ pub enum Event {
     },
     /// The configuration structure has an impossible value.
     Refused(Refusal),
+    /// The device configuration cannot be read.
+    ConfigUnreadable {
+        /// What went wrong, as a number of [`code`].
+        code: u32,
+    },
     /// FEATURES_OK did not stay set, or a feature that cannot be accepted is required.
     FeaturesRefused {
         /// Bits that the device offers.
@@ -82,6 +92,7 @@ impl Event {
             Self::QueueBroken { .. } => 7,
             Self::DeviceNeedsReset => 8,
             Self::ResetFailed { .. } => 9,
+            Self::ConfigUnreadable { .. } => 10,
         }
     }
 
@@ -95,7 +106,7 @@ impl Event {
         use Value::{Bits, Name, Number};
         let number = |n: u32| Some(Number(u64::from(n)));
         match *self {
-            Self::DeviceNotVirtio { code } | Self::ResetFailed { code } => [number(code), None],
+            Self::DeviceNotVirtio { code } | Self::ResetFailed { code } | Self::ConfigUnreadable { code } => [number(code), None],
             Self::Refused(Refusal::PageDoesNotFit { segments, size_max }) => [number(segments), number(size_max)],
             Self::Refused(Refusal::BlockSize(value)) => [Some(Name("blk_size")), number(value)],
             Self::Refused(Refusal::SegMax) => [Some(Name("seg_max")), number(0)],
@@ -109,6 +120,55 @@ impl Event {
             Self::DeviceNeedsReset => [None, None],
         }
     }
+}
+
+/// One more than the highest id.
+const KINDS: usize = 11;
+
+/// Keeps one device from filling the event log: of each kind the 1st, 2nd, 4th, 8th … are written.
+#[derive(Debug)]
+pub struct Journal {
+    counts: [AtomicU32; KINDS],
+}
+
+impl Journal {
+    /// Nothing has happened yet.
+    pub const fn new() -> Self {
+        Self {
+            counts: [const { AtomicU32::new(0) }; KINDS],
+        }
+    }
+
+    /// Counts the event; whether it is one to be written.
+    fn worth_writing(&self, event: &Event) -> bool {
+        match self.counts.get(usize::from(event.id())) {
+            Some(count) => count.fetch_add(1, Ordering::Relaxed).wrapping_add(1).is_power_of_two(),
+            None => true,
+        }
+    }
+
+    /// Writes the event, if it is not one of many. IRQL <= DISPATCH_LEVEL.
+    pub fn report(&self, adapter: Adapter, event: Event) {
+        if self.worth_writing(&event) {
+            write(adapter, event);
+        }
+    }
+}
+
+/// Writes an entry. IRQL <= DISPATCH_LEVEL. If Windows has no memory for it, it is not written.
+pub fn write(adapter: Adapter, event: Event) {
+    let [first, second] = event.values().map(|value| value.map(|value| value.text()));
+    let strings = [until_nul(&first), until_nul(&second)];
+    let used = event.values().iter().flatten().count();
+    let strings = strings.get(..used).unwrap_or_default();
+    let _ = adapter.log(Code::Message(event.code()), u32::from(event.id()), &[], strings);
+}
+
+/// The text with its final NUL and nothing after that: an entry has room for 150 bytes in all.
+fn until_nul(text: &Option<[u16; TEXT_LEN]>) -> &[u16] {
+    let Some(text) = text else { return &[] };
+    let end = text.iter().position(|c| *c == 0).unwrap_or(0);
+    text.get(..=end).unwrap_or_default()
 }
 
 /// Characters of the longest value: 0x and sixteen digits, or twenty decimal ones; and the final NUL.

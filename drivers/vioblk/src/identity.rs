@@ -1,9 +1,7 @@
 //! Who the disk says it is: its serial number, and a name that stays the same.
 
 use crate::scsi::Reply;
-
-/// Bytes that GET_ID returns. Virtio 1.3 §5.2.6
-pub const ID_LEN: usize = 20;
+use virtio_core::spec::blk::ID_LEN;
 
 /// T10 vendor identification.
 pub const VENDOR: &[u8; 8] = b"WinPV   ";

@@ -13,9 +13,22 @@
         clippy::unimplemented
     )
 )]
+#![deny(unsafe_code)]
 
+mod chain;
 pub mod config;
+mod disk;
 pub mod events;
+mod ffi;
+mod find;
 pub mod identity;
+mod lifecycle;
 pub mod limits;
+mod pool;
+mod request;
+mod ring;
 pub mod scsi;
+mod segments;
+mod start;
+
+pub use find::DMA_REMAPPING_OPT_IN;

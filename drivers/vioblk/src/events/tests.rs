@@ -1,7 +1,8 @@
 use super::*;
 use std::collections::BTreeMap;
 
-const ALL: [Event; 14] = [
+const ALL: [Event; 15] = [
+    Event::ConfigUnreadable { code: 51 },
     Event::DeviceNotVirtio { code: 1 },
     Event::Refused(Refusal::BlockSize(3)),
     Event::Refused(Refusal::SegMax),
@@ -72,6 +73,16 @@ fn every_event_has_its_message_and_every_message_its_event() {
         }
     }
     assert!(messages.keys().all(|id| ALL.iter().any(|event| event.id() == *id)));
+}
+
+#[test]
+fn the_log_is_not_flooded() {
+    let journal = Journal::new();
+    let broken = Event::QueueBroken { queue: 0, code: 70 };
+    let written: Vec<u32> = (1..=1000).filter(|_| journal.worth_writing(&broken)).collect();
+    assert_eq!(written, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
+    assert!(journal.worth_writing(&Event::DeviceNeedsReset));
+    assert!(ALL.iter().all(|event| usize::from(event.id()) < KINDS));
 }
 
 fn text(value: Value) -> String {

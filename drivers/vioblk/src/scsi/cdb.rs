@@ -1,6 +1,6 @@
 //! Command descriptor blocks: from bytes to a command, or to the sense data that refuses it.
 
-use super::sense::Sense;
+use storport::Sense;
 
 /// Blocks that a command is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -212,7 +212,7 @@ fn write(f: &Fields, extent: Extent) -> Result<Command, Sense> {
 
 /// Turns the bytes of a command into a [`Command`].
 pub fn decode(cdb: &[u8]) -> Result<Command, Sense> {
-    let operation = cdb.first().copied().ok_or(Sense::INVALID_COMMAND)?;
+    let operation = cdb.first().copied().ok_or(Sense::INVALID_OPCODE)?;
     let f = &Fields::new(cdb, length(operation));
     let command = match operation {
         0x00 => Ok(Command::TestUnitReady),
@@ -247,7 +247,7 @@ pub fn decode(cdb: &[u8]) -> Result<Command, Sense> {
         }),
         0xa8 => read(f, extent12(f)),
         0xaa => write(f, extent12(f)),
-        _ => Err(Sense::INVALID_COMMAND),
+        _ => Err(Sense::INVALID_OPCODE),
     }?;
     if f.well_formed {
         Ok(command)

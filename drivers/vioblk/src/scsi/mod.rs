@@ -3,15 +3,14 @@
 mod cdb;
 mod pages;
 mod reply;
-mod sense;
 mod unit;
 
 pub use cdb::{Command, Extent, decode};
 pub use reply::{MAX_REPLY, Reply};
-pub use sense::{FIXED_LEN, Sense};
 pub use unit::{Transfer, Unit};
 
 use crate::identity::Serial;
+use storport::Sense;
 
 /// What has to happen for a command.
 #[derive(Debug)]

@@ -2,7 +2,7 @@
 
 use super::cdb::{ModeSense, PageControl};
 use super::reply::Reply;
-use super::sense::Sense;
+use storport::Sense;
 use super::unit::Unit;
 use crate::identity::{self, PRODUCT, REVISION, Serial, VENDOR};
 
@@ -119,16 +119,12 @@ pub fn report_luns(select: u8) -> Result<Reply, Sense> {
     }
 }
 
-/// SPC-5 §6.39
+/// SPC-5 §6.39, §4.4
 pub fn request_sense(descriptor: bool, sense: Sense) -> Reply {
-    let mut reply;
-    if descriptor {
-        reply = Reply::new(super::sense::DESCRIPTOR_LEN);
-        reply.put(0, &sense.descriptor());
-    } else {
-        reply = Reply::new(super::sense::FIXED_LEN);
-        reply.put(0, &sense.fixed());
-    }
+    let (fixed, with_descriptors) = (sense.encode(), sense.encode_descriptor());
+    let data: &[u8] = if descriptor { &with_descriptors } else { &fixed };
+    let mut reply = Reply::new(data.len());
+    reply.put(0, data);
     reply
 }
 

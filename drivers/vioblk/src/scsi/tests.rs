@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::Topology;
-use crate::identity::{ID_LEN, Place};
+use crate::identity::Place;
+use virtio_core::spec::blk::ID_LEN;
 
 const GIB: u64 = 1 << 30;
 
@@ -105,7 +106,7 @@ fn protected_reads_and_naca_are_refused() {
 
 #[test]
 fn a_command_that_is_cut_short_is_refused() {
-    assert_eq!(decode(&[]), Err(Sense::INVALID_COMMAND));
+    assert_eq!(decode(&[]), Err(Sense::INVALID_OPCODE));
     for whole in [
         vec![0x12; 6],
         vec![0x28; 10],
@@ -129,14 +130,14 @@ fn unknown_operations_never_succeed() {
         cdb[0] = operation;
         let known = KNOWN.contains(&operation);
         assert_eq!(
-            decode(&cdb) == Err(Sense::INVALID_COMMAND),
+            decode(&cdb) == Err(Sense::INVALID_OPCODE),
             !known,
             "{operation:02x}"
         );
     }
     // VERIFY, UNMAP, RESERVE, PREVENT ALLOW, MODE SELECT, WRITE SAME: nothing is done, so nothing succeeds.
     for operation in [0x2f, 0x42, 0x16, 0x1e, 0x15, 0x41] {
-        assert_eq!(sense(&[operation; 16]), Sense::INVALID_COMMAND);
+        assert_eq!(sense(&[operation; 16]), Sense::INVALID_OPCODE);
     }
 }
 
@@ -165,16 +166,16 @@ fn transfers_are_checked_against_the_disk_and_the_buffer() {
             bytes: 4096
         }
     );
-    assert_eq!(at(100, 1, 4096).unwrap_err(), Sense::OUT_OF_RANGE);
-    assert_eq!(at(99, 2, 8192).unwrap_err(), Sense::OUT_OF_RANGE);
-    assert_eq!(at(u64::MAX, 1, 4096).unwrap_err(), Sense::OUT_OF_RANGE);
+    assert_eq!(at(100, 1, 4096).unwrap_err(), Sense::LBA_OUT_OF_RANGE);
+    assert_eq!(at(99, 2, 8192).unwrap_err(), Sense::LBA_OUT_OF_RANGE);
+    assert_eq!(at(u64::MAX, 1, 4096).unwrap_err(), Sense::LBA_OUT_OF_RANGE);
     assert_eq!(
         at(u64::MAX, u32::MAX, 4096).unwrap_err(),
-        Sense::OUT_OF_RANGE
+        Sense::LBA_OUT_OF_RANGE
     );
     assert_eq!(at(0, 2, 4096).unwrap_err(), Sense::INVALID_FIELD);
     assert!(matches!(at(100, 0, 0), Ok(Plan::Done)));
-    assert_eq!(at(101, 0, 0).unwrap_err(), Sense::OUT_OF_RANGE);
+    assert_eq!(at(101, 0, 0).unwrap_err(), Sense::LBA_OUT_OF_RANGE);
 
     // A length whose bytes do not fit 32 bits, on a disk that is large enough.
     let huge = Unit {
@@ -252,7 +253,7 @@ fn caches_are_flushed_where_there_is_one() {
     assert_eq!(sense(&[0x1b, 0, 0, 0, 0x20, 0]), Sense::INVALID_FIELD);
     assert_eq!(
         sense(&[0x35, 0, 0xff, 0, 0, 0, 0, 0, 1, 0]),
-        Sense::OUT_OF_RANGE
+        Sense::LBA_OUT_OF_RANGE
     );
 }
 
@@ -414,9 +415,9 @@ fn luns_and_sense() {
     cdb[2] = 9;
     assert_eq!(sense(&cdb), Sense::INVALID_FIELD);
 
-    assert_eq!(reply(&[3, 0, 0, 0, 255, 0]), Sense::NONE.fixed());
+    assert_eq!(reply(&[3, 0, 0, 0, 255, 0]), Sense::NONE.encode());
     assert_eq!(reply(&[3, 1, 0, 0, 255, 0]), [0x72, 0, 0, 0, 0, 0, 0, 0]);
-    let fixed = Sense::READ_ERROR.fixed();
+    let fixed = Sense::READ_ERROR.encode();
     assert_eq!(
         (fixed[0], fixed[2], fixed[7], fixed[12], fixed[13]),
         (0x70, 3, 10, 0x11, 0)

@@ -1,7 +1,7 @@
 //! The disk as SCSI sees it.
 
 use super::cdb::Extent;
-use super::sense::Sense;
+use storport::Sense;
 use crate::config::{SECTOR, Topology};
 use crate::identity::Place;
 
@@ -56,7 +56,7 @@ impl Unit {
     pub fn contains(&self, extent: Extent) -> Result<(), Sense> {
         match extent.lba.checked_add(u64::from(extent.blocks)) {
             Some(end) if end <= self.blocks => Ok(()),
-            _ => Err(Sense::OUT_OF_RANGE),
+            _ => Err(Sense::LBA_OUT_OF_RANGE),
         }
     }
 

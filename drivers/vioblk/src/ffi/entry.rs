@@ -1,0 +1,241 @@
+//! The routines that StorPort calls.
+
+use crate::disk::{Disk, QueueCell};
+use crate::events;
+use crate::ffi::device_extension::{self, Memory};
+use crate::ffi::extension::{self, RequestBox};
+use crate::ffi::lock::{Device, Dispatch};
+use core::ffi::{c_char, c_void};
+use core::mem::offset_of;
+use core::ptr::NonNull;
+use nt_sys::types::{BOOLEAN, FALSE, TRUE};
+use storport::sys::*;
+use storport::{FindAdapter, Miniport, Srb, SrbStatus};
+
+storport::driver_entry!(Miniport {
+    find_adapter,
+    initialize,
+    build_io,
+    start_io,
+    interrupt,
+    reset_bus,
+    adapter_control,
+    unit_control: None,
+    device_extension: device_extension::size(nt::cpu::active_count()),
+    unit_extension: 0,
+    // HwFindAdapter sets the size that the device needs.
+    request_extension: extension::size(crate::limits::MAX_SEGMENTS),
+    access_ranges: 6,
+    features: 0,
+});
+
+/// # Safety
+/// `extension` is the device extension that StorPort gave to the running routine.
+unsafe fn disk(extension: *mut c_void) -> Option<&'static Disk> {
+    // SAFETY: the caller's promise.
+    unsafe { device_extension::disk(extension) }
+}
+
+unsafe extern "system" fn find_adapter(
+    extension: *mut c_void,
+    _context: *mut c_void,
+    _bus: *mut c_void,
+    _arguments: *mut c_char,
+    config: *mut PORT_CONFIGURATION_INFORMATION,
+    _again: *mut BOOLEAN,
+) -> u32 {
+    // SAFETY: StorPort calls HwFindAdapter before any other routine of the adapter, and after all of them have ended.
+    let memory = unsafe { Memory::new(extension) };
+    // SAFETY: the arguments of this call.
+    let find = unsafe { FindAdapter::from_raw(extension, config) };
+    let (Some(memory), Some(mut find)) = (memory, find) else {
+        return SP_RETURN_BAD_CONFIG;
+    };
+    match crate::find::find(&mut find, &memory) {
+        Ok(disk) => {
+            memory.finish(disk);
+            SP_RETURN_FOUND
+        }
+        Err(event) => {
+            events::write(find.adapter(), event);
+            SP_RETURN_ERROR
+        }
+    }
+}
+
+/// Sets HwMSInterruptRoutine; StorPort falls back on HwInterrupt if the device has no messages.
+pub fn set_interrupt_routine(config: &mut PORT_CONFIGURATION_INFORMATION) {
+    config.HwMSInterruptRoutine = Some(message_interrupt);
+    config.InterruptSynchronizationMode = InterruptSynchronizePerMessage;
+}
+
+/// Sets the depth of the one unit, if this Windows knows the members (Windows 8).
+pub fn set_depth(config: &mut PORT_CONFIGURATION_INFORMATION, depth: u32) {
+    let end = offset_of!(PORT_CONFIGURATION_INFORMATION, InitialLunQueueDepth).saturating_add(size_of::<u32>());
+    if config.Length as usize >= end {
+        config.MaxIOsPerLun = depth;
+        config.InitialLunQueueDepth = depth;
+    }
+}
+
+unsafe extern "system" fn initialize(extension: *mut c_void) -> BOOLEAN {
+    // SAFETY: StorPort's device extension.
+    let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
+    // SAFETY: HwInitialize runs at DIRQL with the interrupt lock held. MS: nc-storport-hw_initialize
+    let at = unsafe { Device::assume() };
+    disk.initialize(at);
+    BOOLEAN::from(disk.adapter.enable_passive_initialization(passive_initialize))
+}
+
+unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN {
+    // SAFETY: StorPort's device extension.
+    let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
+    for QueueCell { dpc, .. } in disk.queues {
+        // SAFETY: the cells lie in the device extension and never move; no DPC is queued before `dpcs_ready` is set.
+        unsafe { dpc.initialize(disk.adapter, queue_dpc) };
+    }
+    // SAFETY: as above.
+    unsafe { disk.service.initialize(disk.adapter, service_dpc) };
+    BOOLEAN::from(disk.passive())
+}
+
+unsafe extern "system" fn queue_dpc(
+    _dpc: *mut STOR_DPC,
+    extension: *mut c_void,
+    index: *mut c_void,
+    _unused: *mut c_void,
+) {
+    // SAFETY: StorPort's device extension.
+    let Some(disk) = (unsafe { disk(extension) }) else { return };
+    // SAFETY: a DPC runs at DISPATCH_LEVEL.
+    disk.process(unsafe { Dispatch::assume() }, index.addr());
+}
+
+unsafe extern "system" fn service_dpc(
+    _dpc: *mut STOR_DPC,
+    extension: *mut c_void,
+    _first: *mut c_void,
+    _second: *mut c_void,
+) {
+    // SAFETY: StorPort's device extension.
+    let Some(disk) = (unsafe { disk(extension) }) else { return };
+    // SAFETY: a DPC runs at DISPATCH_LEVEL.
+    disk.service(unsafe { Dispatch::assume() });
+}
+
+unsafe extern "system" fn message_interrupt(extension: *mut c_void, message: u32) -> BOOLEAN {
+    // SAFETY: StorPort's device extension.
+    if let Some(disk) = unsafe { disk(extension) } {
+        disk.message(message);
+    }
+    // A message belongs to one device only.
+    TRUE
+}
+
+unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
+    // SAFETY: StorPort's device extension.
+    let disk = unsafe { disk(extension) };
+    BOOLEAN::from(disk.is_some_and(Disk::interrupt))
+}
+
+unsafe extern "system" fn build_io(extension: *mut c_void, srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN {
+    // SAFETY: StorPort's device extension.
+    let disk = unsafe { disk(extension) };
+    // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
+    let srb = unsafe { Srb::from_raw(srb) };
+    let (Some(disk), Some(srb)) = (disk, srb) else { return FALSE };
+    let request = disk.build(&srb);
+    if extension::store(&srb, request) {
+        return TRUE;
+    }
+    // A block without extension cannot be carried out, so it is not passed to HwStartIo. MS: nc-storport-hw_buildio
+    disk.adapter.complete(srb, SrbStatus::InternalError);
+    FALSE
+}
+
+unsafe extern "system" fn start_io(extension: *mut c_void, srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN {
+    // SAFETY: StorPort's device extension.
+    let disk = unsafe { disk(extension) };
+    // SAFETY: the block is the driver's, which has no other name for it.
+    let srb = unsafe { Srb::from_raw(srb) };
+    let (Some(disk), Some(srb)) = (disk, srb) else { return FALSE };
+    // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode. MS: nc-storport-hw_startio
+    let at = unsafe { Dispatch::assume() };
+    // SAFETY: StorPort passes a block on only after HwBuildIo, which stored a request or kept the block.
+    match unsafe { RequestBox::take(srb) } {
+        Ok(request) => disk.start(at, request),
+        Err(srb) => disk.adapter.complete(srb, SrbStatus::InternalError),
+    }
+    TRUE
+}
+
+unsafe extern "system" fn reset_bus(extension: *mut c_void, _path: u32) -> BOOLEAN {
+    // SAFETY: StorPort's device extension.
+    let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
+    // SAFETY: HwResetBus runs at DISPATCH_LEVEL with the StartIo lock held. MS: nc-storport-hw_reset_bus
+    BOOLEAN::from(disk.reset(unsafe { Dispatch::assume() }))
+}
+
+/// Adapter control that the driver carries out.
+const CONTROLS: [SCSI_ADAPTER_CONTROL_TYPE; 4] = [
+    ScsiQuerySupportedControlTypes,
+    ScsiStopAdapter,
+    ScsiRestartAdapter,
+    ScsiAdapterSurpriseRemoval,
+];
+
+unsafe extern "system" fn adapter_control(
+    extension: *mut c_void,
+    control: SCSI_ADAPTER_CONTROL_TYPE,
+    parameters: *mut c_void,
+) -> SCSI_ADAPTER_CONTROL_STATUS {
+    // SAFETY: StorPort's device extension.
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return ScsiAdapterControlUnsuccessful;
+    };
+    let done = match control {
+        ScsiQuerySupportedControlTypes => {
+            // SAFETY: for this control StorPort passes a list. MS: ne-storport-scsi_adapter_control_type
+            unsafe { list_controls(parameters) }
+        }
+        ScsiStopAdapter => {
+            disk.stop();
+            true
+        }
+        // SAFETY: ScsiRestartAdapter comes at DIRQL with the interrupt lock held. MS: nc-storport-hw_adapter_control
+        ScsiRestartAdapter => disk.restart(unsafe { Device::assume() }),
+        ScsiAdapterSurpriseRemoval => {
+            disk.removed();
+            true
+        }
+        _ => false,
+    };
+    if done {
+        ScsiAdapterControlSuccess
+    } else {
+        ScsiAdapterControlUnsuccessful
+    }
+}
+
+/// Marks the supported controls, as far as the list goes.
+///
+/// # Safety
+/// `parameters` is NULL or a SCSI_SUPPORTED_CONTROL_TYPE_LIST with MaxControlType entries.
+unsafe fn list_controls(parameters: *mut c_void) -> bool {
+    let Some(list) = NonNull::new(parameters) else { return false };
+    let list = list.cast::<SCSI_SUPPORTED_CONTROL_TYPE_LIST>().as_ptr();
+    // SAFETY: the caller's promise.
+    let max = unsafe { (*list).MaxControlType };
+    // SAFETY: the array begins behind the count.
+    let entries = unsafe { &raw mut (*list).SupportedTypeList };
+    for control in CONTROLS {
+        if let Ok(index) = u32::try_from(control)
+            && index < max
+        {
+            // SAFETY: the list has `max` entries.
+            unsafe { entries.cast::<BOOLEAN>().wrapping_add(index as usize).write(TRUE) };
+        }
+    }
+    true
+}
+

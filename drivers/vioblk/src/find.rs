@@ -1,0 +1,335 @@
+//! HwFindAdapter: is this a device that can be used, and what may StorPort ask of it?
+
+use crate::config::{Config, Raw, Refusal};
+use crate::disk::Disk;
+use crate::events::{Event, Journal, code};
+use crate::ffi::device_extension::Memory;
+use crate::ffi::extension;
+use crate::ffi::lock::Lock;
+use crate::ffi::registers;
+use crate::identity::Place;
+use crate::lifecycle::{RESET_TIMEOUT_US, StallClock};
+use crate::limits::{FIXED_DESCRIPTORS, Limits, PAGE};
+use crate::pool::{MAX_PIECES, Pool};
+use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
+use crate::ring::{RequestQueue, Ring, Rules};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use storport::sys::{
+    SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED, STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE, StorSynchronizeFullDuplex,
+};
+use storport::{Carver, Dma, Dpc, FindAdapter};
+use virtio_core::mmio::MmioWindow;
+use virtio_core::ring::{Layout, QueueMemory, Slot};
+use virtio_core::spec::blk;
+use virtio_core::spec::features::Features;
+use virtio_core::transport::{CONFIG_LEN, DeviceStopped, Locations, Transport, TransportError};
+
+/// Whether the INF opts in to DMA remapping (`DmaRemappingCompatible`). A test of the package compares.
+///
+/// While it does not, addresses are not translated for the device, so ACCESS_PLATFORM is not accepted; a device that
+/// insists on it is refused. Virtio 1.3 §6.1
+pub const DMA_REMAPPING_OPT_IN: bool = false;
+
+/// What the driver accepts of what the device offers.
+fn wanted() -> Features {
+    let ring = if DMA_REMAPPING_OPT_IN {
+        Features::IMPLEMENTED
+    } else {
+        Features::IMPLEMENTED.difference(Features::ACCESS_PLATFORM)
+    };
+    [
+        blk::F_SIZE_MAX,
+        blk::F_SEG_MAX,
+        blk::F_RO,
+        blk::F_BLK_SIZE,
+        blk::F_FLUSH,
+        blk::F_TOPOLOGY,
+        blk::F_MQ,
+    ]
+    .into_iter()
+    .fold(ring, Features::union)
+}
+
+/// Requests that StorPort may have outstanding, whatever the queues could take.
+const MAX_OUTSTANDING: u32 = 4096;
+/// Slots of all queues together, for requests whose own memory is not contiguous.
+const SLOTS: usize = 64;
+
+/// A device that can be used.
+struct Found {
+    transport: Transport<MmioWindow>,
+    features: Features,
+    config: Config,
+    limits: Limits,
+    queues: u16,
+    queue_size: u16,
+}
+
+/// Looks at the device, tells StorPort what it can do, and sets everything up that needs no interrupt. PASSIVE_LEVEL.
+pub fn find(find: &mut FindAdapter<'_>, memory: &Memory) -> Result<Disk, Event> {
+    let adapter = find.adapter();
+    let transport = map(find)?;
+    let found = examine(adapter, transport, memory).map_err(|(transport, event)| {
+        // Step by step or not, the device is left as it was found: without a driver. Virtio 1.3 §3.1.1
+        transport.fail();
+        let _ = transport.reset(&StallClock::new(adapter), RESET_TIMEOUT_US);
+        event
+    })?;
+    tell_storport(find, &found);
+    set_up(find, found, memory)
+}
+
+/// Finds the virtio structures and maps them.
+fn map(find: &FindAdapter<'_>) -> Result<Transport<MmioWindow>, Event> {
+    let mut pci = [0xff; CONFIG_LEN];
+    let len = find.pci_config(&mut pci);
+    let pci = if len < CONFIG_LEN { [0xff; CONFIG_LEN] } else { pci };
+    let bar_len = |bar| {
+        let range = find.bar(&pci, bar)?;
+        (range.RangeInMemory != 0).then_some(u64::from(range.RangeLength))
+    };
+    let locations = Locations::find(&pci, bar_len).map_err(|error| Event::DeviceNotVirtio {
+        code: code::capability(&error),
+    })?;
+    let mut bars = registers::Bars::new();
+    Transport::modern(&locations, |location| {
+        let range = find.bar(&pci, location.bar)?;
+        bars.window(find, &range, location)
+    })
+    .map_err(|error| Event::DeviceNotVirtio {
+        code: code::transport(&error),
+    })
+}
+
+type Examined<T> = Result<T, (Transport<MmioWindow>, Event)>;
+
+/// Negotiates with the device and reads what it is, without starting it.
+fn examine(adapter: storport::Adapter, transport: Transport<MmioWindow>, memory: &Memory) -> Examined<Found> {
+    match negotiate(adapter, &transport, memory) {
+        Ok((features, config, limits, queues, queue_size)) => Ok(Found {
+            transport,
+            features,
+            config,
+            limits,
+            queues,
+            queue_size,
+        }),
+        Err(event) => Err((transport, event)),
+    }
+}
+
+fn failed(step: u32) -> impl Fn(TransportError) -> Event {
+    move |error| Event::InitializationFailed {
+        step,
+        code: code::transport(&error),
+    }
+}
+
+fn negotiate(
+    adapter: storport::Adapter,
+    transport: &Transport<MmioWindow>,
+    memory: &Memory,
+) -> Result<(Features, Config, Limits, u16, u16), Event> {
+    let stopped: DeviceStopped = transport
+        .reset(&StallClock::new(adapter), RESET_TIMEOUT_US)
+        .map_err(failed(1))?;
+    let offered = transport.acknowledge(stopped).map_err(failed(4))?;
+    let features = offered.intersection(wanted());
+    transport.accept(features).map_err(|error| match error {
+        TransportError::FeaturesRefused(_) | TransportError::NotModern => Event::FeaturesRefused {
+            offered: offered.bits(),
+            accepted: features.bits(),
+        },
+        error => failed(6)(error),
+    })?;
+    let raw = transport
+        .read_config(|view| Raw::read(view, features))
+        .map_err(|error| Event::ConfigUnreadable {
+            code: code::config(&error),
+        })?;
+    let config = Config::check(&raw).map_err(Event::Refused)?;
+    let present = transport.queue_count().map_err(failed(7))?;
+    let (queues, queue_size) = queues(transport, &config, present, memory)?;
+    let limits = Limits::new(&config, queue_size).map_err(Event::Refused)?;
+    // Bounce pages belong to one queue, so that what waits for a page is looked at when a page comes back.
+    let queues = if limits.bounce { 1 } else { queues };
+    Ok((features, config, limits, queues, queue_size))
+}
+
+/// How many queues of which size: one for each processor at most, all of the same size.
+fn queues(
+    transport: &Transport<MmioWindow>,
+    config: &Config,
+    present: u16,
+    memory: &Memory,
+) -> Result<(u16, u16), Event> {
+    let room = u16::try_from(memory.queues()).unwrap_or(u16::MAX);
+    let count = config.queues.min(present).min(room).max(1);
+    let mut size = u16::MAX;
+    for queue in 0..count {
+        size = size.min(transport.queue_max_size(queue).map_err(failed(7))?);
+    }
+    let slots = memory.slots().checked_div(usize::from(count)).unwrap_or(0);
+    let size = size.min(u16::try_from(slots).unwrap_or(u16::MAX));
+    // The largest power of two that is not larger. Virtio 1.3 §2.7
+    let size = size.checked_ilog2().map_or(0, |bits| 1u16 << bits);
+    if u32::from(size) <= FIXED_DESCRIPTORS {
+        return Err(Event::Refused(Refusal::QueueTooSmall(size)));
+    }
+    Ok((count, size))
+}
+
+/// Fills in what HwFindAdapter has to: limits, DMA, interrupts.
+fn tell_storport(find: &mut FindAdapter<'_>, found: &Found) {
+    let limits = &found.limits;
+    let depth = outstanding(found);
+    let config = find.config();
+    config.MaximumTransferLength = limits.max_transfer;
+    config.NumberOfPhysicalBreaks = limits.breaks;
+    // MS: ns-storport-_port_configuration_information, SrbExtensionSize: set before StorPortGetUncachedExtension.
+    config.SrbExtensionSize = extension::size(limits.segments);
+    config.AlignmentMask = 3;
+    config.ScatterGather = 1;
+    config.Master = 1;
+    config.Dma64BitAddresses = SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED;
+    config.CachesData = u8::from(found.features.contains(blk::F_FLUSH));
+    config.SynchronizationModel = StorSynchronizeFullDuplex;
+    config.NumberOfBuses = 1;
+    config.MaximumNumberOfTargets = 1;
+    config.MaximumNumberOfLogicalUnits = 1;
+    config.MaxNumberOfIO = depth;
+    if limits.bounce {
+        config.MapBuffers = STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE;
+    }
+    crate::ffi::entry::set_interrupt_routine(config);
+    crate::ffi::entry::set_depth(config, depth);
+}
+
+/// Requests that the queues can hold: one descriptor each with indirect tables, else a few.
+fn outstanding(found: &Found) -> u32 {
+    let descriptors = u32::from(found.queues).saturating_mul(u32::from(found.queue_size));
+    let requests = if found.features.contains(Features::INDIRECT_DESC) {
+        descriptors
+    } else {
+        // Header, status and two pieces of data.
+        descriptors >> 2
+    };
+    requests.clamp(1, MAX_OUTSTANDING)
+}
+
+/// Takes memory for rings and pools and builds the disk.
+fn set_up(find: &mut FindAdapter<'_>, found: Found, memory: &Memory) -> Result<Disk, Event> {
+    let none = |bytes: usize| Event::NoMemory {
+        bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
+    };
+    let ring_len = RequestQueue::layout(found.queue_size, found.features)
+        .map_err(|_| Event::Refused(Refusal::QueueTooSmall(found.queue_size)))?
+        .len();
+    let plan = Plan::new(&found, ring_len);
+    let bytes = plan.bytes(found.queues);
+    let uncached = u32::try_from(bytes).ok().and_then(|bytes| find.uncached(bytes));
+    let mut carver = uncached.ok_or(none(bytes))?;
+
+    let mut slots = memory.slot_parts(usize::from(found.queue_size));
+    let mut rings = core::iter::from_fn(|| {
+        let ring = plan.carve(&mut carver)?;
+        Some(Ring::new(
+            QueueMemory {
+                ring: extension::region(ring.memory),
+                slots: slots.next()?,
+            },
+            ring.slots,
+            ring.pages,
+        ))
+    });
+    let queues = memory
+        .queue_cells(usize::from(found.queues), || rings.next())
+        .ok_or(none(bytes))?;
+    let config = find.config();
+    let place = Place {
+        bus: config.SystemIoBusNumber,
+        slot: config.SlotNumber,
+    };
+    Ok(Disk {
+        adapter: find.adapter(),
+        transport: found.transport,
+        rules: Rules {
+            adapter: find.adapter(),
+            limits: found.limits,
+            features: found.features,
+        },
+        config: found.config,
+        place,
+        queue_size: found.queue_size,
+        queues,
+        service: Dpc::new(),
+        dpcs_ready: AtomicBool::new(false),
+        work: AtomicU32::new(0),
+        in_setup: AtomicBool::new(false),
+        gone: AtomicBool::new(false),
+        messages: AtomicU32::new(0),
+        by_message: AtomicBool::new(false),
+        blocks: AtomicU64::new(found.config.blocks),
+        attention: AtomicBool::new(false),
+        stopped: AtomicBool::new(false),
+        serial: Lock::new(None),
+        journal: Journal::new(),
+        failure: AtomicU32::new(0),
+    })
+}
+
+/// What one queue takes of the uncached extension.
+struct Plan {
+    ring_len: usize,
+    slot_len: usize,
+    slots: usize,
+    pages: usize,
+}
+
+/// One queue's part.
+struct Part {
+    memory: Dma,
+    slots: Pool,
+    pages: Pool,
+}
+
+impl Plan {
+    fn new(found: &Found, ring_len: usize) -> Self {
+        let descriptors = found.limits.segments.saturating_add(FIXED_DESCRIPTORS) as usize;
+        let share = SLOTS.checked_div(usize::from(found.queues)).unwrap_or(1);
+        Self {
+            ring_len: ring_len.next_multiple_of(Layout::ALIGN),
+            slot_len: HEAD_LEN
+                .saturating_add(descriptors.saturating_mul(DESCRIPTOR_LEN))
+                .next_multiple_of(Layout::ALIGN),
+            slots: share.clamp(2, MAX_PIECES),
+            pages: if found.limits.bounce { MAX_PIECES } else { 0 },
+        }
+    }
+
+    fn bytes(&self, queues: u16) -> usize {
+        let slots = self.slots.saturating_mul(self.slot_len);
+        let pages = self.pages.saturating_mul(PAGE as usize);
+        let queue = self.ring_len.saturating_add(slots).saturating_add(pages);
+        // The block itself may begin anywhere.
+        queue.saturating_mul(usize::from(queues)).saturating_add(Layout::ALIGN)
+    }
+
+    fn carve(&self, carver: &mut Carver) -> Option<Part> {
+        let memory = carver.take(self.ring_len, Layout::ALIGN).ok()?;
+        let mut pool = |count, len| {
+            let mut pool = Pool::EMPTY;
+            for _ in 0..count {
+                pool.add(carver.take(len, Layout::ALIGN).ok()?);
+            }
+            Some(pool)
+        };
+        Some(Part {
+            memory,
+            slots: pool(self.slots, self.slot_len)?,
+            pages: pool(self.pages, PAGE as usize)?,
+        })
+    }
+}
+
+const _: () = assert!(size_of::<Slot<crate::ffi::extension::RequestBox>>() <= 24);

@@ -1,0 +1,343 @@
+//! Bringing the device up and down: start, stop, restart, reset, removal.
+
+use crate::disk::{Disk, work};
+use crate::events::{Event, code};
+use crate::ffi::lock::{Device, Dispatch, Lock};
+use crate::request::{List, Outcome};
+use crate::ring::Ring;
+use core::cell::Cell;
+use core::ops::DerefMut;
+use core::sync::atomic::Ordering;
+use storport::{Adapter, Dpc};
+use virtio_core::Clock;
+use virtio_core::spec::pci::Status;
+use virtio_core::transport::{DeviceStopped, How, TransportError};
+
+/// How long a device may take to stop, in microseconds. Spent spinning, so not longer than a processor can be missed.
+pub const RESET_TIMEOUT_US: u64 = 500_000;
+
+/// Counts the time that it spins itself: enough for deadlines, at any IRQL.
+pub struct StallClock {
+    adapter: Adapter,
+    waited_us: Cell<u64>,
+}
+
+impl StallClock {
+    /// Starts at zero.
+    pub const fn new(adapter: Adapter) -> Self {
+        Self {
+            adapter,
+            waited_us: Cell::new(0),
+        }
+    }
+}
+
+impl Clock for StallClock {
+    fn now_us(&self) -> u64 {
+        self.waited_us.get()
+    }
+
+    fn wait_us(&self, us: u32) {
+        self.adapter.stall(us);
+        self.waited_us.set(self.waited_us.get().saturating_add(u64::from(us)));
+    }
+}
+
+/// A start that failed: the step of Virtio 1.3 §3.1.1 and a number of [`code`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Failure {
+    step: u16,
+    code: u32,
+}
+
+impl Failure {
+    fn at(step: u16) -> impl Fn(TransportError) -> Self {
+        move |error| Self { step, code: code::transport(&error) }
+    }
+
+    const fn own(step: u16, code: u32) -> Self {
+        Self { step, code }
+    }
+
+    fn event(self) -> Event {
+        Event::InitializationFailed { step: u32::from(self.step), code: self.code }
+    }
+
+    /// For [`Disk::failure`]; never zero.
+    fn packed(self) -> u32 {
+        u32::from(self.step) << 16 | self.code
+    }
+
+    fn unpacked(packed: u32) -> Option<Self> {
+        let [high, low] = [packed >> 16, packed & 0xffff];
+        (packed != 0).then_some(Self { step: u16::try_from(high).unwrap_or(0), code: low })
+    }
+}
+
+impl Disk {
+    fn clock(&self) -> StallClock {
+        StallClock::new(self.adapter)
+    }
+
+    fn stop_device(&self) -> Result<DeviceStopped, TransportError> {
+        self.transport.reset(&self.clock(), RESET_TIMEOUT_US)
+    }
+
+    /// Starts a device that has stopped, with the queues' memory as it is. `lock` opens a queue's lock.
+    fn start_device<'a, G: DerefMut<Target = Ring> + 'a>(
+        &'a self,
+        stopped: DeviceStopped,
+        lock: impl Fn(&'a Lock<Ring>) -> Option<G>,
+    ) -> Result<(), Failure> {
+        let transport = &self.transport;
+        let features = self.rules.features;
+        let offered = transport.acknowledge(stopped).map_err(Failure::at(4))?;
+        if !offered.contains(features) {
+            return Err(Failure::own(4, code::transport(&TransportError::NotOffered(features))));
+        }
+        transport.accept(features).map_err(Failure::at(6))?;
+        let messages = self.messages.load(Ordering::Relaxed);
+        let config_vector = (messages > 0).then_some(0);
+        transport.set_config_vector(config_vector).map_err(Failure::at(7))?;
+        for (index, cell) in (0u16..).zip(self.queues) {
+            let mut ring = lock(&cell.ring).ok_or(Failure::own(7, code::LOCKED))?;
+            let vector = queue_message(u32::from(index), messages).and_then(|vector| u16::try_from(vector).ok());
+            ring.set_up(self.queue_size, features, |queue| transport.enable_queue(index, queue, vector))
+                .ok_or(Failure::own(7, code::MEMORY))?
+                .map_err(Failure::at(7))?;
+        }
+        transport.driver_ok().map_err(Failure::at(8))?;
+        for cell in self.queues {
+            lock(&cell.ring).ok_or(Failure::own(8, code::LOCKED))?.open();
+        }
+        Ok(())
+    }
+
+    /// Stops the device if it runs and starts it; nothing is in flight. From HwInitialize and ScsiRestartAdapter.
+    fn start_at_device_level(&self, at: Device) -> Result<(), Failure> {
+        let stopped = self.stop_device().map_err(Failure::at(1))?;
+        let mut ended = List::EMPTY;
+        for cell in self.queues {
+            let mut ring = cell.ring.try_lock(at).ok_or(Failure::own(1, code::LOCKED))?;
+            ring.drain(&stopped, Outcome::Reset, &mut ended);
+        }
+        self.start_device(stopped, |ring| ring.try_lock(at))
+    }
+
+    /// HwInitialize. The device is live afterwards, unless [`Disk::passive`] finds why not.
+    pub fn initialize(&self, at: Device) {
+        self.agree_on_interrupts();
+        if let Err(failure) = self.start_at_device_level(at) {
+            self.transport.fail();
+            self.failure.store(failure.packed(), Ordering::Relaxed);
+        }
+    }
+
+    fn agree_on_interrupts(&self) {
+        use storport::perf::{Options, Request};
+        let queues = u32::try_from(self.queues.len()).unwrap_or(u32::MAX);
+        let messages = self.adapter.message_count(queues.saturating_add(1));
+        self.messages.store(messages, Ordering::Relaxed);
+        let mut options = Options::DPC_REDIRECTION;
+        if queues > 1 {
+            options |= Options::CONCURRENT_CHANNELS;
+        }
+        // Message 0 is for configuration changes, so requests have messages of their own only if there are two.
+        if messages > 1 {
+            options |= Options::INTERRUPT_MESSAGE_RANGES;
+        }
+        let granted = self.adapter.negotiate_performance(&mut Request {
+            options,
+            channels: queues,
+            messages: (1, messages.saturating_sub(1).max(1)),
+            targets: &mut [],
+        });
+        let by_message = granted.is_ok_and(|granted| granted.contains(Options::INTERRUPT_MESSAGE_RANGES));
+        self.by_message.store(by_message, Ordering::Relaxed);
+    }
+
+    /// The passive part of the start, once the DPCs are initialised. PASSIVE_LEVEL. Whether the device is live.
+    pub fn passive(&self) -> bool {
+        self.dpcs_ready.store(true, Ordering::Release);
+        match Failure::unpacked(self.failure.swap(0, Ordering::Relaxed)) {
+            None => {
+                // A configuration change before this moment found no DPC.
+                if self.work.load(Ordering::Relaxed) != 0 {
+                    self.issue(&self.service, 0);
+                }
+                true
+            }
+            Some(failure) => {
+                self.report(failure.event());
+                false
+            }
+        }
+    }
+
+    /// ScsiStopAdapter, above DISPATCH_LEVEL: StorPort has nothing outstanding.
+    pub fn stop(&self) {
+        // A device that does not stop is reset again at the restart; StorPort takes no failure here.
+        let _ = self.stop_device();
+    }
+
+    /// ScsiRestartAdapter, above DISPATCH_LEVEL.
+    pub fn restart(&self, at: Device) -> bool {
+        self.stopped.store(false, Ordering::Relaxed);
+        match self.start_at_device_level(at) {
+            Ok(()) => true,
+            Err(_) => {
+                self.transport.fail();
+                false
+            }
+        }
+    }
+
+    /// Resets the device and starts it again. What it had, and what waited, ends as [`Outcome::Reset`], but not before the
+    /// device has let go of it. Whether the disk can be used afterwards.
+    pub fn reset(&self, at: Dispatch) -> bool {
+        if self.in_setup.swap(true, Ordering::Acquire) {
+            // The reset that is under way does all that this one should.
+            return true;
+        }
+        for cell in self.queues {
+            cell.ring.lock(at).close();
+        }
+        let mut ended = List::EMPTY;
+        let usable = match self.stop_device() {
+            Ok(stopped) => self.start_again(at, stopped, &mut ended),
+            Err(error) => {
+                self.report(Event::ResetFailed { code: code::transport(&error) });
+                self.end_queues(at, Outcome::Reset, &mut ended);
+                false
+            }
+        };
+        self.stopped.store(false, Ordering::Relaxed);
+        self.in_setup.store(false, Ordering::Release);
+        self.end_all(at, &mut ended);
+        // What came in meanwhile waits for the first look at its queue.
+        for (index, cell) in self.queues.iter().enumerate() {
+            self.issue(&cell.dpc, index);
+        }
+        usable
+    }
+
+    fn start_again(&self, at: Dispatch, stopped: DeviceStopped, ended: &mut List) -> bool {
+        let gone = stopped.how() == How::Gone;
+        let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
+        for cell in self.queues {
+            cell.ring.lock(at).drain(&stopped, outcome, ended);
+        }
+        if gone {
+            self.gone.store(true, Ordering::Relaxed);
+            self.end_queues(at, Outcome::Gone, ended);
+            return false;
+        }
+        match self.start_device(stopped, |ring| Some(ring.lock(at))) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.transport.fail();
+                self.report(failure.event());
+                self.end_queues(at, Outcome::Gone, ended);
+                false
+            }
+        }
+    }
+
+    fn end_queues(&self, at: Dispatch, outcome: Outcome, ended: &mut List) {
+        for cell in self.queues {
+            cell.ring.lock(at).end(outcome, ended);
+        }
+    }
+
+    /// Asks the service DPC to do something. Any IRQL.
+    pub fn want(&self, bits: u32) {
+        self.work.fetch_or(bits, Ordering::AcqRel);
+        self.issue(&self.service, 0);
+    }
+
+    /// Queues a DPC, once there are any. Any IRQL.
+    pub fn issue(&self, dpc: &Dpc, argument: usize) {
+        if self.dpcs_ready.load(Ordering::Acquire) {
+            crate::ffi::dpc::issue(dpc, self.adapter, argument);
+        }
+    }
+
+    /// The service DPC.
+    pub fn service(&self, at: Dispatch) {
+        let wanted = self.work.swap(0, Ordering::AcqRel);
+        let needs_reset = match self.transport.status() {
+            Ok(status) => status.contains(Status::DEVICE_NEEDS_RESET),
+            // The reset finds the device gone, and ends everything.
+            Err(_) => true,
+        };
+        if needs_reset {
+            self.report(Event::DeviceNeedsReset);
+        }
+        if needs_reset || wanted & (work::RESET | work::REMOVED) != 0 {
+            self.reset(at);
+        } else if wanted & work::CONFIG != 0 {
+            self.look_at_capacity();
+        }
+    }
+
+    fn look_at_capacity(&self) {
+        let offset = core::mem::offset_of!(virtio_core::spec::blk::Config, capacity);
+        let Ok(sectors) = self.transport.read_config(|config| config.u64(offset)) else {
+            return;
+        };
+        let mut config = self.config;
+        config.set_capacity(sectors);
+        if self.blocks.swap(config.blocks, Ordering::Relaxed) != config.blocks {
+            self.attention.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// The device has been removed, says Windows; what it had ends when the service DPC has seen that it let go.
+    pub fn removed(&self) {
+        self.gone.store(true, Ordering::Relaxed);
+        self.want(work::REMOVED);
+    }
+
+    /// An interrupt message. DIRQL.
+    pub fn message(&self, message: u32) {
+        let messages = self.messages.load(Ordering::Relaxed);
+        if message == 0 {
+            self.want(work::CONFIG);
+        }
+        for (index, cell) in self.queues.iter().enumerate() {
+            let queue = u32::try_from(index).unwrap_or(u32::MAX);
+            if queue_message(queue, messages) == Some(message) {
+                self.issue(&cell.dpc, index);
+            }
+        }
+    }
+
+    /// A line interrupt. DIRQL. Whether it was this device's.
+    pub fn interrupt(&self) -> bool {
+        use virtio_core::spec::pci::Isr;
+        if self.messages.load(Ordering::Relaxed) > 0 {
+            return false;
+        }
+        let Ok(isr) = self.transport.isr() else { return false };
+        if isr.contains(Isr::CONFIG) {
+            self.want(work::CONFIG);
+        }
+        if isr.contains(Isr::QUEUE) {
+            for (index, cell) in self.queues.iter().enumerate() {
+                self.issue(&cell.dpc, index);
+            }
+        }
+        !isr.is_empty()
+    }
+}
+
+/// The interrupt message of a queue: 0 is for configuration changes, the others are dealt round; a single one is shared.
+fn queue_message(queue: u32, messages: u32) -> Option<u32> {
+    match messages {
+        0 => None,
+        1 => Some(0),
+        _ => queue
+            .checked_rem(messages.saturating_sub(1))
+            .map(|turn| turn.saturating_add(1)),
+    }
+}

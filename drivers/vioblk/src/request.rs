@@ -1,0 +1,239 @@
+//! A request on its way to the device and back: what it is, how it ended, and lists of such requests.
+
+use crate::ffi::extension::RequestBox;
+use core::mem::size_of;
+use storport::{Dma, Sense, Srb};
+use virtio_core::ring::IndirectChain;
+use virtio_core::spec::blk::{ID_LEN, RequestHeader, RequestStatus, RequestType};
+
+/// What the device is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Operation {
+    /// Nothing: the request is answered without the device.
+    None,
+    /// Read sectors.
+    Read,
+    /// Write sectors.
+    Write {
+        /// A flush must follow before the request is done.
+        force_unit_access: bool,
+    },
+    /// Empty the cache.
+    Flush {
+        /// The disk counts as stopped when that is done.
+        stop: bool,
+    },
+    /// Return the serial number.
+    Identify,
+}
+
+/// What the device is doing for the request now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stage {
+    /// The operation itself.
+    Operation,
+    /// The flush after a write.
+    Flush,
+}
+
+/// How a request ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It did what it should.
+    Done,
+    /// It failed, and the sense data says why.
+    Failed(Sense),
+    /// The device was reset; the request can be repeated.
+    Reset,
+    /// There is no device any more.
+    Gone,
+    /// No room now; StorPort repeats the request.
+    Busy,
+    /// The request contradicts itself or the promised limits.
+    Invalid,
+}
+
+/// The driver's private part of an SRB extension.
+#[derive(Debug)]
+pub struct Request {
+    /// The request block, while the driver owns it.
+    pub srb: Option<Srb>,
+    /// The next request of a list.
+    pub next: Option<RequestBox>,
+    /// The part of the extension that is contiguous for the device: at least the head. `None`: not even that is.
+    pub memory: Option<Dma>,
+    /// The table that HwBuildIo wrote into `memory`.
+    pub chain: Option<IndirectChain>,
+    /// First sector.
+    pub sector: u64,
+    /// Data bytes.
+    pub bytes: u32,
+    /// Data descriptors.
+    pub parts: u32,
+    /// What the device is asked to do.
+    pub operation: Operation,
+    /// What it is doing now.
+    pub stage: Stage,
+    /// The slot of the queue's pool that the request uses instead of `memory`.
+    pub slot: Option<u8>,
+    /// The data does not fit the device's limits as it lies and goes through a bounce page.
+    pub needs_bounce: bool,
+    /// That page.
+    pub bounce: Option<u8>,
+    /// How it ended.
+    pub outcome: Outcome,
+    /// The serial number, for [`Operation::Identify`].
+    pub id: [u8; ID_LEN],
+}
+
+/// Memory that the device sees, before the indirect table: header, serial number, status. In bytes.
+pub const HEAD_LEN: usize = 48;
+/// Offset of the serial number.
+pub const ID_OFFSET: usize = size_of::<RequestHeader>();
+/// Offset of the status byte.
+pub const STATUS_OFFSET: usize = ID_OFFSET + ID_LEN;
+/// Bytes of a descriptor. Virtio 1.3 §2.7.5
+pub const DESCRIPTOR_LEN: usize = 16;
+/// What the status byte is before the device writes it; no status of the specification.
+pub const NO_STATUS: u8 = 0xff;
+
+const _: () = assert!(STATUS_OFFSET < HEAD_LEN && HEAD_LEN.is_multiple_of(DESCRIPTOR_LEN));
+
+impl Request {
+    /// A request for the device.
+    pub const fn new(operation: Operation, sector: u64, bytes: u32) -> Self {
+        Self {
+            srb: None,
+            next: None,
+            memory: None,
+            chain: None,
+            sector,
+            bytes,
+            parts: 0,
+            operation,
+            stage: Stage::Operation,
+            slot: None,
+            needs_bounce: false,
+            bounce: None,
+            outcome: Outcome::Done,
+            id: [0; ID_LEN],
+        }
+    }
+
+    /// The header for the present stage. Virtio 1.3 §5.2.6
+    pub fn header(&self) -> RequestHeader {
+        match (self.stage, self.operation) {
+            (Stage::Flush, _) | (_, Operation::Flush { .. } | Operation::None) => {
+                RequestHeader::new(RequestType::FLUSH, 0)
+            }
+            (_, Operation::Read) => RequestHeader::new(RequestType::IN, self.sector),
+            (_, Operation::Write { .. }) => RequestHeader::new(RequestType::OUT, self.sector),
+            (_, Operation::Identify) => RequestHeader::new(RequestType::GET_ID, 0),
+        }
+    }
+
+    /// Descriptors of the present stage's chain: header, data, status.
+    pub fn chain_len(&self) -> u32 {
+        let data = match (self.stage, self.operation) {
+            (Stage::Operation, Operation::Read | Operation::Write { .. }) => self.parts,
+            (Stage::Operation, Operation::Identify) => 1,
+            _ => 0,
+        };
+        data.saturating_add(2)
+    }
+
+    /// Judges the device's answer: the status byte and the bytes that it says it wrote.
+    ///
+    /// Beyond the bytes written nothing may be assumed of what the device should have filled in, so a read or an
+    /// identification that is shorter than asked has failed. Virtio 1.3 §2.7.8.3
+    pub fn judge(&self, status: RequestStatus, written: u32) -> Outcome {
+        let reading = match (self.stage, self.operation) {
+            (Stage::Operation, Operation::Read) => Some(self.bytes),
+            (Stage::Operation, Operation::Identify) => Some(ID_LEN as u32),
+            _ => None,
+        };
+        let failure = match reading {
+            Some(_) => Sense::READ_ERROR,
+            None => Sense::WRITE_ERROR,
+        };
+        match status {
+            RequestStatus::OK => match reading {
+                Some(bytes) if written <= bytes => Outcome::Failed(Sense::TARGET_FAILURE),
+                _ => Outcome::Done,
+            },
+            RequestStatus::IOERR => Outcome::Failed(failure),
+            RequestStatus::UNSUPP => Outcome::Failed(Sense::INVALID_OPCODE),
+            _ => Outcome::Failed(Sense::TARGET_FAILURE),
+        }
+    }
+}
+
+/// A first-in first-out list that needs no memory of its own.
+///
+/// Two stacks: requests are pushed on one and popped from the other, which takes over the first one, reversed, when it
+/// is empty. So each request is moved once.
+#[derive(Debug, Default)]
+pub struct List {
+    front: Option<RequestBox>,
+    back: Option<RequestBox>,
+    len: u32,
+}
+
+impl List {
+    /// A list without requests.
+    pub const EMPTY: Self = Self {
+        front: None,
+        back: None,
+        len: 0,
+    };
+
+    /// Requests in the list.
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts a request last.
+    pub fn push_back(&mut self, mut request: RequestBox) {
+        request.next = self.back.take();
+        self.back = Some(request);
+        self.len = self.len.saturating_add(1);
+    }
+
+    /// Puts a request first.
+    pub fn push_front(&mut self, mut request: RequestBox) {
+        request.next = self.front.take();
+        self.front = Some(request);
+        self.len = self.len.saturating_add(1);
+    }
+
+    /// Takes the first request out.
+    pub fn pop_front(&mut self) -> Option<RequestBox> {
+        if self.front.is_none() {
+            while let Some(mut request) = self.back.take() {
+                self.back = request.next.take();
+                request.next = self.front.take();
+                self.front = Some(request);
+            }
+        }
+        let mut request = self.front.take()?;
+        self.front = request.next.take();
+        self.len = self.len.saturating_sub(1);
+        Some(request)
+    }
+
+    /// Puts all of `other`'s requests last, with the given outcome.
+    pub fn append_as(&mut self, other: &mut Self, outcome: Outcome) {
+        while let Some(mut request) = other.pop_front() {
+            request.outcome = outcome;
+            self.push_back(request);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

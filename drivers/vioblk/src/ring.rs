@@ -1,0 +1,398 @@
+//! One request queue: the ring, what waits for room in it, and the memory that its requests may borrow.
+//!
+//! Everything here happens under the queue's lock and ends before the lock is released; requests are completed by the
+//! caller, afterwards.
+
+use crate::ffi::bounce;
+use crate::ffi::extension::{RequestBox, region};
+use crate::limits::Limits;
+use crate::pool::Pool;
+use crate::chain;
+use crate::request::{
+    HEAD_LEN, ID_OFFSET, List, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
+};
+use storport::{Adapter, Dma};
+use virtio_core::ring::{AddError, Armed, IndirectChain, Kick, Queue, QueueError, QueueMemory, Rejected};
+use virtio_core::spec::blk::RequestStatus;
+use virtio_core::spec::features::Features;
+use virtio_core::transport::{DeviceStopped, Doorbell};
+use zerocopy::{FromBytes, Unaligned};
+
+/// The ring of a queue, with the request as token.
+pub type RequestQueue = Queue<'static, RequestBox>;
+
+/// Most requests that wait in one queue. More than StorPort is told that the adapter takes, so only a bound.
+const MAX_WAITING: u32 = 8192;
+
+/// What a queue needs to know of the device.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules {
+    /// Names the adapter to StorPort.
+    pub adapter: Adapter,
+    /// Limits of a request.
+    pub limits: Limits,
+    /// What was negotiated.
+    pub features: Features,
+}
+
+impl Rules {
+    /// Chains may lie in indirect tables.
+    pub const fn indirect(&self) -> bool {
+        self.features.contains(Features::INDIRECT_DESC)
+    }
+}
+
+/// Why a request did not go to the device.
+enum Refused {
+    /// There is no room now.
+    Wait(RequestBox),
+    /// It never will; the outcome is set.
+    Never(RequestBox),
+}
+
+/// What the device has to be told, once the lock is released.
+#[must_use]
+#[derive(Clone, Copy, Debug)]
+pub struct Notice {
+    /// Where.
+    pub doorbell: Option<Doorbell>,
+    /// Whether.
+    pub kick: Kick,
+}
+
+/// What became of a request.
+#[derive(Debug)]
+pub enum Submitted {
+    /// The device has it.
+    Sent(Notice),
+    /// It waits in the queue.
+    Waits,
+    /// There is no room now.
+    NoRoom(RequestBox),
+    /// It cannot be sent at all; the outcome says why.
+    Refused(RequestBox),
+}
+
+/// Whether a queue has more to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// Nothing until the next interrupt.
+    Idle,
+    /// There may be more completions.
+    More,
+    /// The device broke the protocol.
+    Broken(QueueError),
+}
+
+/// The state of a queue.
+#[derive(Debug)]
+pub struct Ring {
+    queue: Option<RequestQueue>,
+    /// The queue's memory while there is no queue.
+    memory: Option<QueueMemory<'static, RequestBox>>,
+    doorbell: Option<Doorbell>,
+    /// Whether the device may be given requests.
+    open: bool,
+    /// The device cannot be used any more; how requests end from now on.
+    ended: Option<Outcome>,
+    backlog: List,
+    /// Heads and tables for requests whose extension is not contiguous for the device.
+    slots: Pool,
+    /// Pages for data that does not fit the device's limits as it lies.
+    pages: Pool,
+}
+
+impl Ring {
+    /// A queue that has not been set up.
+    pub const fn new(memory: QueueMemory<'static, RequestBox>, slots: Pool, pages: Pool) -> Self {
+        Self {
+            queue: None,
+            memory: Some(memory),
+            doorbell: None,
+            open: false,
+            ended: None,
+            backlog: List::EMPTY,
+            slots,
+            pages,
+        }
+    }
+
+    /// Sends a request, unless others wait already.
+    pub fn submit(&mut self, rules: &Rules, mut request: RequestBox) -> Submitted {
+        if let Some(outcome) = self.ended {
+            request.outcome = outcome;
+            return Submitted::Refused(request);
+        }
+        if !self.open || !self.backlog.is_empty() {
+            return Submitted::NoRoom(request);
+        }
+        match self.add(rules, request) {
+            Ok(()) => Submitted::Sent(self.publish()),
+            Err(Refused::Wait(request)) => Submitted::NoRoom(request),
+            Err(Refused::Never(request)) => Submitted::Refused(request),
+        }
+    }
+
+    /// Sends a request, or lets it wait until the queue has room.
+    ///
+    /// Both are one step under the lock: a queue without room has requests in flight, and it is their completion that sends
+    /// what waits. (A queue that is closed is looked at when it opens again.)
+    pub fn submit_or_wait(&mut self, rules: &Rules, request: RequestBox) -> Submitted {
+        match self.submit(rules, request) {
+            Submitted::NoRoom(request) if self.backlog.len() < MAX_WAITING => {
+                self.backlog.push_back(request);
+                Submitted::Waits
+            }
+            other => other,
+        }
+    }
+
+    /// Takes up to `budget` completions, then sends what waits. Finished requests go to `done`.
+    pub fn process(&mut self, rules: &Rules, budget: u32, done: &mut List) -> (Progress, Notice) {
+        if !self.open {
+            return (Progress::Idle, self.publish());
+        }
+        let mut left = budget;
+        if let Some(queue) = &mut self.queue {
+            queue.disarm();
+        }
+        let progress = loop {
+            match self.queue.as_mut().map_or(Ok(None), Queue::completed) {
+                Ok(Some(completion)) => {
+                    self.completed(rules, completion.token, completion.written, done);
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        break Progress::More;
+                    }
+                }
+                Ok(None) => {
+                    self.send_backlog(rules, done);
+                    match self.queue.as_mut().map_or(Armed::Idle, Queue::arm) {
+                        Armed::Idle => break Progress::Idle,
+                        Armed::WorkPending => {}
+                    }
+                }
+                Err(error) => {
+                    self.open = false;
+                    return (Progress::Broken(error), self.publish());
+                }
+            }
+        };
+        if progress == Progress::More {
+            self.send_backlog(rules, done);
+        }
+        (progress, self.publish())
+    }
+
+    fn publish(&mut self) -> Notice {
+        Notice {
+            doorbell: self.doorbell,
+            kick: self.queue.as_mut().map_or(Kick::NONE, Queue::publish),
+        }
+    }
+
+    fn send_backlog(&mut self, rules: &Rules, done: &mut List) {
+        while let Some(request) = self.backlog.pop_front() {
+            match self.add(rules, request) {
+                Ok(()) => {}
+                Err(Refused::Never(request)) => done.push_back(request),
+                Err(Refused::Wait(request)) => {
+                    self.backlog.push_front(request);
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Judges a completion. A write that must reach the medium goes on with its flush.
+    fn completed(&mut self, rules: &Rules, mut request: RequestBox, written: u32, done: &mut List) {
+        let status = self.read(&request, STATUS_OFFSET).unwrap_or(NO_STATUS);
+        request.outcome = request.judge(RequestStatus(status), written);
+        let flush = request.operation == Operation::Write { force_unit_access: true }
+            && request.stage == Stage::Operation
+            && request.outcome == Outcome::Done;
+        if flush {
+            request.stage = Stage::Flush;
+            request.chain = None;
+            match self.add(rules, request) {
+                Ok(()) => {}
+                Err(Refused::Wait(request)) => self.backlog.push_back(request),
+                Err(Refused::Never(request)) => self.finish(request, done),
+            }
+        } else {
+            self.finish(request, done);
+        }
+    }
+
+    /// Takes out of the shared memory what is still needed of it, and gives back what was borrowed.
+    fn finish(&mut self, mut request: RequestBox, done: &mut List) {
+        if request.operation == Operation::Identify {
+            request.id = self.read(&request, ID_OFFSET).unwrap_or_default();
+        }
+        if let Some(page) = request.bounce
+            && request.operation == Operation::Read
+            && request.outcome == Outcome::Done
+            && let Some(page) = self.pages.piece(page)
+        {
+            bounce::copy_in(&mut request, page);
+        }
+        self.give_back(&mut request);
+        done.push_back(request);
+    }
+
+    fn give_back(&mut self, request: &mut Request) {
+        if let Some(slot) = request.slot.take() {
+            self.slots.give(slot);
+        }
+        if let Some(page) = request.bounce.take() {
+            self.pages.give(page);
+        }
+    }
+
+    /// Reads from the request's head.
+    fn read<T: FromBytes + Unaligned>(&self, request: &Request, offset: usize) -> Option<T> {
+        region(self.place(request)?).read(offset).ok()
+    }
+
+    /// Where the request's head and table lie now.
+    fn place(&self, request: &Request) -> Option<Dma> {
+        match request.slot {
+            Some(slot) => self.slots.piece(slot),
+            None => request.memory,
+        }
+    }
+
+    /// Adds a request to the ring, without showing it to the device yet.
+    ///
+    /// A request that is refused keeps nothing that it borrowed: others may need it to finish.
+    fn add(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
+        if !self.borrow(rules, &mut request) {
+            self.give_back(&mut request);
+            return Err(Refused::Wait(request));
+        }
+        let place = self.place(&request);
+        let (mut request, error) = match self.add_at(rules, place, request) {
+            Ok(()) => return Ok(()),
+            Err(Rejected { token, error }) => (token, error),
+        };
+        self.give_back(&mut request);
+        match error {
+            AddError::Full | AddError::Closed => Err(Refused::Wait(request)),
+            // It contradicts the promise, or the memory it lies in.
+            _ => {
+                request.outcome = Outcome::Invalid;
+                Err(Refused::Never(request))
+            }
+        }
+    }
+
+    fn add_at(
+        &mut self,
+        rules: &Rules,
+        place: Option<Dma>,
+        request: RequestBox,
+    ) -> Result<(), Rejected<RequestBox>> {
+        let Some(queue) = &mut self.queue else {
+            return Err(Rejected {
+                token: request,
+                error: AddError::Closed,
+            });
+        };
+        // HwBuildIo wrote the table, unless it had no place for it.
+        if let (Some(chain), None) = (request.chain, request.slot) {
+            return queue.add_indirect(request, chain);
+        }
+        let page = request.bounce.and_then(|page| self.pages.piece(page));
+        let Some((chain, mut table)) = place.and_then(|place| chain::start(rules, &request, place, page)) else {
+            return Err(Rejected {
+                token: request,
+                error: AddError::Region,
+            });
+        };
+        if rules.indirect() && chain::table_fits(&request, table.len()) {
+            match chain.parts(|readable, writable| IndirectChain::write(&mut table, rules.features, readable, writable)) {
+                Ok(chain) => queue.add_indirect(request, chain),
+                Err(error) => Err(Rejected { token: request, error }),
+            }
+        } else {
+            chain.parts(|readable, writable| queue.add_direct(request, readable, writable))
+        }
+    }
+
+    /// Borrows a slot and a page if the request needs them. False if there is none left now.
+    fn borrow(&mut self, rules: &Rules, request: &mut Request) -> bool {
+        let room = request.memory.map(|memory| memory.len.saturating_sub(HEAD_LEN));
+        let suits = room.is_some_and(|room| !rules.indirect() || chain::table_fits(request, room));
+        if !suits && request.slot.is_none() {
+            request.slot = self.slots.take();
+            // Without a slot the chain can still lie in the ring itself, if the head at least has its place.
+            if request.slot.is_none() && request.memory.is_none() {
+                return false;
+            }
+        }
+        let data = matches!(request.operation, Operation::Read | Operation::Write { .. })
+            && request.stage == Stage::Operation;
+        if data && request.needs_bounce && request.bounce.is_none() {
+            request.bounce = self.pages.take();
+            let Some(page) = request.bounce.and_then(|page| self.pages.piece(page)) else {
+                return false;
+            };
+            if request.operation != Operation::Read {
+                bounce::copy_out(request, page);
+            }
+        }
+        true
+    }
+
+    /// Stops giving requests to the device.
+    pub fn close(&mut self) {
+        self.open = false;
+    }
+
+    /// Takes everything out of a queue whose device has stopped. The requests go to `ended`.
+    pub fn drain(&mut self, proof: &DeviceStopped, outcome: Outcome, ended: &mut List) {
+        self.open = false;
+        self.doorbell = None;
+        if let Some(mut queue) = self.queue.take() {
+            while let Some(mut request) = queue.drain(proof) {
+                self.give_back(&mut request);
+                request.outcome = outcome;
+                ended.push_back(request);
+            }
+            match queue.into_memory(proof) {
+                Ok(memory) => self.memory = Some(memory),
+                Err(queue) => self.queue = Some(queue),
+            }
+        }
+        self.end_waiting(outcome, ended);
+    }
+
+    fn end_waiting(&mut self, outcome: Outcome, ended: &mut List) {
+        ended.append_as(&mut self.backlog, outcome);
+    }
+
+    /// Ends what waits, and every request to come, until the queue opens again. The device keeps what it has.
+    pub fn end(&mut self, outcome: Outcome, ended: &mut List) {
+        self.open = false;
+        self.ended = Some(outcome);
+        self.end_waiting(outcome, ended);
+    }
+
+    /// Sets an empty queue up in the memory of the last one; `enable` shows it to the device.
+    pub fn set_up<E>(
+        &mut self,
+        size: u16,
+        features: Features,
+        enable: impl FnOnce(&RequestQueue) -> Result<Doorbell, E>,
+    ) -> Option<Result<(), E>> {
+        let memory = self.memory.take()?;
+        let queue = self.queue.insert(Queue::new(size, features, memory).ok()?);
+        Some(enable(queue).map(|doorbell| self.doorbell = Some(doorbell)))
+    }
+
+    /// Lets requests through to the device, which is live now.
+    pub fn open(&mut self) {
+        self.open = true;
+        self.ended = None;
+    }
+}

@@ -1,0 +1,197 @@
+//! HwBuildIo and HwStartIo: what each request asks for, and which queue it goes to.
+
+use crate::chain;
+use crate::disk::Disk;
+use crate::ffi::extension::{self, RequestBox};
+use crate::ffi::lock::Dispatch;
+use crate::request::{Operation, Outcome, Request};
+use crate::ring::Submitted;
+use crate::scsi::{self, Command, Plan};
+use core::sync::atomic::Ordering;
+use storport::srb::Address;
+use storport::{Function, Sense, Srb, SrbStatus};
+
+impl Disk {
+    /// HwBuildIo: does all of a transfer that needs no lock. IRQL <= DISPATCH_LEVEL.
+    pub fn build(&self, srb: &Srb) -> Request {
+        let mut request = self.transfer(srb);
+        if request.operation != Operation::None {
+            chain::prepare(&self.rules, srb, &mut request);
+        }
+        request
+    }
+
+    /// The transfer that a block asks for, or [`Operation::None`].
+    fn transfer(&self, srb: &Srb) -> Request {
+        const OTHER: Request = Request::new(Operation::None, 0, 0);
+        if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
+            return OTHER;
+        }
+        let Ok(command @ (Command::Read(_) | Command::Write { .. })) = scsi::decode(srb.cdb()) else {
+            return OTHER;
+        };
+        let (_, available) = srb.data();
+        match scsi::plan(&command, &self.unit(), None, available) {
+            Ok(Plan::Read(transfer)) => Request::new(Operation::Read, transfer.sector, transfer.bytes),
+            Ok(Plan::Write { transfer, force_unit_access }) => {
+                Request::new(Operation::Write { force_unit_access }, transfer.sector, transfer.bytes)
+            }
+            _ => OTHER,
+        }
+    }
+
+    /// HwStartIo.
+    pub fn start(&self, at: Dispatch, request: RequestBox) {
+        let Some(srb) = &request.srb else { return };
+        match srb.function() {
+            Function::ExecuteScsi => match addressee(srb) {
+                Ok(()) => self.execute(at, request),
+                Err(status) => self.complete(request, status),
+            },
+            Function::Flush | Function::Shutdown => self.carry_out(at, request, scsi::flush(&self.unit())),
+            Function::ResetBus | Function::ResetDevice | Function::ResetLogicalUnit => {
+                let done = self.reset(at);
+                self.complete(request, if done { SrbStatus::Success } else { SrbStatus::Error });
+            }
+            // Nothing to do: the disk has no power states of its own, and adapter control stops and starts the device.
+            Function::Power | Function::Pnp => self.complete(request, SrbStatus::Success),
+            Function::IoControl | Function::Wmi => self.complete(request, SrbStatus::InvalidRequest),
+            Function::AbortCommand | Function::Other(_) => self.complete(request, SrbStatus::BadFunction),
+        }
+    }
+
+    fn complete(&self, request: RequestBox, status: SrbStatus) {
+        if let Some(srb) = request.finish() {
+            self.adapter.complete(srb, status);
+        }
+    }
+
+    fn execute(&self, at: Dispatch, mut request: RequestBox) {
+        if self.gone.load(Ordering::Relaxed) {
+            return self.complete(request, SrbStatus::NoDevice);
+        }
+        if request.operation == Operation::None {
+            return self.emulate(at, request);
+        }
+        if self.attention.load(Ordering::Relaxed) && self.attention.swap(false, Ordering::Relaxed) {
+            request.outcome = Outcome::Failed(Sense::CAPACITY_CHANGED);
+        }
+        match request.outcome {
+            Outcome::Done => self.send(at, request),
+            _ => self.end(at, request),
+        }
+    }
+
+    /// Executes a command that HwBuildIo did not recognise as a transfer.
+    pub fn emulate(&self, at: Dispatch, mut request: RequestBox) {
+        let Some(srb) = &request.srb else { return };
+        match scsi::decode(srb.cdb()).and_then(|command| self.plan(at, &command, srb)) {
+            Ok(plan) => self.carry_out(at, request, plan),
+            Err(sense) => {
+                request.outcome = Outcome::Failed(sense);
+                self.end(at, request);
+            }
+        }
+    }
+
+    fn plan(&self, at: Dispatch, command: &Command, srb: &Srb) -> Result<Plan, Sense> {
+        // SAM-6 §5.14: these do not report what changed.
+        let silent = matches!(
+            command,
+            Command::Inquiry { .. } | Command::ReportLuns { .. } | Command::RequestSense { .. }
+        );
+        if !silent && self.attention.swap(false, Ordering::Relaxed) {
+            return Err(Sense::CAPACITY_CHANGED);
+        }
+        let serial = *self.serial.lock(at);
+        scsi::plan(command, &self.unit(), serial.as_ref(), srb.data().1)
+    }
+
+    fn carry_out(&self, at: Dispatch, mut request: RequestBox, plan: Plan) {
+        let operation = match plan {
+            Plan::Done => return self.complete(request, SrbStatus::Success),
+            Plan::Reply(reply) => {
+                if let Some(srb) = request.finish() {
+                    self.reply(srb, &reply);
+                }
+                return;
+            }
+            Plan::Start | Plan::Stop => {
+                self.stopped.store(matches!(plan, Plan::Stop), Ordering::Relaxed);
+                return self.complete(request, SrbStatus::Success);
+            }
+            Plan::Flush => Operation::Flush { stop: false },
+            Plan::FlushAndStop => Operation::Flush { stop: true },
+            Plan::Identify => Operation::Identify,
+            // It was no transfer when HwBuildIo looked (the disk was stopped, or shorter): StorPort may try again.
+            Plan::Read(_) | Plan::Write { .. } => {
+                request.outcome = Outcome::Busy;
+                return self.end(at, request);
+            }
+        };
+        request.operation = operation;
+        request.memory = request
+            .srb
+            .as_ref()
+            .and_then(|srb| extension::memory(self.rules.adapter, srb, &self.rules.limits));
+        self.send(at, request);
+    }
+
+    /// Gives a request to the device, or lets it wait. No lock is held.
+    fn send(&self, at: Dispatch, request: RequestBox) {
+        let count = self.queues.len();
+        let first = self.queue_of(&request).checked_rem(count).unwrap_or(0);
+        let (before, from) = self.queues.split_at_checked(first).unwrap_or((&[], self.queues));
+        let Some((own, others)) = from.split_first() else { return };
+        // A full queue spills to the others; if all are full, the request waits where it should have gone.
+        let mut result = own.ring.lock(at).submit(&self.rules, request);
+        for cell in others.iter().chain(before) {
+            match result {
+                Submitted::NoRoom(again) => result = cell.ring.lock(at).submit(&self.rules, again),
+                _ => break,
+            }
+        }
+        if let Submitted::NoRoom(again) = result {
+            result = own.ring.lock(at).submit_or_wait(&self.rules, again);
+        }
+        match result {
+            Submitted::Sent(notice) => self.notify(notice),
+            Submitted::Waits => {}
+            Submitted::Refused(request) => self.end(at, request),
+            Submitted::NoRoom(mut request) => {
+                self.adapter.busy(1);
+                request.outcome = Outcome::Busy;
+                self.end(at, request);
+            }
+        }
+    }
+
+    /// The queue for a request, modulo the number of queues: the one whose interrupt StorPort prefers, or this processor's.
+    fn queue_of(&self, request: &Request) -> usize {
+        if self.queues.len() < 2 {
+            return 0;
+        }
+        let by_message = self.by_message.load(Ordering::Relaxed);
+        let channel = match &request.srb {
+            Some(srb) if by_message => self.adapter.start_io_channel(srb).ok(),
+            _ => None,
+        };
+        let number = match channel {
+            // Message 0 is the configuration's.
+            Some(channel) => channel.MessageNumber.saturating_sub(1),
+            None => nt::cpu::current_index(),
+        };
+        number as usize
+    }
+}
+
+/// Whether a block is for the one unit that there is.
+fn addressee(srb: &Srb) -> Result<(), SrbStatus> {
+    match srb.address() {
+        Some(Address { path: 1.., .. }) => Err(SrbStatus::InvalidPath),
+        Some(Address { target: 1.., .. }) => Err(SrbStatus::InvalidTarget),
+        Some(Address { lun: 1.., .. }) => Err(SrbStatus::InvalidLun),
+        Some(_) => Ok(()),
+        None => Err(SrbStatus::InvalidRequest),
+    }
+}
