@@ -42,7 +42,7 @@ pub fn may_be_unsafe(path: &Path) -> bool {
         let name = part.as_os_str().to_string_lossy();
         matches!(
             name.trim_end_matches(".rs"),
-            "ffi" | "mem" | "mmio" | "tests"
+            "ffi" | "mem" | "mmio" | "tests" | "testing"
         )
     })
 }
