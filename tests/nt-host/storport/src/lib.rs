@@ -1,5 +1,47 @@
 //! An emulated StorPort port driver: what storport.sys does for a physical miniport, from Microsoft's documentation.
+//!
+//! [`install`] registers its exports with a booted kernel, [`load`] maps a miniport, [`Driver::add_adapter`] puts it on a device and
+//! [`Adapter`] starts, drives and removes it in Windows' order. Every SRB, extension, scatter/gather list and buffer is memory
+//! that really goes away on completion, and every chain that the device is given is checked against what was mapped for it.
+//!
+//! Nothing here knows any particular miniport.
 
+mod adapter;
+mod codes;
+mod complete;
+mod config;
+mod control;
+mod counters;
+mod driver;
+mod events;
+mod export;
+mod flow;
+mod grants;
+mod interrupt;
+mod io;
+mod memory;
+mod options;
 mod request;
+pub mod rules;
+mod scan;
+mod srb;
+mod start;
+mod state;
+mod timeout;
 
+pub use adapter::{Adapter, Failure, StartError};
+pub use counters::Counters;
+pub use driver::{Driver, LoadFailure, load};
+pub use events::{Event, Source};
+pub use options::{AdapterOptions, DriverOptions, Registry, Value};
 pub use request::{Address, Data, Function, Layout, Limits, Outcome, Request};
+pub use scan::{Capacity, Unit};
+pub use state::Dev;
+pub use timeout::RESET_EVENT;
+
+/// Registers the exports of storport.sys and lets devices run when CPUs are idle. Once a boot, after [`host_ntos::boot`].
+pub fn install() {
+    state::reset(&host_ntos::ram());
+    export::register();
+    host_ntos::sched::set_poll(Box::new(interrupt::poll));
+}

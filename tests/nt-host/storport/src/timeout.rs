@@ -1,0 +1,123 @@
+//! Requests that take too long: reset the unit, then the target, then the bus.
+//!
+//! MS: "Multi-Tier Reset in Storport" gives the order. The bus is reset by a call of HwResetBus with every queue of the adapter
+//! held, and the miniport completes what it has (MS: nc-storport-hw_reset_bus).
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use host_ntos::lock::{self, LockKind};
+use host_ntos::{rules, sched};
+
+use crate::events::{Event, Source};
+use crate::request::{Address, Data, Function, Outcome, Request};
+use crate::rules::LOST_REQUEST;
+use crate::state::{AdapterState, Callback, Phase};
+use crate::{interrupt, io};
+
+/// Event id of "Reset to device, \Device\RaidPort%1, was issued" in the system event log.
+pub const RESET_EVENT: u32 = 129;
+
+/// Arms the timeout of a request. `TimeOutValue` counts seconds.
+pub fn arm(adapter: &Rc<AdapterState>, srb: usize, id: u64, after: Duration, cpu: u32) -> sched::TimerId {
+    let this = Rc::clone(adapter);
+    let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
+    sched::timer(Duration::from_secs(seconds), cpu, Box::new(move || expired(&this, srb, id)))
+}
+
+/// Runs at DISPATCH_LEVEL.
+fn expired(adapter: &Rc<AdapterState>, srb: usize, id: u64) {
+    let address = {
+        let mut io = adapter.io.borrow_mut();
+        let Some(o) = io.outstanding.get_mut(&srb).filter(|o| o.id == id) else { return };
+        o.timer = None;
+        // A reset that does not return is dealt with by whoever sent it.
+        if o.bypass {
+            return;
+        }
+        o.request.address
+    };
+    adapter.counters.borrow_mut().timeouts += 1;
+    adapter.events.borrow_mut().push(Event {
+        when: sched::now(),
+        source: Source::Port,
+        code: RESET_EVENT,
+        unique_id: 0,
+        address,
+        strings: vec![format!("\\Device\\RaidPort{}", adapter.number)],
+        data: Vec::new(),
+    });
+    let this = Rc::clone(adapter);
+    sched::spawn(sched::cpu(), "reset", Box::new(move || escalate(&this, srb, id, address)));
+}
+
+/// Runs in a thread at PASSIVE_LEVEL.
+fn escalate(adapter: &Rc<AdapterState>, srb: usize, id: u64, address: Address) {
+    adapter.flow.borrow_mut().freeze(None, true);
+    for function in [Function::ResetLogicalUnit, Function::ResetDevice] {
+        if !io::is_outstanding(adapter, srb, id) {
+            break;
+        }
+        let request = Request { timeout: adapter.options.reset_timeout, ..Request::new(address, function, Data::None) };
+        run(adapter, request, adapter.options.reset_timeout);
+    }
+    if io::is_outstanding(adapter, srb, id) {
+        reset_bus(adapter, address.path);
+        let patience = Some(adapter.options.reset_timeout);
+        let this = Rc::clone(adapter);
+        let done = Box::new(move || !io::is_outstanding(&this, srb, id));
+        if !sched::block_until("a request to end after a bus reset", patience, done) {
+            rules::violate(
+                LOST_REQUEST,
+                format!("SRB {srb:#x} is still not completed {:?} after its bus was reset", adapter.options.reset_timeout),
+            );
+        }
+    }
+    adapter.flow.borrow_mut().freeze(None, false);
+    io::kick_all(adapter);
+}
+
+/// Sends a request past every hold and waits for it in this thread; `None` when it does not come back in time.
+pub fn run(adapter: &Rc<AdapterState>, request: Request, patience: Duration) -> Option<Outcome> {
+    let answer: Rc<RefCell<Option<Outcome>>> = Rc::default();
+    let (put, look) = (Rc::clone(&answer), Rc::clone(&answer));
+    let request = request.on_complete(move |outcome| *put.borrow_mut() = Some(outcome));
+    io::submit(adapter, request, true);
+    let done = Box::new(move || look.borrow().is_some());
+    sched::block_until("a request of the port driver", Some(patience), done);
+    answer.take()
+}
+
+/// Calls HwResetBus at DISPATCH_LEVEL with the StartIo lock, all channels and, half duplex, the interrupt lock.
+pub fn reset_bus(adapter: &Rc<AdapterState>, path: u8) -> bool {
+    let Some(config) = adapter.config().filter(|_| adapter.phase.get() == Phase::Running) else {
+        return false;
+    };
+    adapter.flow.borrow_mut().freeze(None, true);
+    let (irql, raised) = lock_start_io(adapter, config.half_duplex);
+    let args = [adapter.extension_at() as u64, u64::from(path)];
+    let fine = adapter.call(Callback::ResetBus, "HW_RESET_BUS", adapter.init().hw_reset_bus, &args) as u8 != 0;
+    unlock_start_io(adapter, irql, raised);
+    adapter.flow.borrow_mut().freeze(None, false);
+    io::kick_all(adapter);
+    fine
+}
+
+/// Keeps HwStartIo from being called: the StartIo lock and every channel.
+pub fn lock_start_io(adapter: &AdapterState, interrupt_too: bool) -> (u8, Option<u8>) {
+    let kind = LockKind { name: "StartIoLock", rank: None, irql: sched::DISPATCH };
+    let irql = lock::acquire(adapter.keys.start_io(), kind);
+    let channel = LockKind { name: "channel", ..kind };
+    (0..adapter.perf.get().channels).for_each(|c| lock::acquire_raised(adapter.keys.channel(c), channel));
+    (irql, interrupt_too.then(|| interrupt::lock_all(adapter)))
+}
+
+/// Undoes [`lock_start_io`].
+pub fn unlock_start_io(adapter: &AdapterState, irql: u8, raised: Option<u8>) {
+    if let Some(before) = raised {
+        interrupt::unlock_all(adapter, before);
+    }
+    (0..adapter.perf.get().channels).rev().for_each(|c| lock::release_raised(adapter.keys.channel(c)));
+    lock::release(adapter.keys.start_io(), irql);
+}
