@@ -155,6 +155,7 @@ fn handle(context: &Context, frame: &mut Frame, in_driver: bool) -> Resumed {
         mmio::count_trap();
         match arch::emulate(frame) {
             Emulated::Done => return Resumed::Access,
+            #[cfg(target_arch = "x86_64")]
             Emulated::Stepping => return Resumed::Silently,
             Emulated::Refused => {}
         }

@@ -15,6 +15,7 @@ pub use aarch64::*;
 pub enum Emulated {
     /// Done, and the instruction is behind.
     Done,
+    #[cfg(target_arch = "x86_64")]
     /// The instruction is about to be executed on memory that stands in for the device; a trap follows.
     Stepping,
     /// Not an instruction that can be carried out.

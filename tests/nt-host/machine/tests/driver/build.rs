@@ -9,25 +9,22 @@ use std::time::{Duration, Instant};
 /// A first build compiles the core library too.
 const DEADLINE: Duration = Duration::from_secs(300);
 
-const TARGETS: [&str; 2] = ["x86_64-pc-windows-msvc", "aarch64-pc-windows-msvc"];
+const TARGET: &str = if cfg!(target_arch = "x86_64") {
+    "x86_64-pc-windows-msvc"
+} else {
+    "aarch64-pc-windows-msvc"
+};
 
 /// The driver for this host's architecture.
 pub fn driver() -> &'static [u8] {
-    image(usize::from(cfg!(target_arch = "aarch64")))
+    static IMAGE: OnceLock<Option<Vec<u8>>> = OnceLock::new();
+    IMAGE
+        .get_or_init(build)
+        .as_deref()
+        .expect("the test driver builds")
 }
 
-/// The driver for the other one.
-pub fn foreign_driver() -> &'static [u8] {
-    image(usize::from(cfg!(target_arch = "x86_64")))
-}
-
-fn image(target: usize) -> &'static [u8] {
-    static IMAGES: [OnceLock<Option<Vec<u8>>>; 2] = [const { OnceLock::new() }; 2];
-    let image = IMAGES[target].get_or_init(|| build(TARGETS[target]));
-    image.as_deref().expect("the test driver builds")
-}
-
-fn build(target: &str) -> Option<Vec<u8>> {
+fn build() -> Option<Vec<u8>> {
     let source = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("testdrv");
     let output = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("testdrv");
     let flags = [
@@ -44,7 +41,7 @@ fn build(target: &str) -> Option<Vec<u8>> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command
         .current_dir(&source)
-        .args(["build", "--release", "--target", target])
+        .args(["build", "--release", "--target", TARGET])
         .args([
             "-Zbuild-std=core,compiler_builtins",
             "-Zbuild-std-features=compiler-builtins-mem",
@@ -78,7 +75,7 @@ fn build(target: &str) -> Option<Vec<u8>> {
         }
         std::thread::sleep(Duration::from_millis(20));
     };
-    let image = || std::fs::read(output.join(target).join("release/testdrv.dll"));
+    let image = || std::fs::read(output.join(TARGET).join("release/testdrv.dll"));
     status
         .success()
         .then(|| image().expect("what was built is there"))

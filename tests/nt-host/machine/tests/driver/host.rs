@@ -28,7 +28,7 @@ thread_local! {
 
 fn dispatch(id: u32, args: *const u64, return_address: usize) -> u64 {
     // SAFETY: a driver's call has the four slots at least, and those that the signature says.
-    let arg = |index: usize| unsafe { args.add(index).read() };
+    let arg = |index: usize| unsafe { args.wrapping_add(index).read() };
     match IMPORTS[id as usize] {
         "HostPrint" => ARGUMENTS.set((0..8).map(arg).collect()),
         "HostTen" => {

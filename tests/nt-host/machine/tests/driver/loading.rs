@@ -56,12 +56,18 @@ fn what_is_no_driver_is_named() {
             .to_string()
             .contains("cut short: section")
     );
-    let foreign = refusal(build::foreign_driver()).to_string();
-    let expected = if cfg!(target_arch = "x86_64") {
-        "x.sys is an ARM64 driver: run with --arch aarch64 (this host runs x64 drivers)"
+    let (machine, expected) = if cfg!(target_arch = "x86_64") {
+        (
+            0xaa64_u16,
+            "x.sys is an ARM64 driver: run with --arch aarch64 (this host runs x64 drivers)",
+        )
     } else {
-        "x.sys is an x64 driver: run with --arch x86_64 (this host runs ARM64 drivers)"
+        (
+            0x8664_u16,
+            "x.sys is an x64 driver: run with --arch x86_64 (this host runs ARM64 drivers)",
+        )
     };
+    let foreign = changed(header + 4, &machine.to_le_bytes());
     assert_eq!(foreign, expected);
     assert!(changed(header + 4, &[0x4c, 0x01]).contains("machine 0x014c"));
     assert_eq!(
