@@ -25,10 +25,12 @@ fn main() {
     let enums = read(&facts, "enums.json");
     let prototypes = read(&facts, "prototypes.json");
     let functions = read(&facts, "functions.json");
+    let constants = read(&facts, "constants.json");
     let curated = read_curated(&here.join("curated.toml"));
 
     write(&out, "layouts.rs", &layout_modules(&layouts, &arch));
     write(&out, "enums.rs", &enum_modules(&enums));
+    write(&out, "constants.rs", &constant_items(&constants));
     write(
         &out,
         "functions.rs",
@@ -152,6 +154,22 @@ fn enum_modules(enums: &Facts) -> String {
             );
         }
         text.push_str("}\n");
+    }
+    text
+}
+
+fn constant_items(facts: &Facts) -> String {
+    let mut text = String::new();
+    for (name, value) in facts["constants"]
+        .as_object()
+        .unwrap_or_else(|| panic!("constants.json"))
+    {
+        let value = value.as_u64().unwrap_or_else(|| panic!("{name}"));
+        let _ = writeln!(
+            text,
+            "/// `{name}`.\npub const {}: u32 = {value:#x};",
+            identifier(name)
+        );
     }
     text
 }

@@ -3,7 +3,7 @@
 use host_machine::fault::{Fault, FaultKind};
 
 use crate::context::{self, Frame};
-use crate::{pool, rules, watchdog};
+use crate::{rules, watchdog};
 
 /// The machine's fault handler: records and leaves the virtual CPU for good.
 pub(crate) fn on_fault(fault: &Fault) -> ! {
@@ -14,7 +14,7 @@ pub(crate) fn on_fault(fault: &Fault) -> ! {
     }
     let rule = match fault.kind {
         FaultKind::Read | FaultKind::Write | FaultKind::Execute | FaultKind::Bus => {
-            return_access(fault)
+            memory_rule(fault)
         }
         FaultKind::StackOverflow => rules::STACK_DEPTH,
         FaultKind::IllegalInstruction
@@ -37,7 +37,7 @@ pub(crate) fn on_fault(fault: &Fault) -> ! {
     }
 }
 
-fn return_access(fault: &Fault) -> rules::Rule {
+fn memory_rule(fault: &Fault) -> rules::Rule {
     match explained(fault) {
         Some((rule, _)) => rule,
         None if fault.in_driver => rules::ACCESS_VIOLATION,
@@ -47,7 +47,7 @@ fn return_access(fault: &Fault) -> rules::Rule {
 
 fn explained(fault: &Fault) -> Option<(rules::Rule, String)> {
     match fault.kind {
-        FaultKind::Read | FaultKind::Write => pool::explain(fault.address),
+        FaultKind::Read | FaultKind::Write => rules::explain(fault.address),
         _ => None,
     }
 }

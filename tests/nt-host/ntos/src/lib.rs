@@ -17,6 +17,8 @@ pub mod lock;
 pub mod pool;
 pub mod rules;
 pub mod sched;
+#[cfg(test)]
+mod testing;
 pub mod trace;
 mod watchdog;
 

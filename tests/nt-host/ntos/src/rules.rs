@@ -13,8 +13,9 @@ use serde::Serialize;
 
 pub use list::*;
 
+use crate::abi::Range;
 use crate::context::{self, Frame};
-use crate::{sched, trace};
+use crate::{lock, pool, sched, trace};
 
 /// Violations that are kept apart; further ones are only counted.
 const MOST: usize = 500;
@@ -79,8 +80,12 @@ impl fmt::Display for Violation {
     }
 }
 
+/// What a memory fault at an address means, to whoever owns that memory.
+pub type Explainer = Box<dyn Fn(usize) -> Option<(Rule, String)>>;
+
 #[derive(Default)]
 struct State {
+    explainers: Vec<Explainer>,
     violations: Vec<Violation>,
     /// Violations beyond [`MOST`].
     beyond: u64,
@@ -183,6 +188,39 @@ pub fn violations() -> Vec<Violation> {
 #[must_use]
 pub fn beyond() -> u64 {
     STATE.with_borrow(|s| s.beyond)
+}
+
+/// Adds someone to ask what a fault at an address means, before the pool is asked; forgotten at boot.
+pub fn add_explainer(explain: Explainer) {
+    STATE.with_borrow_mut(|s| s.explainers.push(explain));
+}
+
+/// What a fault at `address` means.
+pub(crate) fn explain(address: usize) -> Option<(Rule, String)> {
+    // They may look into this module's state: they are asked without a borrow.
+    let explainers = STATE.with_borrow_mut(|s| std::mem::take(&mut s.explainers));
+    let found = explainers.iter().find_map(|explain| explain(address));
+    STATE.with_borrow_mut(|s| s.explainers = explainers);
+    found.or_else(|| pool::explain(address))
+}
+
+/// Reports `what` (a function, or one code of a function with many) being called outside `allowed`.
+pub fn check_irql(what: &str, allowed: Range) {
+    let level = sched::irql();
+    if (allowed.min..=allowed.max).contains(&level) {
+        return;
+    }
+    let locks = lock::held_count();
+    let held = if locks == 0 {
+        String::new()
+    } else {
+        format!(", {locks} spin locks held")
+    };
+    let (min, max) = (allowed.min, allowed.max);
+    violate(
+        IRQL_OF_CALL,
+        format!("{what} called at IRQL {level}, allowed {min} to {max}{held}"),
+    );
 }
 
 /// Tells where an image lies, so that addresses in it can be named.

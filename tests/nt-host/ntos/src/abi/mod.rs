@@ -76,6 +76,11 @@ pub mod enums {
     include!(concat!(env!("OUT_DIR"), "/enums.rs"));
 }
 
+/// Macros that expand to numbers, as the 4 bytes that memory holds.
+pub mod constants {
+    include!(concat!(env!("OUT_DIR"), "/constants.rs"));
+}
+
 pub use structures::*;
 
 /// Where a function's allowed IRQL comes from.

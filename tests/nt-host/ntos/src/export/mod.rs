@@ -33,16 +33,17 @@ pub use call::Call;
 pub use etw::registered_providers;
 pub use format::{Arguments, format_narrow, format_wide};
 pub use memory::{IoSpace, set_io_space};
-pub use table::{Handler, address_of, register, register_curated, register_data, resolve};
+pub use table::{
+    Handler, address_of, note_curated, register, register_curated, register_data, resolve,
+};
 
 pub(crate) use debug::debug_output;
 pub use debug::line as debug_line;
 pub(crate) use table::usage;
 pub(crate) use timer::set_within as timer_within;
 
-use crate::abi::Range;
 use crate::context::{self, Frame};
-use crate::{lock, rules, sched, trace, watchdog};
+use crate::{rules, sched, trace, watchdog};
 
 /// What calling an import and touching a register cost on the virtual clock.
 const CALL_COST: Duration = Duration::from_nanos(100);
@@ -99,7 +100,9 @@ pub(crate) fn dispatch(id: u32, args: *const u64, return_address: usize) -> u64 
     } else {
         sched::tick(CALL_COST);
         trace::event(target.name, &[sched::cpu().into(), sched::irql().into()]);
-        check_irql(target.irql);
+        if let Some(range) = target.irql {
+            rules::check_irql(target.name, range);
+        }
         check_stack();
         sched::preempt();
         let result = (target.handler)(&call);
@@ -129,27 +132,6 @@ pub(crate) fn write_irql_register(level: u8) {
         sched::lower(level);
     }
     drop(crossing);
-}
-
-fn check_irql(allowed: Option<Range>) {
-    let level = sched::irql();
-    if let Some(range) = allowed
-        && !(range.min..=range.max).contains(&level)
-    {
-        let locks = lock::held_count();
-        let held = if locks == 0 {
-            String::new()
-        } else {
-            format!(", {locks} spin locks held")
-        };
-        rules::violate(
-            rules::IRQL_OF_CALL,
-            format!(
-                "called at IRQL {level}, allowed {} to {}{held}",
-                range.min, range.max
-            ),
-        );
-    }
 }
 
 fn check_stack() {

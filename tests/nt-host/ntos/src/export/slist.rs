@@ -94,7 +94,7 @@ fn under_lock(key: usize, f: impl FnOnce() -> u64) -> u64 {
 }
 
 fn check(header: usize) {
-    if header % SLIST_HEADER::ALIGN != 0 {
+    if !header.is_multiple_of(SLIST_HEADER::ALIGN) {
         rules::violate(
             rules::BAD_ARGUMENT,
             format!("an SLIST_HEADER is not aligned to {}", SLIST_HEADER::ALIGN),
@@ -114,7 +114,7 @@ fn set(header: usize, first: usize, depth: u64) {
 
 pub(super) fn push(header: usize, entry: usize) -> u64 {
     check(header);
-    if entry % SLIST_HEADER::ALIGN != 0 {
+    if !entry.is_multiple_of(SLIST_HEADER::ALIGN) {
         rules::violate(
             rules::BAD_ARGUMENT,
             "an SLIST_ENTRY is not aligned to 16".to_owned(),

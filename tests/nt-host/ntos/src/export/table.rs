@@ -33,6 +33,8 @@ struct State {
     targets: Vec<Target>,
     functions: HashMap<(String, &'static str), u32>,
     data: HashMap<(String, &'static str), usize>,
+    /// [`note_curated`].
+    curated: BTreeMap<String, String>,
 }
 
 thread_local! {
@@ -40,7 +42,10 @@ thread_local! {
 }
 
 pub(super) fn boot() {
-    STATE.with_borrow_mut(|s| s.targets.iter_mut().for_each(|target| target.calls = 0));
+    STATE.with_borrow_mut(|s| {
+        s.curated.clear();
+        s.targets.iter_mut().for_each(|target| target.calls = 0);
+    });
 }
 
 /// Makes a function importable. Its parameters and IRQL come from [`crate::abi::function`]. The last registration counts.
@@ -86,6 +91,15 @@ pub fn register_curated(
         };
         if target.irql.is_none() {
             (target.irql, target.source, target.evidence) = (Some(irql), Source::Curated, evidence);
+        }
+    });
+}
+
+/// Lists a check that its caller makes by itself against a curated row, so that the report shows what it rests on.
+pub fn note_curated(what: &str, evidence: &str) {
+    STATE.with_borrow_mut(|s| {
+        if !s.curated.contains_key(what) {
+            s.curated.insert(what.to_owned(), evidence.to_owned());
         }
     });
 }
@@ -219,7 +233,7 @@ pub(crate) fn usage() -> Usage {
     STATE.with_borrow(|s| {
         let mut usage = Usage {
             calls: BTreeMap::new(),
-            curated: BTreeMap::new(),
+            curated: s.curated.clone(),
             unchecked: Vec::new(),
         };
         for target in s.targets.iter().filter(|target| target.calls > 0) {

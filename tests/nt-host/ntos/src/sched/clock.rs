@@ -76,6 +76,7 @@ pub fn stall(microseconds: u64) {
             let here = s.here();
             s.cpus[here].used += time;
         });
+        check_dispatch_time();
     } else {
         match with(|s| s.clock) {
             Clock::Virtual => tick(time),
