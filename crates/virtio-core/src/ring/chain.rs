@@ -2,21 +2,22 @@
 #![forbid(unsafe_code)]
 
 use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::transmute;
 
 use super::{AddError, Part};
-use crate::mem::{DeviceAddress, DmaRegion, OutOfRegion};
+use crate::mem::{DeviceAddress, DmaRegion};
 use crate::spec::features::Features;
 use crate::spec::ring::{Descriptor, DescriptorFlags, MAX_QUEUE_SIZE};
 
 /// Bytes of a descriptor.
 pub(super) const DESCRIPTOR: usize = size_of::<Descriptor>();
-/// Byte offset of `flags` in a descriptor.
-const FLAGS: usize = core::mem::offset_of!(Descriptor, flags);
 
 /// A chain whose descriptors are written and which the device has not been shown.
 pub(super) struct Chain {
     /// Index of the last descriptor.
     pub(super) last: u16,
+    /// The descriptor after it.
+    pub(super) after: u16,
     /// Number of descriptors.
     pub(super) count: u16,
     /// Bytes that the device may write.
@@ -35,14 +36,15 @@ pub struct IndirectChain {
 }
 
 impl IndirectChain {
-    /// Writes first the parts that the device reads, then those it writes, to `table`: 16 bytes for each.
+    /// Writes first the parts that the device reads, then those it writes, to `table`: 16 bytes for each, from an address
+    /// that is a multiple of 8.
     ///
     /// From [`super::Queue::add_indirect`] until the token comes back the table is lent to the device. `features` are the
     /// negotiated ones. // Virtio 1.3 §2.7.5.3
     ///
     /// # Errors
     ///
-    /// [`AddError`] says why it is no chain, or [`AddError::TableTooSmall`].
+    /// [`AddError`] says why it is no chain, or what the table lacks.
     #[inline]
     pub fn write(
         table: &mut DmaRegion,
@@ -52,6 +54,9 @@ impl IndirectChain {
     ) -> Result<Self, AddError> {
         if !features.contains(Features::INDIRECT_DESC) {
             return Err(AddError::IndirectNotNegotiated);
+        }
+        if !table.is_aligned_to(8) {
+            return Err(AddError::TableMisaligned);
         }
         let address = table.address();
         let entries = table.len().wrapping_div(DESCRIPTOR);
@@ -100,109 +105,121 @@ pub(super) struct Table<'a, L> {
     pub(super) next: L,
 }
 
-/// Where writing has got to.
+/// Where writing has got to: one part behind, as only its successor tells that a part is not the last.
 struct Cursor {
-    next: u16,
-    last: u16,
+    /// Descriptor that the held part goes into.
+    at: u16,
+    held: Option<(Part, DescriptorFlags)>,
     count: u16,
     bytes: u32,
 }
 
+impl Cursor {
+    /// One part did not fit, and `rest` parts would have come after it.
+    fn no_room(&self, rest: usize) -> WriteError {
+        let parts = rest.saturating_add(usize::from(self.count));
+        WriteError::NoRoom {
+            parts: parts.saturating_add(1),
+        }
+    }
+}
+
 impl<L: Fn(u16) -> u16> Table<'_, L> {
     /// Writes the parts, those that the device reads before those that it writes. // Virtio 1.3 §2.7.4.2
-    #[inline]
+    ///
+    /// Always inlined, as only then the iterators of a short chain dissolve into a handful of stores.
+    #[inline(always)]
     pub(super) fn write(
         &mut self,
         mut readable: impl Iterator<Item = Part>,
         mut writable: impl Iterator<Item = Part>,
     ) -> Result<Chain, WriteError> {
-        let mut at = Cursor {
-            next: self.first,
-            last: self.first,
+        let mut cursor = Cursor {
+            at: self.first,
+            held: None,
             count: 0,
             bytes: 0,
         };
-        let read = DescriptorFlags::NEXT;
-        let write = read.union(DescriptorFlags::WRITE);
-        let readable_bytes;
-        let done = match readable.try_for_each(|part| self.push(&mut at, part, read)) {
-            Ok(()) => {
-                readable_bytes = at.bytes;
-                writable.try_for_each(|part| self.push(&mut at, part, write))
+        let read = DescriptorFlags::empty();
+        let write = DescriptorFlags::WRITE;
+        for part in readable.by_ref() {
+            if let Err(error) = self.push(&mut cursor, part, read) {
+                return Err(match error {
+                    AddError::Full => cursor.no_room(rest(readable, writable)),
+                    error => WriteError::Refused(error),
+                });
             }
-            Err(error) => {
-                readable_bytes = 0;
-                Err(error)
-            }
-        };
-        match done {
-            Ok(()) => {}
-            Err(AddError::Full) => {
-                // The part that did not fit, and what the iterators still hold.
-                let rest = readable.count().saturating_add(writable.count());
-                let parts = rest.saturating_add(usize::from(at.count)).saturating_add(1);
-                return Err(WriteError::NoRoom { parts });
-            }
-            Err(error) => return Err(WriteError::Refused(error)),
         }
-        if at.count == 0 {
+        let readable_bytes = cursor.bytes;
+        for part in writable.by_ref() {
+            if let Err(error) = self.push(&mut cursor, part, write) {
+                return Err(match error {
+                    AddError::Full => cursor.no_room(rest(readable, writable)),
+                    error => WriteError::Refused(error),
+                });
+            }
+        }
+        let Some((part, flags)) = cursor.held else {
             return Err(WriteError::Refused(AddError::EmptyChain));
-        }
-        let writable = at.bytes.wrapping_sub(readable_bytes);
-        // Only now is it known which part was the last one; it has no successor.
-        let flags = if writable == 0 {
-            DescriptorFlags::empty()
-        } else {
-            DescriptorFlags::WRITE
         };
-        self.memory
-            .write(offset(at.last).wrapping_add(FLAGS), U16::new(flags.bits()))
-            .map_err(refused)?;
+        let after = self
+            .put(cursor.at, part, flags)
+            .map_err(WriteError::Refused)?;
         Ok(Chain {
-            last: at.last,
-            count: at.count,
-            writable,
+            last: cursor.at,
+            after,
+            count: cursor.count,
+            writable: cursor.bytes.wrapping_sub(readable_bytes),
         })
     }
 
-    /// Writes one part, for now as one that has a successor.
-    #[inline]
+    /// Takes one part, and writes the one before it.
+    #[inline(always)]
     fn push(
         &mut self,
-        at: &mut Cursor,
+        cursor: &mut Cursor,
         part: Part,
         flags: DescriptorFlags,
     ) -> Result<(), AddError> {
-        if at.count == self.room {
+        if cursor.count == self.room {
             return Err(AddError::Full);
         }
         if part.len == 0 {
             return Err(AddError::EmptyPart);
         }
         // Virtio 1.3 §2.7.5.2: no chain longer than 2³² bytes.
-        at.bytes = at
+        cursor.bytes = cursor
             .bytes
             .checked_add(part.len)
             .ok_or(AddError::TooManyBytes)?;
-        let next = (self.next)(at.next);
-        self.memory.write(
-            offset(at.next),
-            Descriptor {
-                addr: U64::new(part.address.0),
-                len: U32::new(part.len),
-                flags: U16::new(flags.bits()),
-                next: U16::new(next),
-            },
-        )?;
-        at.last = at.next;
-        at.next = next;
-        at.count = at.count.wrapping_add(1);
+        if let Some((before, flags)) = cursor.held.replace((part, flags)) {
+            cursor.at = self.put(cursor.at, before, flags.union(DescriptorFlags::NEXT))?;
+        }
+        cursor.count = cursor.count.wrapping_add(1);
         Ok(())
+    }
+
+    /// Writes a part into descriptor `at`; returns the descriptor after it.
+    #[inline(always)]
+    fn put(&mut self, at: u16, part: Part, flags: DescriptorFlags) -> Result<u16, AddError> {
+        let next = (self.next)(at);
+        let descriptor = Descriptor {
+            addr: U64::new(part.address.0),
+            len: U32::new(part.len),
+            flags: U16::new(flags.bits()),
+            next: U16::new(next),
+        };
+        self.memory
+            .write_entry(offset(at), transmute!(descriptor))?;
+        Ok(next)
     }
 }
 
-fn refused(error: OutOfRegion) -> WriteError {
-    WriteError::Refused(error.into())
+/// Counts what the iterators still hold.
+#[cold]
+#[inline(never)]
+fn rest(readable: impl Iterator<Item = Part>, writable: impl Iterator<Item = Part>) -> usize {
+    readable.count().saturating_add(writable.count())
 }
 
 /// Byte offset of descriptor `index`; cannot wrap, as the index has 16 bits.

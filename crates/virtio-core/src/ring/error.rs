@@ -69,6 +69,9 @@ pub enum AddError {
         /// Descriptors that the table can hold.
         entries: usize,
     },
+    /// The lent table does not start on a multiple of 8, for the processor or for the device.
+    #[error("indirect table is not aligned to 8 bytes")]
+    TableMisaligned,
     /// The chain has no part. // Virtio 1.3 §2.7.13.1
     #[error("chain has no parts")]
     EmptyChain,

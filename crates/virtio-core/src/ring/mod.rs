@@ -208,7 +208,7 @@ impl<'m, T> Queue<'m, T> {
     /// # Errors
     ///
     /// [`Rejected`] hands the token back with the reason; the queue is unchanged.
-    #[inline]
+    #[inline(always)]
     pub fn add_direct(
         &mut self,
         token: T,

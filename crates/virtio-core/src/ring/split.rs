@@ -13,6 +13,7 @@
 #![forbid(unsafe_code)]
 
 use zerocopy::little_endian::{U16, U32, U64};
+use zerocopy::transmute;
 
 use super::chain::{Chain, DESCRIPTOR, IndirectChain, Table, WriteError, offset};
 use super::event::passed;
@@ -35,10 +36,12 @@ pub struct Split<'m, T> {
     ring: DmaRegion,
     slots: &'m mut [Slot<T>],
     /// Byte offset of the available ring.
-    driver: usize,
+    driver: u32,
     /// Byte offset of the used ring.
-    device: usize,
+    device: u32,
     size: u16,
+    /// `size - 1`: turns a position into an index.
+    mask: u16,
     /// First descriptor of the free list, if `free` is not 0.
     free_head: u16,
     /// Length of the free list.
@@ -89,9 +92,10 @@ impl<'m, T> Split<'m, T> {
         Ok(Self {
             ring,
             slots,
-            driver: layout.driver,
-            device: layout.device,
+            driver: layout.driver as u32,
+            device: layout.device as u32,
             size,
+            mask: size.wrapping_sub(1),
             free_head: 0,
             free: size,
             next_avail: 0,
@@ -106,7 +110,7 @@ impl<'m, T> Split<'m, T> {
         })
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn add_direct(
         &mut self,
         token: T,
@@ -138,7 +142,7 @@ impl<'m, T> Split<'m, T> {
     }
 
     /// Writes a chain into the descriptors at the head of the free list, which stay free for now.
-    #[inline]
+    #[inline(always)]
     fn write_direct(
         &mut self,
         readable: impl Iterator<Item = Part>,
@@ -149,7 +153,7 @@ impl<'m, T> Split<'m, T> {
             memory: &mut self.ring,
             room: self.free,
             first: self.free_head,
-            next: |at| slots.get(usize::from(at)).map_or(0, |slot| slot.next),
+            next: |at| next_of(slots, at),
         };
         table
             .write(readable, writable)
@@ -187,9 +191,11 @@ impl<'m, T> Split<'m, T> {
             flags: U16::new(DescriptorFlags::INDIRECT.bits()),
             next: U16::ZERO,
         };
-        self.ring.write(offset(self.free_head), head)?;
+        let at = self.free_head;
+        self.ring.write_entry(offset(at), transmute!(head))?;
         Ok(Chain {
-            last: self.free_head,
+            last: at,
+            after: next_of(self.slots, at),
             count: 1,
             writable,
         })
@@ -205,18 +211,13 @@ impl<'m, T> Split<'m, T> {
     }
 
     /// Takes the chain at the head of the free list out of it and puts its head into the available ring.
-    #[inline]
+    #[inline(always)]
     fn make_available(&mut self, token: T, chain: Chain) -> Result<(), Rejected<T>> {
         let head = self.free_head;
-        let after = self
-            .slots
-            .get(usize::from(chain.last))
-            .map(|slot| slot.next);
         let entry = self.avail_entry(self.next_avail);
-        let (Some(after), Some(slot), Ok(())) = (
-            after,
+        let (Some(slot), Ok(())) = (
             self.slots.get_mut(usize::from(head)),
-            self.ring.write(entry, U16::new(head)),
+            self.ring.store_u16(entry, head, Ordering::Relaxed),
         ) else {
             return Err(Rejected {
                 token,
@@ -227,7 +228,7 @@ impl<'m, T> Split<'m, T> {
         slot.writable = chain.writable;
         slot.last = chain.last;
         slot.count = chain.count;
-        self.free_head = after;
+        self.free_head = chain.after;
         self.free = self.free.wrapping_sub(chain.count);
         self.next_avail = self.next_avail.wrapping_add(1);
         Ok(())
@@ -244,7 +245,7 @@ impl<'m, T> Split<'m, T> {
         // Virtio 1.3 §2.7.13.3.1
         let shown = self
             .ring
-            .store_u16(self.driver.wrapping_add(RING_IDX), new, Ordering::Release);
+            .store_u16(self.in_driver(RING_IDX), new, Ordering::Release);
         self.published = new;
         // Orders the store of `idx` before the load of what the device wants to be told; it pairs with the full fence
         // between the device's store of that wish and its last look at `idx`. A release store and an acquire load may
@@ -257,7 +258,7 @@ impl<'m, T> Split<'m, T> {
                 .map(|event| passed(event, old, new))
         } else {
             self.ring
-                .load_u16(self.device.wrapping_add(RING_FLAGS), Ordering::Relaxed)
+                .load_u16(self.in_device(RING_FLAGS), Ordering::Relaxed)
                 .map(|flags| flags & USED_F_NO_NOTIFY == 0)
         };
         Kick {
@@ -270,9 +271,10 @@ impl<'m, T> Split<'m, T> {
         if self.last_used == self.seen_used && !self.look()? {
             return Ok(None);
         }
-        let Ok(used) = self.ring.read::<UsedElem>(self.used_entry(self.last_used)) else {
+        let Ok(used) = self.ring.read_entry(self.used_entry(self.last_used)) else {
             return Err(self.close(QueueError::Region));
         };
+        let used: UsedElem = transmute!(used);
         // Read once, then checked: the device may change the element at any time.
         let (id, written) = (used.id.get(), used.len.get());
         let Some(slot) = self.slots.get_mut(id as usize) else {
@@ -312,7 +314,7 @@ impl<'m, T> Split<'m, T> {
         // release of `idx`. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.7.14
         let Ok(used) = self
             .ring
-            .load_u16(self.device.wrapping_add(RING_IDX), Ordering::Acquire)
+            .load_u16(self.in_device(RING_IDX), Ordering::Acquire)
         else {
             return Err(self.close(QueueError::Region));
         };
@@ -339,7 +341,7 @@ impl<'m, T> Split<'m, T> {
         let (at, value) = if self.event_idx {
             (self.used_event(), self.last_used)
         } else {
-            (self.driver.wrapping_add(RING_FLAGS), 0)
+            (self.in_driver(RING_FLAGS), 0)
         };
         let asked = self.ring.store_u16(at, value, Ordering::Relaxed);
         // Orders the wish above before the last look at the used index; it pairs with the full fence between the
@@ -348,7 +350,7 @@ impl<'m, T> Split<'m, T> {
         fence(Ordering::SeqCst);
         let used = self
             .ring
-            .load_u16(self.device.wrapping_add(RING_IDX), Ordering::Relaxed);
+            .load_u16(self.in_device(RING_IDX), Ordering::Relaxed);
         match (asked, used) {
             (Ok(()), Ok(used)) if used == self.last_used => Armed::Idle,
             _ => Armed::WorkPending,
@@ -365,7 +367,7 @@ impl<'m, T> Split<'m, T> {
             // The entry just behind is the last one that the device's index will come to.
             (self.used_event(), self.last_used.wrapping_sub(1))
         } else {
-            (self.driver.wrapping_add(RING_FLAGS), AVAIL_F_NO_INTERRUPT)
+            (self.in_driver(RING_FLAGS), AVAIL_F_NO_INTERRUPT)
         };
         // Only a hint, so nothing depends on when the device sees it; offsets inside the ring cannot fail.
         let _ = self.ring.store_u16(at, value, Ordering::Relaxed);
@@ -394,8 +396,8 @@ impl<'m, T> Split<'m, T> {
         let at = |offset| DeviceAddress(descriptor.0.wrapping_add(offset as u64));
         RingAddresses {
             descriptor,
-            driver: at(self.driver),
-            device: at(self.device),
+            driver: at(self.in_driver(0)),
+            device: at(self.in_device(0)),
         }
     }
 
@@ -441,35 +443,49 @@ impl<'m, T> Split<'m, T> {
         })
     }
 
+    /// Byte offset in the ring of what lies at `offset` in the available ring.
+    #[inline]
+    const fn in_driver(&self, offset: usize) -> usize {
+        (self.driver as usize).wrapping_add(offset)
+    }
+
+    /// Byte offset in the ring of what lies at `offset` in the used ring.
+    #[inline]
+    const fn in_device(&self, offset: usize) -> usize {
+        (self.device as usize).wrapping_add(offset)
+    }
+
     /// Byte offset of the available ring's entry for `position`.
     #[inline]
     fn avail_entry(&self, position: u16) -> usize {
-        let index = usize::from(position & self.size.wrapping_sub(1));
-        self.driver
-            .wrapping_add(RING_ENTRIES)
-            .wrapping_add(index.wrapping_mul(size_of::<U16>()))
+        let index = usize::from(position & self.mask);
+        self.in_driver(RING_ENTRIES.wrapping_add(index.wrapping_mul(size_of::<U16>())))
     }
 
     /// Byte offset of the used ring's entry for `position`.
     #[inline]
     fn used_entry(&self, position: u16) -> usize {
-        let index = usize::from(position & self.size.wrapping_sub(1));
-        self.device
-            .wrapping_add(RING_ENTRIES)
-            .wrapping_add(index.wrapping_mul(size_of::<UsedElem>()))
+        let index = usize::from(position & self.mask);
+        self.in_device(RING_ENTRIES.wrapping_add(index.wrapping_mul(size_of::<UsedElem>())))
     }
 
     /// Byte offset of `used_event`, which follows the entries of the available ring. // Virtio 1.3 §2.7.6
     #[inline]
     fn used_event(&self) -> usize {
         let entries = usize::from(self.size).wrapping_mul(size_of::<U16>());
-        self.driver.wrapping_add(RING_ENTRIES).wrapping_add(entries)
+        self.in_driver(RING_ENTRIES.wrapping_add(entries))
     }
 
     /// Byte offset of `avail_event`, which follows the entries of the used ring. // Virtio 1.3 §2.7.8
     #[inline]
     fn avail_event(&self) -> usize {
         let entries = usize::from(self.size).wrapping_mul(size_of::<UsedElem>());
-        self.device.wrapping_add(RING_ENTRIES).wrapping_add(entries)
+        self.in_device(RING_ENTRIES.wrapping_add(entries))
     }
+}
+
+/// The descriptor after `at` in its list. Indices come from the list itself, so that none is out of range.
+#[inline]
+fn next_of<T>(slots: &[Slot<T>], at: u16) -> u16 {
+    slots.get(usize::from(at)).map_or(0, |slot| slot.next)
 }
