@@ -54,7 +54,7 @@ pub fn current<'a>() -> &'a Context {
     if CURRENT.get().is_null() {
         crate::trap::install();
         let root = ROOT.with(|root| {
-            let root = root.get_or_init(|| Context::new(Stack::new(ROOT_DRIVER_STACK), None));
+            let root = root.get_or_init(|| Context::new(Stack::painted(ROOT_DRIVER_STACK), None));
             std::ptr::from_ref(root)
         });
         CURRENT.set(root);

@@ -50,12 +50,12 @@ impl Fiber {
     /// A fiber that will run `f`; driver code called from it has `stack` bytes (rounded up to pages).
     pub fn new(stack: usize, f: Box<dyn FnOnce()>) -> Fiber {
         context::current();
-        let host = Stack::new(HOST_STACK);
+        let host = Stack::plain(HOST_STACK);
         // SAFETY: the stack is new, so nothing lies on it.
         let sp = unsafe { arch::first_sp(host.high(), start) };
         Fiber {
             inner: Box::new(Inner {
-                context: Some(Context::new(Stack::new(stack), Some(host))),
+                context: Some(Context::new(Stack::painted(stack), Some(host))),
                 sp: Cell::new(sp),
                 resumer_sp: Cell::new(0),
                 start: Cell::new(Some(f)),

@@ -18,27 +18,37 @@ thread_local! {
     static FREE: RefCell<Vec<Stack>> = const { RefCell::new(Vec::new()) };
 }
 
-/// A stack, painted.
+/// A stack. It is painted if its use is to be measured: that touches every page of it.
 #[repr(C)]
 pub struct Stack {
     low: usize,
     high: usize,
+    painted: bool,
 }
 
 impl Stack {
     /// A painted stack of `size` bytes, rounded up to pages.
-    pub fn new(size: usize) -> Stack {
+    pub fn painted(size: usize) -> Stack {
+        Stack::take(size, true)
+    }
+
+    /// A stack of `size` bytes, rounded up to pages, that takes memory only as it is used.
+    pub fn plain(size: usize) -> Stack {
+        Stack::take(size, false)
+    }
+
+    fn take(size: usize, painted: bool) -> Stack {
         let size = sys::pages(size);
         let reused = FREE.with_borrow_mut(|free| {
             let index = free
                 .iter()
-                .position(|stack| stack.high - stack.low == size)?;
+                .position(|stack| (stack.high - stack.low, stack.painted) == (size, painted))?;
             Some(free.swap_remove(index))
         });
-        reused.unwrap_or_else(|| Stack::map(size))
+        reused.unwrap_or_else(|| Stack::map(size, painted))
     }
 
-    fn map(size: usize) -> Stack {
+    fn map(size: usize, painted: bool) -> Stack {
         let reserved = sys::map(size + GUARD, sys::NONE).expect("address space for a stack");
         let low = reserved + GUARD;
         // SAFETY: the pages were just mapped.
@@ -46,8 +56,11 @@ impl Stack {
         let mut stack = Stack {
             low,
             high: low + size,
+            painted,
         };
-        stack.words().fill(PAINT);
+        if painted {
+            stack.words().fill(PAINT);
+        }
         stack
     }
 
@@ -66,7 +79,7 @@ impl Stack {
         (self.low - GUARD..self.low).contains(&address)
     }
 
-    /// The most bytes that were in use.
+    /// The most bytes of a painted stack that were in use.
     pub fn used(&self) -> usize {
         let words = (self.high - self.low) / 8;
         // SAFETY: whole words of readable memory; only code of this thread writes there, and it does not now.
@@ -81,7 +94,7 @@ impl Stack {
         unsafe { std::slice::from_raw_parts_mut(self.low as *mut u64, words) }
     }
 
-    /// Keeps the stack for later, painted anew.
+    /// Keeps the stack for later, as if new.
     pub fn recycle(mut self) {
         let kept = FREE.try_with(|free| {
             let Ok(mut free) = free.try_borrow_mut() else {
@@ -90,10 +103,12 @@ impl Stack {
             if free.len() >= POOL {
                 return Some(self);
             }
-            let used = self.used() / 8;
-            let words = self.words();
-            let first = words.len() - used;
-            words[first..].fill(PAINT);
+            if self.painted {
+                let used = self.used() / 8;
+                let words = self.words();
+                let first = words.len() - used;
+                words[first..].fill(PAINT);
+            }
             free.push(self);
             None
         });

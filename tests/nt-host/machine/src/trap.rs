@@ -41,7 +41,7 @@ impl Drop for Stacks {
 }
 
 thread_local! {
-    static STACKS: Stacks = Stacks { signal: Stack::new(SIGNAL_STACK), fault: Stack::new(FAULT_STACK) };
+    static STACKS: Stacks = Stacks { signal: Stack::plain(SIGNAL_STACK), fault: Stack::plain(FAULT_STACK) };
     static FAULT_TOP: Cell<usize> = const { Cell::new(0) };
     /// In the signal handler: a second signal there is the end.
     static IN_HANDLER: Cell<bool> = const { Cell::new(false) };

@@ -96,6 +96,14 @@ pub extern "C" fn call_pointer(function: extern "C" fn(u64) -> u64, value: u64) 
     black_box(function)(value) + 1
 }
 
+type Twelve = extern "C" fn(u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64, u64) -> u64;
+
+/// An indirect call with arguments in every place.
+#[unsafe(no_mangle)]
+pub extern "C" fn call_twelve(function: Twelve) -> u64 {
+    black_box(function)(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12)
+}
+
 /// An address inside a function, which is no call target.
 #[unsafe(no_mangle)]
 pub extern "C" fn inside() -> usize {

@@ -121,6 +121,36 @@ pub extern "C" fn access_all(memory: *mut u8) -> u64 {
     )
 }
 
+unsafe extern "C" {
+    static __guard_check_icall_fptr: usize;
+}
+
+/// Asks the check pointer about an address with known values in every register, and returns how many changed.
+#[unsafe(no_mangle)]
+#[unsafe(naked)]
+pub extern "C" fn check(target: u64) -> u64 {
+    naked_asm!(
+        "push rbx", "push rdi", "push rsi",
+        "sub rsp, 48",
+        "mov rbx, rcx", "mov rax, 1", "mov rdx, 2", "mov r8, 3", "mov r9, 4", "mov rdi, 5", "mov rsi, 6",
+        "movq xmm0, rdx", "movq xmm1, r8", "movq xmm2, r9", "movq xmm3, rdi", "movq xmm4, rsi", "movq xmm5, rax",
+        "call [rip + {check}]",
+        "mov [rsp + 40], rax",
+        "xor r10d, r10d",
+        ".macro SAME register, value", "xor r11d, r11d", "cmp \\register, \\value", "setne r11b", "add r10, r11", ".endm",
+        "SAME rcx, rbx", "SAME rdx, 2", "SAME r8, 3", "SAME r9, 4", "SAME rdi, 5", "SAME rsi, 6",
+        "movq rax, xmm0", "SAME rax, 2", "movq rax, xmm1", "SAME rax, 3", "movq rax, xmm2", "SAME rax, 4",
+        "movq rax, xmm3", "SAME rax, 5", "movq rax, xmm4", "SAME rax, 6", "movq rax, xmm5", "SAME rax, 1",
+        "mov rax, [rsp + 40]", "SAME rax, 1",
+        ".purgem SAME",
+        "mov rax, r10",
+        "add rsp, 48",
+        "pop rsi", "pop rdi", "pop rbx",
+        "ret",
+        check = sym __guard_check_icall_fptr,
+    )
+}
+
 /// The IRQL by its register: reads it, writes `value`, reads it again.
 #[unsafe(no_mangle)]
 pub extern "C" fn task_priority(value: u64) -> u64 {

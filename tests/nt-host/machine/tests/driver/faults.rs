@@ -195,3 +195,50 @@ fn a_panic_below_the_driver_comes_out_of_resume() {
     assert!(!fiber::is_running());
     assert_eq!(host::call(&image, "table", &[1, 0]), u64::MAX);
 }
+
+/// Does nothing unless it is the child of the test below.
+#[test]
+fn child_whose_receiver_faults() {
+    if std::env::var_os("HOST_MACHINE_CHILD").is_none() {
+        return;
+    }
+    let image = host::load();
+    cpu::set_fault(|_| {
+        // SAFETY: not at all: that is what is tested.
+        let value = unsafe { std::ptr::read_volatile(0x5000 as *const u32) };
+        panic!("read {value}")
+    });
+    host::call(&image, "read_from", &[0x1000]);
+}
+
+// qemu-user cannot start a program for ARM64 by itself.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn a_fault_in_the_receiver_ends_the_process() {
+    let mut child = std::process::Command::new(std::env::current_exe().expect("a program"))
+        .args([
+            "--exact",
+            "faults::child_whose_receiver_faults",
+            "--nocapture",
+        ])
+        .env("HOST_MACHINE_CHILD", "1")
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("a child");
+    let start = std::time::Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("a status") {
+            break status;
+        }
+        if start.elapsed() > std::time::Duration::from_secs(60) {
+            child.kill().expect("it can be killed");
+            panic!("the child hangs");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    };
+    assert_eq!(status.code(), Some(134));
+    let mut text = String::new();
+    std::io::Read::read_to_string(&mut child.stderr.take().expect("piped"), &mut text)
+        .expect("text");
+    assert!(text.contains("fault in the receiver of faults"), "{text}");
+}

@@ -27,6 +27,35 @@ fn functions_and_imports_may_be_called() {
 }
 
 #[test]
+fn a_checked_call_keeps_its_arguments() {
+    let (image, other) = (host::load(), host::load());
+    let expected = (1..=12).fold(0_u64, |sum, value| sum.wrapping_mul(31).wrapping_add(value));
+    for target in [image.export("twelve"), other.export("twelve")] {
+        assert_eq!(
+            call(&image, "call_twelve", &[target.expect("export") as u64]),
+            expected
+        );
+    }
+}
+
+/// Compilers for x64 use the dispatch pointer, older ones this.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn the_check_pointer_changes_no_argument() {
+    let (image, other) = (host::load(), host::load());
+    let own = image.export("twelve").expect("export") as u64;
+    let foreign = other.export("twelve").expect("export") as u64;
+    for target in [own, foreign, cpu::import_stub(3) as u64] {
+        assert_eq!(call(&image, "check", &[target]), 0);
+    }
+    let fault = faulting_call(&image, "check", &[own + 1]);
+    assert_eq!(
+        (fault.kind, fault.address),
+        (FaultKind::CfgViolation, own as usize + 1)
+    );
+}
+
+#[test]
 fn other_addresses_may_not() {
     let image = host::load();
     let inside = call(&image, "inside", &[]);

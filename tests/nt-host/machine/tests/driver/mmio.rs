@@ -139,11 +139,10 @@ fn the_host_reads_registers_directly_and_by_pointer() {
     assert_eq!(mmio::access(va as usize + 4, 2, Some(0x1_abcd)), Some(0));
     assert_eq!(mmio::access(va as usize + 4, 4, None), Some(0xabcd));
     assert_eq!(mmio::access(va as usize + LEN - 1, 2, None), None);
+    let register = va.wrapping_add(4).cast::<u16>();
     // SAFETY: a trap answers.
-    assert_eq!(
-        unsafe { va.wrapping_add(4).cast::<u16>().read_volatile() },
-        0xabcd
-    );
+    let value = unsafe { register.read_volatile() };
+    assert_eq!(value, 0xabcd);
 }
 
 #[test]

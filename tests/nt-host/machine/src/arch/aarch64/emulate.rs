@@ -21,7 +21,7 @@ struct Transfer {
 
 /// Bits `high..=low` of an instruction.
 fn bits(word: u32, high: u32, low: u32) -> u32 {
-    word >> low & (1 << (high - low + 1)) - 1
+    (word >> low) & ((1 << (high - low + 1)) - 1)
 }
 
 /// A field of `width` bits as a signed number.

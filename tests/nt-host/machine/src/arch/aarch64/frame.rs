@@ -135,7 +135,7 @@ impl Signal {
             }
             assert!(magic != 0, "a signal frame without vector registers");
             // SAFETY: as above.
-            let size = unsafe { at.add(1).read() };
+            let size = unsafe { at.wrapping_add(1).read() };
             at = at.wrapping_byte_add(size as usize);
         }
     }
