@@ -1,0 +1,180 @@
+//! A scenario: a device, a way to use it, and what has to come of it.
+
+use std::path::Path;
+use std::time::Duration;
+
+use host_machine::ram::Ram;
+use rand_core::{RngCore, SeedableRng};
+use rand_pcg::Pcg64Mcg;
+use test_device::Device;
+use test_device::inproc::{Config, InProcess};
+use test_device::qemu::{Builder, InjectedError, Operation};
+
+use crate::cdb::Form;
+use crate::workload::Faults;
+
+/// A scenario.
+#[derive(Debug, Clone)]
+pub struct Scenario {
+    /// Its name, unique in the table.
+    pub name: String,
+    /// What it shows.
+    pub about: String,
+    /// The device.
+    pub backend: Backend,
+    /// What has to happen.
+    pub goal: Goal,
+    /// Virtual CPUs.
+    pub cpus: u32,
+    /// Bytes in a block of the disk.
+    pub block: u32,
+    /// Bytes of the disk.
+    pub size: u64,
+    /// Operations of the workload.
+    pub operations: u64,
+    /// Bytes of an operation at most.
+    pub most: usize,
+    /// Requests in flight at most.
+    pub depth: usize,
+    /// Command forms used.
+    pub forms: Vec<Form>,
+    /// Whether the driver's package opts in to DMA remapping, on a machine that has an IOMMU.
+    pub dma_remapping: bool,
+    /// Time that all of it may take.
+    pub deadline: Duration,
+}
+
+/// The device of a scenario.
+#[derive(Debug, Clone)]
+pub enum Backend {
+    /// A real one.
+    Qemu(Qemu),
+    /// The one in this process, with these properties.
+    InProcess(Vec<(String, String)>),
+}
+
+/// A device of QEMU's.
+#[derive(Debug, Clone, Default)]
+pub struct Qemu {
+    /// The value of `-device`.
+    pub device: String,
+    /// Properties of the disk behind a SCSI controller.
+    pub disk: String,
+    /// Put an IOMMU into the machine.
+    pub iommu: bool,
+    /// Open the image read-only.
+    pub read_only: bool,
+    /// This many sectors fail on reading, and as many others on writing.
+    pub bad_sectors: usize,
+}
+
+/// What has to happen.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Data moves, and the disk holds what it should.
+    Move,
+    /// The driver refuses the device, in good order and with an entry in the event log.
+    Refuse,
+    /// Either of these, never half.
+    MoveOrRefuse,
+    /// As [`Goal::Move`], and a second run from the same seed is identical.
+    Repeat,
+    /// Buses are reset under load, and nothing is lost but what was in flight.
+    Reset,
+    /// The device vanishes under load, and every request comes back.
+    Vanish,
+    /// The disk is empty: there is a unit, and no command reads or writes it.
+    Empty,
+    /// Whatever comes of it: a driver that breaks a rule gets the occasion to.
+    Provoke,
+}
+
+impl Scenario {
+    /// Makes the device on `ram`, with `image` as its disk.
+    ///
+    /// # Errors
+    /// QEMU does not start, or a property is not known.
+    pub fn device(&self, ram: &Ram, image: &Path, seed: u64) -> anyhow::Result<Box<dyn Device>> {
+        match &self.backend {
+            Backend::Qemu(qemu) => {
+                let errors = bad_sectors(qemu.bad_sectors, self.size, seed);
+                let device = Builder::new(&qemu.device)
+                    .disk(&qemu.disk)
+                    .image(image)
+                    .read_only(qemu.read_only)
+                    .iommu(qemu.iommu)
+                    .errors(&errors)
+                    .start(ram)?;
+                Ok(Box::new(device))
+            }
+            Backend::InProcess(properties) => {
+                let config = in_process(properties, image, seed)?;
+                Ok(Box::new(InProcess::new(&config, ram)?))
+            }
+        }
+    }
+
+    /// What fails on this device, in blocks.
+    ///
+    /// # Errors
+    /// A property of the in-process device is not known.
+    pub fn faults(&self, seed: u64) -> anyhow::Result<Faults> {
+        let block = u64::from(self.block) / 512;
+        let mut faults = Faults::default();
+        match &self.backend {
+            Backend::Qemu(qemu) => {
+                faults.write_protected = qemu.read_only;
+                for error in bad_sectors(qemu.bad_sectors, self.size, seed) {
+                    let bad = match error.operation {
+                        Operation::Read => &mut faults.bad_reads,
+                        _ => &mut faults.bad_writes,
+                    };
+                    bad.extend(error.sector.map(|sector| sector / block));
+                }
+            }
+            Backend::InProcess(properties) => {
+                let config = in_process(properties, Path::new(""), seed)?;
+                faults.write_protected = config.read_only;
+                for fault in &config.faults {
+                    if let test_device::inproc::When::Sector(sector) = fault.when {
+                        faults.bad_reads.push(sector / block);
+                        faults.bad_writes.push(sector / block);
+                    }
+                }
+            }
+        }
+        Ok(faults)
+    }
+}
+
+fn in_process(properties: &[(String, String)], image: &Path, seed: u64) -> anyhow::Result<Config> {
+    let mut config = Config::new(image);
+    config.seed = seed;
+    for (key, value) in properties {
+        config.set(key, value)?;
+    }
+    Ok(config)
+}
+
+/// `count` errors on reading and as many on writing, of both kinds that the host's file system has, from the seed.
+fn bad_sectors(count: usize, size: u64, seed: u64) -> Vec<InjectedError> {
+    const EIO: i32 = 5;
+    const ENOSPC: i32 = 28;
+    let mut random = Pcg64Mcg::seed_from_u64(seed ^ 0xbad);
+    (0..2 * count)
+        .map(|at| {
+            let operation = if at < count {
+                Operation::Read
+            } else {
+                Operation::Write
+            };
+            let full = operation == Operation::Write && at % 2 == 0;
+            InjectedError {
+                operation,
+                sector: Some(random.next_u64() % (size / 512)),
+                errno: if full { ENOSPC } else { EIO },
+                once: false,
+            }
+        })
+        .collect()
+}

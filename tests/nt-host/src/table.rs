@@ -1,0 +1,408 @@
+//! The scenarios that every driver has to pass.
+
+use std::time::Duration;
+
+use crate::cdb::Form;
+use crate::scenario::{Backend, Goal, Qemu, Scenario};
+
+/// Which kind of virtio device the driver is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Kind {
+    /// virtio-blk.
+    Blk,
+    /// virtio-scsi with one disk.
+    Scsi,
+}
+
+/// Operations of a full workload.
+const OPERATIONS: u64 = 20_000;
+/// Bytes of its disk.
+const SIZE: u64 = 128 << 20;
+/// The longest operation.
+const MOST: usize = 1 << 20;
+/// Requests in flight at most.
+const DEPTH: usize = 64;
+
+/// A scenario with the full workload, to be changed.
+#[must_use]
+pub fn plain(name: &str, about: &str, backend: Backend) -> Scenario {
+    Scenario {
+        name: name.to_owned(),
+        about: about.to_owned(),
+        backend,
+        goal: Goal::Move,
+        cpus: 4,
+        block: 512,
+        size: SIZE,
+        operations: OPERATIONS,
+        most: MOST,
+        depth: DEPTH,
+        forms: vec![Form::Ten, Form::Sixteen],
+        dma_remapping: false,
+        deadline: Duration::from_secs(150),
+    }
+}
+
+/// The whole table for one kind of device.
+#[must_use]
+pub fn scenarios(kind: Kind) -> Vec<Scenario> {
+    let mut all = qemu(kind);
+    if kind == Kind::Blk {
+        all.extend(in_process());
+        all.extend(refused());
+    }
+    all
+}
+
+/// The scenario for drivers that break a rule. It is in no table.
+#[must_use]
+pub fn provoke() -> Scenario {
+    let mut scenario = plain(
+        PROVOKE,
+        "a little of everything",
+        Backend::InProcess(parse("queues=2 vectors=3")),
+    );
+    scenario.goal = Goal::Provoke;
+    scenario.operations = 50;
+    scenario.size = 1 << 20;
+    scenario.most = 32 << 10;
+    scenario.depth = 8;
+    scenario.deadline = Duration::from_secs(20);
+    scenario
+}
+
+/// Name of [`provoke`].
+pub const PROVOKE: &str = "provoke";
+
+/// On QEMU's devices.
+fn qemu(kind: Kind) -> Vec<Scenario> {
+    // The same configuration is spelt differently for the two kinds.
+    let device = |properties: &str| match kind {
+        Kind::Blk => format!("virtio-blk-pci{properties}"),
+        Kind::Scsi => format!("virtio-scsi-pci{properties}")
+            .replace("num-queues", "num_queues")
+            .replace("queue-size", "virtqueue_size"),
+    };
+    let scenario = |name: &str, about: &str, properties: &str| {
+        let qemu = Qemu {
+            device: device(properties),
+            ..Qemu::default()
+        };
+        plain(name, about, Backend::Qemu(qemu))
+    };
+    let changed = |mut scenario: Scenario, change: &dyn Fn(&mut Scenario, &mut Qemu)| {
+        let mut backend = scenario.backend.clone();
+        if let Backend::Qemu(qemu) = &mut backend {
+            change(&mut scenario, qemu);
+        }
+        scenario.backend = backend;
+        scenario
+    };
+    let iommu = |name, about, dma_remapping| {
+        let base = scenario(name, about, ",disable-legacy=on,iommu_platform=on");
+        changed(base, &|scenario, qemu| {
+            scenario.dma_remapping = dma_remapping;
+            scenario.goal = Goal::MoveOrRefuse;
+            qemu.iommu = true;
+        })
+    };
+    vec![
+        scenario("defaults", "a transitional device as QEMU makes it", ""),
+        scenario("modern", "disable-legacy=on", ",disable-legacy=on"),
+        iommu(
+            "iommu-opted-in",
+            "iommu_platform=on behind intel-iommu, the package opts in to DMA remapping",
+            true,
+        ),
+        iommu(
+            "iommu-opted-out",
+            "the same, the package does not opt in",
+            false,
+        ),
+        changed(
+            scenario("queues-1", "num-queues=1", ",num-queues=1"),
+            &|scenario, _| scenario.cpus = 1,
+        ),
+        scenario("queues-4", "num-queues=4", ",num-queues=4"),
+        scenario("queue-size-8", "queue-size=8", ",queue-size=8"),
+        scenario("queue-size-128", "queue-size=128", ",queue-size=128"),
+        scenario(
+            "queue-size-1024",
+            "queue-size=1024, so seg_max is 1022",
+            ",queue-size=1024",
+        ),
+        scenario("no-event-idx", "event_idx=off", ",event_idx=off"),
+        scenario("no-indirect", "indirect_desc=off", ",indirect_desc=off"),
+        changed(
+            scenario("block-4096", "logical_block_size=4096", ""),
+            &|scenario, qemu| {
+                let size = "logical_block_size=4096,physical_block_size=4096";
+                scenario.block = 4096;
+                match kind {
+                    Kind::Blk => qemu.device = format!("{},{size}", qemu.device),
+                    Kind::Scsi => size.clone_into(&mut qemu.disk),
+                }
+            },
+        ),
+        changed(
+            scenario(
+                "read-only",
+                "a read-only image: each write fails with DATA PROTECT",
+                "",
+            ),
+            &|_, qemu| qemu.read_only = true,
+        ),
+        scenario("no-msix", "vectors=0: the interrupt line", ",vectors=0"),
+        scenario(
+            "vectors-2",
+            "two vectors for four queues",
+            ",num-queues=4,vectors=2",
+        ),
+        changed(
+            scenario(
+                "blkdebug",
+                "10,000 operations on an image that fails in many places",
+                ",num-queues=2",
+            ),
+            &|scenario, qemu| {
+                qemu.bad_sectors = 400;
+                // Merged requests would fail together, also those that touch no bad sector.
+                if kind == Kind::Blk {
+                    qemu.device += ",request-merging=off";
+                }
+                scenario.operations = 10_000;
+                scenario.size = 16 << 20;
+                scenario.most = 64 << 10;
+            },
+        ),
+        changed(
+            scenario("reset", "bus resets under load", ",num-queues=2"),
+            &|scenario, _| {
+                scenario.goal = Goal::Reset;
+                scenario.operations = 4_000;
+            },
+        ),
+        changed(
+            scenario("removed", "the device vanishes under load", ",num-queues=2"),
+            &|scenario, _| {
+                scenario.goal = Goal::Vanish;
+                scenario.operations = 2_000;
+            },
+        ),
+    ]
+}
+
+/// On the device in this process, for what QEMU cannot present.
+fn in_process() -> Vec<Scenario> {
+    let scenario = |name: &str, about: &str, properties: &str, change: &dyn Fn(&mut Scenario)| {
+        let mut scenario = plain(name, about, Backend::InProcess(parse(properties)));
+        change(&mut scenario);
+        scenario
+    };
+    let full = |_: &mut Scenario| ();
+    let short = |scenario: &mut Scenario| {
+        scenario.most = 128 << 10;
+        scenario.size = 32 << 20;
+    };
+    vec![
+        scenario(
+            "size-max",
+            "segments of 8 KiB at most",
+            "size-max=8192 queues=2 vectors=3",
+            &full,
+        ),
+        scenario(
+            "size-max-odd",
+            "segments of 5000 bytes at most: less than two pages, and no whole sector",
+            "size-max=5000",
+            &short,
+        ),
+        scenario("seg-max-1", "one segment a request", "seg-max=1", &short),
+        scenario(
+            "seg-max-1022",
+            "1022 segments a request, queue of 1024",
+            "seg-max=1022 queue-size=1024 queues=4 vectors=5",
+            &full,
+        ),
+        scenario(
+            "no-seg-max",
+            "neither SEG_MAX nor SIZE_MAX offered",
+            "seg-max=none blk-size=none",
+            &full,
+        ),
+        scenario(
+            "no-flush",
+            "no FLUSH: a write-through disk",
+            "flush=off",
+            &short,
+        ),
+        scenario(
+            "wide",
+            "64 CPUs, 64 queues, a vector each",
+            "queues=64 vectors=65",
+            &|scenario| {
+                scenario.cpus = 64;
+                short(scenario);
+            },
+        ),
+        scenario(
+            "bare",
+            "tiny queue, no indirect, no event index, the line",
+            "queue-size=4 indirect=off event-idx=off vectors=0",
+            &short,
+        ),
+        scenario(
+            "every-form",
+            "READ and WRITE in their 6, 10, 12 and 16-byte forms",
+            "",
+            &|scenario| {
+                short(scenario);
+                scenario.forms = vec![Form::Six, Form::Ten, Form::Twelve, Form::Sixteen];
+            },
+        ),
+        scenario(
+            "device-errors",
+            "some sectors end in IOERR, some in UNSUPP",
+            "queues=2 vectors=3 fail-sector=100 fail-sector=2000 fail-sector=4001:2 fail-sector=8000:2 fail-sector=30000",
+            &|scenario| {
+                short(scenario);
+                scenario.operations = 10_000;
+            },
+        ),
+        scenario(
+            "repeat",
+            "a second run from the same seed is identical",
+            "queues=4 vectors=5",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Repeat;
+                scenario.operations = 4_000;
+            },
+        ),
+        scenario(
+            "reset-in-process",
+            "bus resets under load",
+            "queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Reset;
+                scenario.operations = 4_000;
+            },
+        ),
+        scenario(
+            "removed-in-process",
+            "the device vanishes under load",
+            "queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Vanish;
+                scenario.operations = 2_000;
+            },
+        ),
+        scenario("empty", "capacity 0", "capacity=0", &|scenario| {
+            scenario.goal = Goal::Empty;
+            scenario.size = 0;
+        }),
+        scenario(
+            "arm64",
+            "the short run that fits an emulated CPU",
+            "queues=2 vectors=3",
+            &|scenario| {
+                scenario.operations = 1_000;
+                scenario.size = 16 << 20;
+                scenario.cpus = 2;
+                scenario.most = 256 << 10;
+            },
+        ),
+    ]
+}
+
+/// Devices that have to be refused.
+fn refused() -> Vec<Scenario> {
+    let broken = [
+        ("blk-size-0", "block size 0", "blk-size=0"),
+        ("blk-size-3", "block size 3", "blk-size=3"),
+        ("blk-size-1m", "block size 1 MiB", "blk-size=1048576"),
+        ("seg-max-0", "seg_max 0", "seg-max=0"),
+        ("size-max-0", "size_max 0", "size-max=0"),
+        (
+            "not-modern",
+            "a modern device without VERSION_1",
+            "version-1=off",
+        ),
+        (
+            "features-refused",
+            "FEATURES_OK does not stay set",
+            "refuse-features=on",
+        ),
+        (
+            "insists-on-iommu",
+            "ACCESS_PLATFORM, and the package does not opt in",
+            "access-platform=on",
+        ),
+        (
+            "never-resets",
+            "the status never reads 0 after a reset",
+            "reset-reads=none",
+        ),
+        ("no-queue", "a queue of size 0", "queue-size=0"),
+    ];
+    broken
+        .into_iter()
+        .map(|(name, about, properties)| {
+            let backend = Backend::InProcess(parse(properties));
+            let mut scenario = plain(&format!("refuse-{name}"), about, backend);
+            scenario.goal = Goal::Refuse;
+            scenario.size = 1 << 20;
+            scenario.cpus = 2;
+            scenario
+        })
+        .collect()
+}
+
+/// `key=value` pairs between spaces.
+fn parse(properties: &str) -> Vec<(String, String)> {
+    properties
+        .split_whitespace()
+        .filter_map(|pair| pair.split_once('='))
+        .map(|(key, value)| (key.to_owned(), value.to_owned()))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_properties_known() {
+        for kind in [Kind::Blk, Kind::Scsi] {
+            let all = scenarios(kind);
+            let names: BTreeSet<_> = all.iter().map(|scenario| &scenario.name).collect();
+            assert_eq!(names.len(), all.len());
+            for scenario in &all {
+                scenario.faults(1).unwrap();
+            }
+        }
+    }
+
+    #[test]
+    fn every_property_takes_effect() {
+        for scenario in in_process().into_iter().chain(refused()) {
+            let Backend::InProcess(properties) = &scenario.backend else {
+                continue;
+            };
+            let plain = test_device::inproc::Config::new(std::path::Path::new(""));
+            for (key, value) in properties {
+                let mut config = plain.clone();
+                config.set(key, value).unwrap();
+                assert_ne!(
+                    config, plain,
+                    "{}: {key}={value} is what the device has anyway",
+                    scenario.name
+                );
+            }
+        }
+    }
+}
