@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
 
 use crate::arch;
 use crate::context::{self, Context};
@@ -37,6 +38,7 @@ thread_local! {
     static DISPATCH: Cell<Dispatch> = const { Cell::new(no_dispatch) };
     static FAULT: Cell<fn(&Fault) -> !> = const { Cell::new(no_fault) };
     static AFTER_MMIO: Cell<fn()> = const { Cell::new(|| ()) };
+    static CROSSINGS: Cell<u64> = const { Cell::new(0) };
     static IRQL: Cell<Option<IrqlRegister>> = const { Cell::new(None) };
 }
 
@@ -65,6 +67,16 @@ pub fn set_irql_register(read: fn() -> u8, write: fn(u8)) {
     IRQL.set(Some((read, write)));
 }
 
+/// Counts a change between driver and host code.
+pub(crate) fn cross() {
+    CROSSINGS.set(CROSSINGS.get() + 1);
+}
+
+/// How many there were.
+pub(crate) fn crossings() -> u64 {
+    CROSSINGS.get()
+}
+
 pub(crate) fn fault() -> fn(&Fault) -> ! {
     FAULT.get()
 }
@@ -76,6 +88,18 @@ pub(crate) fn after_mmio() {
 #[cfg(target_arch = "x86_64")]
 pub(crate) fn irql_register() -> Option<IrqlRegister> {
     IRQL.get()
+}
+
+/// Limits the processor time that driver code may take between two crossings into host code (calls, imports,
+/// device accesses). It ends as a [`crate::fault::FaultKind::Hang`] fault after one to two times the limit.
+/// The limit is the process's, and counts for one thread that uses the machine.
+///
+/// # Panics
+/// If the limit is zero.
+pub fn set_time_limit(limit: Option<Duration>) {
+    assert!(limit != Some(Duration::ZERO), "a limit of nothing");
+    context::current();
+    crate::trap::set_timer(limit.unwrap_or_default());
 }
 
 /// Sets what the driver finds in `gs` (x64) or `x18` (ARM64): its processor control region.
@@ -99,6 +123,7 @@ pub fn call(address: usize, args: &[u64]) -> u64 {
         "host code runs while the driver is said to"
     );
     let (host_sp, driver_sp) = (context.host_sp.get(), context.driver_sp.get());
+    cross();
     context.in_driver.set(true);
     // SAFETY: the context is the running one and its driver stack is free below `driver_sp`. What the
     // code at `address` does is the driver's doing; faults in it are reported.
@@ -130,6 +155,7 @@ pub(crate) extern "efiapi" fn import(
     // SAFETY: driver code of this context was running, so its host stack is free below `host_sp`.
     let value = unsafe { arch::on_host(context, id, args, return_address) };
     context.driver_sp.set(driver_sp);
+    cross();
     context.in_driver.set(true);
     arch::returned(value, context)
 }

@@ -23,6 +23,8 @@ pub enum FaultKind {
     Arithmetic,
     /// A misaligned access, or one beyond the end of a shared file.
     Bus,
+    /// The driver computed for longer than [`crate::cpu::set_time_limit`] allows, without calling anything.
+    Hang,
     /// An indirect call to an address that is in no function table; the address is the target.
     CfgViolation,
 }
@@ -56,6 +58,7 @@ impl std::fmt::Display for Fault {
             FaultKind::Breakpoint => write!(f, "breakpoint")?,
             FaultKind::Arithmetic => write!(f, "arithmetic fault")?,
             FaultKind::Bus => write!(f, "bus error at {at:#x}")?,
+            FaultKind::Hang => write!(f, "endless loop")?,
             FaultKind::CfgViolation => {
                 write!(f, "indirect call to {at:#x}, which is no call target")?
             }

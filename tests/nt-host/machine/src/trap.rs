@@ -2,6 +2,7 @@
 
 use std::cell::Cell;
 use std::sync::Once;
+use std::time::Duration;
 
 use crate::arch::{self, Emulated, Frame};
 use crate::context::{self, Context};
@@ -9,7 +10,12 @@ use crate::fault::{Fault, FaultKind};
 use crate::stack::Stack;
 use crate::{cpu, mmio};
 
-const SIGNALS: [i32; 5] = [
+/// The signal of a timer that counts time in user code only, so that it interrupts no system call.
+const TIMER: i32 = libc::SIGVTALRM;
+
+/// Faults, and the timer that finds endless loops.
+const SIGNALS: [i32; 6] = [
+    TIMER,
     libc::SIGSEGV,
     libc::SIGBUS,
     libc::SIGILL,
@@ -43,6 +49,8 @@ impl Drop for Stacks {
 thread_local! {
     static STACKS: Stacks = Stacks { signal: Stack::plain(SIGNAL_STACK), fault: Stack::plain(FAULT_STACK) };
     static FAULT_TOP: Cell<usize> = const { Cell::new(0) };
+    /// How many crossings there had been when the timer last expired.
+    static SEEN: Cell<u64> = const { Cell::new(0) };
     /// In the signal handler: a second signal there is the end.
     static IN_HANDLER: Cell<bool> = const { Cell::new(false) };
     /// In the fault receiver: a fault of its own is the end.
@@ -71,12 +79,37 @@ pub fn install() {
             action.sa_sigaction = on_signal as *const () as usize;
             // Not deferred: execution continues outside the handler, where the next trap must be taken.
             action.sa_flags = libc::SA_SIGINFO | libc::SA_ONSTACK | libc::SA_NODEFER;
+            // SAFETY: the set is the action's own.
+            unsafe { libc::sigaddset(&raw mut action.sa_mask, TIMER) };
             // SAFETY: the handler has the signature that SA_SIGINFO asks for.
             let failed =
                 unsafe { libc::sigaction(signal, &raw const action, std::ptr::null_mut()) } != 0;
             assert!(!failed, "sigaction: {}", std::io::Error::last_os_error());
         }
     });
+}
+
+/// Has the timer expire every so often, or not at all.
+pub fn set_timer(period: Duration) {
+    let period = libc::timeval {
+        tv_sec: period.as_secs() as _,
+        tv_usec: period.subsec_micros() as _,
+    };
+    let timer = libc::itimerval {
+        it_interval: period,
+        it_value: period,
+    };
+    // SAFETY: its handler was installed.
+    let failed =
+        unsafe { libc::setitimer(libc::ITIMER_VIRTUAL, &raw const timer, std::ptr::null_mut()) }
+            != 0;
+    assert!(!failed, "setitimer: {}", std::io::Error::last_os_error());
+}
+
+/// Whether driver code has run since the timer last expired, and nothing else.
+fn hangs(context: &Context) -> bool {
+    let crossings = cpu::crossings();
+    SEEN.replace(crossings) == crossings && context.in_driver.get()
 }
 
 /// The fault receiver left by abandoning its fiber.
@@ -94,6 +127,9 @@ fn die(message: &str) -> ! {
 extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut libc::c_void) {
     let context = context::current_or_null();
     if context.is_null() {
+        if signal == TIMER {
+            return;
+        }
         // A thread that never used the machine: let the signal do what it does by default.
         // SAFETY: the default action is always allowed.
         unsafe { libc::signal(signal, libc::SIG_DFL) };
@@ -104,6 +140,10 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut 
     }
     // SAFETY: the running context lives while its code runs, and a signal is part of that.
     let context = unsafe { &*context };
+    if signal == TIMER && !hangs(context) {
+        IN_HANDLER.set(false);
+        return;
+    }
     // SAFETY: the kernel passes a valid siginfo and ucontext.
     let trap = unsafe { arch::Signal::new(signal, info, ucontext) };
     let in_device = signal == libc::SIGTRAP || mmio::contains(trap.address(), 1);
@@ -124,6 +164,7 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut 
 /// Goes on after the signal handler, on a host stack. Returning goes back to the interrupted instruction stream.
 pub extern "C" fn on_trap(frame: &mut Frame) {
     let context = context::current();
+    cpu::cross();
     let in_driver = context.in_driver.replace(false);
     let driver_sp = context.driver_sp.get();
     if in_driver {

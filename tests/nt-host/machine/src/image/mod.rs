@@ -5,8 +5,6 @@ pub(crate) mod guard;
 mod headers;
 mod registry;
 mod staging;
-#[cfg(test)]
-mod tests;
 
 use std::rc::Rc;
 

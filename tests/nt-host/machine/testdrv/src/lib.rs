@@ -152,6 +152,13 @@ pub extern "C" fn clobber_n(times: u64) -> u64 {
 }
 
 #[unsafe(no_mangle)]
+pub extern "C" fn spin() {
+    loop {
+        black_box(());
+    }
+}
+
+#[unsafe(no_mangle)]
 pub extern "C" fn host_panic() {
     // SAFETY: no conditions.
     unsafe { HostPanic() };

@@ -1,6 +1,10 @@
 //! Every fault is reported with its place, and the next one is too.
 
 use host_machine::cpu;
+use std::time::{Duration, Instant};
+#[cfg(target_arch = "x86_64")]
+use std::{io::Read, process::Command};
+
 use host_machine::fault::FaultKind;
 use host_machine::fiber::{self, Fiber, State};
 use host_machine::ram::{PAGE, Placement, Protection, Ram};
@@ -196,6 +200,34 @@ fn a_panic_below_the_driver_comes_out_of_resume() {
     assert_eq!(host::call(&image, "table", &[1, 0]), u64::MAX);
 }
 
+/// Does nothing unless it is the child of the test below: the limit is the whole process's.
+#[test]
+fn child_that_hangs() {
+    if std::env::var_os("HOST_MACHINE_CHILD").is_none() {
+        return;
+    }
+    let image = host::load();
+    cpu::set_time_limit(Some(Duration::from_millis(50)));
+    let start = Instant::now();
+    let fault = faulting_call(&image, "spin", &[]);
+    assert_eq!((fault.kind, fault.in_driver), (FaultKind::Hang, true));
+    let spin = image.export("spin").expect("export");
+    assert!((spin..spin + 16).contains(&fault.pc), "{fault}");
+    // Many short calls are no hang, however long they take together.
+    while start.elapsed() < Duration::from_millis(500) {
+        host::call(&image, "clobber_n", &[1000]);
+    }
+    println!("survived");
+}
+
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn an_endless_loop_is_a_fault() {
+    let (code, output) = child("child_that_hangs");
+    assert_eq!(code, Some(0), "{output}");
+    assert!(output.contains("survived"), "{output}");
+}
+
 /// Does nothing unless it is the child of the test below.
 #[test]
 fn child_whose_receiver_faults() {
@@ -211,34 +243,42 @@ fn child_whose_receiver_faults() {
     host::call(&image, "read_from", &[0x1000]);
 }
 
-// qemu-user cannot start a program for ARM64 by itself.
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_fault_in_the_receiver_ends_the_process() {
-    let mut child = std::process::Command::new(std::env::current_exe().expect("a program"))
-        .args([
-            "--exact",
-            "faults::child_whose_receiver_faults",
-            "--nocapture",
-        ])
+    let (code, output) = child("child_whose_receiver_faults");
+    assert_eq!(code, Some(134));
+    assert!(
+        output.contains("fault in the receiver of faults"),
+        "{output}"
+    );
+}
+
+/// Runs one test in a process of its own, and returns its exit code and output. Under qemu-user a program for ARM64
+/// cannot start itself.
+#[cfg(target_arch = "x86_64")]
+fn child(test: &str) -> (Option<i32>, String) {
+    let mut output = std::io::pipe().expect("a pipe");
+    let mut command = Command::new(std::env::current_exe().expect("a program"));
+    command
+        .args(["--exact", &format!("faults::{test}"), "--nocapture"])
         .env("HOST_MACHINE_CHILD", "1")
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("a child");
-    let start = std::time::Instant::now();
+        .stdout(output.1.try_clone().expect("a descriptor"))
+        .stderr(output.1);
+    let mut child = command.spawn().expect("a child");
+    let start = Instant::now();
     let status = loop {
         if let Some(status) = child.try_wait().expect("a status") {
             break status;
         }
-        if start.elapsed() > std::time::Duration::from_secs(60) {
+        if start.elapsed() > Duration::from_secs(60) {
             child.kill().expect("it can be killed");
-            panic!("the child hangs");
+            panic!("{test} hangs");
         }
-        std::thread::sleep(std::time::Duration::from_millis(10));
+        std::thread::sleep(Duration::from_millis(10));
     };
-    assert_eq!(status.code(), Some(134));
+    drop(command);
     let mut text = String::new();
-    std::io::Read::read_to_string(&mut child.stderr.take().expect("piped"), &mut text)
-        .expect("text");
-    assert!(text.contains("fault in the receiver of faults"), "{text}");
+    output.0.read_to_string(&mut text).expect("text");
+    (status.code(), text)
 }

@@ -260,6 +260,7 @@ impl Frame {
             libc::SIGILL if self.is_refused_call() => FaultKind::CfgViolation,
             libc::SIGILL if emulate::is_system(self.instruction()) => FaultKind::Privileged,
             libc::SIGILL => FaultKind::IllegalInstruction,
+            libc::SIGVTALRM => FaultKind::Hang,
             libc::SIGFPE => FaultKind::Arithmetic,
             libc::SIGTRAP if self.instruction() == 0xd420_0000 | FAST_FAIL << 5 => {
                 FaultKind::FastFail(self.gpr(0) as u32)

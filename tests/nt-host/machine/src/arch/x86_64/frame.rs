@@ -271,6 +271,7 @@ impl Frame {
         match self.signal {
             libc::SIGILL if self.is_refused_call() => FaultKind::CfgViolation,
             libc::SIGILL => FaultKind::IllegalInstruction,
+            libc::SIGVTALRM => FaultKind::Hang,
             libc::SIGFPE => FaultKind::Arithmetic,
             libc::SIGTRAP => FaultKind::Breakpoint,
             libc::SIGBUS => FaultKind::Bus,
