@@ -1,14 +1,19 @@
 //! nt-host: the packed driver against devices, the bad drivers against nt-host's rules.
 
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
 
 use super::cargo::tail;
 use super::{Context, HOST_DEADLINE, Outcome};
+use crate::build::{self, Request};
 use crate::drivers::{Arch, DRIVERS};
 use crate::process::Run;
+use crate::toolchain::Toolchain;
 
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 const ARM64_LINUX: &str = "aarch64-unknown-linux-musl";
@@ -83,10 +88,52 @@ pub fn scenarios_arm64(context: &Context) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// Builds each bad driver like any .sys; nt-host must name the rule that it breaks.
+/// Builds each bad driver like any .sys; nt-host must name the rule that each breaks, and no other.
+///
+/// They are features of one crate: the feature `RULE` or `RULE--VARIANT` makes the driver that breaks RULE.
 pub fn bad_drivers(context: &Context) -> Result<Vec<Outcome>> {
-    let _ = context;
-    bail!("there are no bad drivers yet")
+    let manifest = context.root.join("tests/nt-host/bad-drivers/Cargo.toml");
+    let text = fs::read_to_string(&manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    let parsed: BadDrivers =
+        toml::from_str(&text).with_context(|| format!("in {}", manifest.display()))?;
+    let toolchain = Toolchain::find()?;
+    let out = context.target_dir.join("sys").join(&parsed.package.name);
+    if out.exists() {
+        // A driver whose feature was taken away must not be tested any more.
+        fs::remove_dir_all(&out)?;
+    }
+    for feature in parsed
+        .features
+        .keys()
+        .filter(|feature| *feature != "default")
+    {
+        build::build(
+            &toolchain,
+            &Request {
+                manifest: &manifest,
+                package: &parsed.package.name,
+                features: feature,
+                arch: Arch::Amd64,
+                target_dir: &context.target_dir.join("driver"),
+                out: &out,
+                stem: feature,
+                resources: None,
+            },
+        )?;
+    }
+    run_host(Run::new(build_host()?).arg("bad-drivers").arg(&out))
+}
+
+#[derive(Deserialize)]
+struct BadDrivers {
+    package: BadPackage,
+    features: BTreeMap<String, Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct BadPackage {
+    name: String,
 }
 
 /// Runs nt-host and turns its lines into outcomes; its closing line must agree with them.
@@ -115,21 +162,28 @@ fn run_host(run: Run) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// Reads `ok NAME` and `FAILED NAME: …` lines and the closing `N passed, N failed`; other lines belong to the test above.
+/// Reads `ok NAME …` and `FAILED NAME …` lines and the closing `N passed, N failed`; other lines belong to the test above.
 fn parse(text: &str) -> (Vec<Outcome>, Option<(usize, usize)>) {
     let mut outcomes: Vec<Outcome> = Vec::new();
     let mut closing = None;
     for line in text.lines() {
-        if let Some(name) = line.strip_prefix("ok ") {
+        let (word, rest) = line.split_once(' ').unwrap_or((line, ""));
+        let name = || {
+            rest.split_whitespace()
+                .next()
+                .unwrap_or_default()
+                .trim_end_matches(':')
+                .to_owned()
+        };
+        if word == "ok" {
             outcomes.push(Outcome {
-                name: name.trim().to_owned(),
+                name: name(),
                 result: Ok(()),
             });
-        } else if let Some(rest) = line.strip_prefix("FAILED ") {
-            let (name, problem) = rest.split_once(": ").unwrap_or((rest, "no reason given"));
+        } else if word == "FAILED" {
             outcomes.push(Outcome {
-                name: name.trim().to_owned(),
-                result: Err(problem.to_owned()),
+                name: name(),
+                result: Err(rest.trim().to_owned()),
             });
         } else if let Some(counts) = counts(line) {
             closing = Some(counts);
@@ -154,23 +208,25 @@ fn counts(line: &str) -> Option<(usize, usize)> {
     ))
 }
 
-/// Builds the crate at `manifest` for every bad driver it holds.
-#[allow(dead_code, reason = "waits for the bad drivers")]
-fn bad_driver_manifest(root: &Path) -> PathBuf {
-    root.join("tests/nt-host/bad-drivers/Cargo.toml")
-}
-
 #[cfg(test)]
 mod tests {
     use super::parse;
 
     #[test]
     fn lines_and_closing_line() {
-        let text = "nt-host 0.1\nok defaults (3.2 s)\nFAILED ro: 2 violations\n  a\n  b\nok num-queues=4\n2 passed, 1 failed\n";
+        let text = "nt-host 0.1\nok     defaults  20000 operations\nFAILED ro   3 operations\n  a\n  b\nok     irql: named\n2 passed, 1 failed\n";
         let (outcomes, closing) = parse(text);
         assert_eq!(closing, Some((2, 1)));
         assert_eq!(outcomes.len(), 3);
-        assert_eq!(outcomes[1].result, Err("2 violations\n  a\n  b".to_owned()));
+        assert_eq!(
+            outcomes[1].result,
+            Err("ro   3 operations\n  a\n  b".to_owned())
+        );
+        let names: Vec<_> = outcomes
+            .iter()
+            .map(|outcome| outcome.name.as_str())
+            .collect();
+        assert_eq!(names, ["defaults", "ro", "irql"]);
         assert_eq!(parse("ok a\n").1, None);
     }
 }
