@@ -17,7 +17,6 @@ pub mod function {
 /// `SRB_STATUS_*`.
 pub mod status {
     pub const PENDING: u8 = 0x00;
-    pub const SUCCESS: u8 = 0x01;
     pub const BUSY: u8 = 0x05;
     pub const INVALID_REQUEST: u8 = 0x06;
     pub const NO_DEVICE: u8 = 0x08;
@@ -88,8 +87,6 @@ pub mod perf {
 /// `STOR_MAP_*`.
 pub mod map {
     pub const NO_BUFFERS: u8 = 0;
-    pub const ALL_BUFFERS: u8 = 1;
-    pub const NON_READ_WRITE: u8 = 2;
     pub const ALL_INCLUDING_READ_WRITE: u8 = 3;
 }
 

@@ -26,7 +26,8 @@ const WANTS_STORAGE_SRB: u32 = 2;
 /// The structure and after it the access ranges.
 pub fn prepare(adapter: &AdapterState) -> Option<Region> {
     let ranges_at = Config::SIZE.next_multiple_of(16);
-    let wanted = adapter.bars.len();
+    // As many as the miniport said; ranges beyond those that the device has stay empty.
+    let wanted = adapter.bars.len().max(adapter.init().access_ranges.min(64) as usize);
     let size = ranges_at + wanted.max(1) * ACCESS_RANGE::SIZE;
     let region = Region::new(&adapter.ram, size, Placement::Scattered, 0)?;
     let at = region.at();

@@ -259,7 +259,7 @@ pub fn release(adapter: &AdapterState) {
     for (_, mapping) in mappings {
         match mapping {
             Mapping::Memory(window) => drop(window),
-            Mapping::Ports { .. } => {}
+            Mapping::Ports => {}
         }
     }
     for (name, region) in [("device extension", &adapter.extension), ("uncached extension", &adapter.uncached)] {

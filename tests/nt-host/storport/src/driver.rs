@@ -71,7 +71,6 @@ pub fn load(image: &[u8], name: &str, options: DriverOptions) -> Result<Driver, 
     let entry = image.entry;
     let state = Rc::new(DriverState {
         name: name.to_owned(),
-        service,
         options,
         image: Some(image).into(),
         object,
@@ -220,13 +219,13 @@ pub fn storport_initialize(object: usize, registry_path: usize, data: usize) -> 
         hw_adapter_control: get(H::HwAdapterControl) as usize,
         hw_build_io: get(H::HwBuildIo) as usize,
         hw_unit_control: get(H::HwUnitControl) as usize,
+        access_ranges: get(H::NumberOfAccessRanges) as u32,
         device_extension: get(H::DeviceExtensionSize) as u32,
         lu_extension: get(H::SpecificLuExtensionSize) as u32,
         srb_extension: get(H::SrbExtensionSize) as u32,
         map_buffers: get(H::MapBuffers) as u8,
         feature_support: get(H::FeatureSupport) as u32,
         srb_type_flags: get(H::SrbTypeFlags) as u32,
-        address_type_flags: get(H::AddressTypeFlags) as u32,
     };
     // STOR_FEATURE_VIRTUAL_MINIPORT: this port driver has no virtual miniports.
     if init.feature_support & 1 != 0 {

@@ -44,4 +44,14 @@ pub fn install() {
     state::reset(&host_ntos::ram());
     export::register();
     host_ntos::sched::set_poll(Box::new(interrupt::poll));
+    host_ntos::rules::add_explainer(Box::new(explain));
+}
+
+/// What a fault at an address means, if it lies in memory of a request that was completed.
+fn explain(address: usize) -> Option<(host_ntos::rules::Rule, String)> {
+    state::adapters().iter().find_map(|adapter| {
+        let part = adapter.slots.borrow().find(address)?;
+        let what = format!("{address:#x} lies in the {part} of a completed request");
+        Some((rules::USE_AFTER_COMPLETION, what))
+    })
 }

@@ -244,7 +244,7 @@ impl Slots {
         self.idle.push_back(slot);
     }
 
-    /// The part of an idle slot that `address` lies in, and that slot's last SRB room.
+    /// The part of an idle slot that `address` lies in.
     pub fn find(&self, address: usize) -> Option<&'static str> {
         self.idle.iter().find_map(|slot| slot.part(address))
     }

@@ -60,19 +60,18 @@ pub struct Init {
     pub hw_adapter_control: usize,
     pub hw_build_io: usize,
     pub hw_unit_control: usize,
+    pub access_ranges: u32,
     pub device_extension: u32,
     pub lu_extension: u32,
     pub srb_extension: u32,
     pub map_buffers: u8,
     pub feature_support: u32,
     pub srb_type_flags: u32,
-    pub address_type_flags: u32,
 }
 
 /// A loaded driver.
 pub struct DriverState {
     pub name: String,
-    pub service: String,
     pub options: DriverOptions,
     pub image: RefCell<Option<Image>>,
     /// DRIVER_OBJECT, its extension and the registry path.
@@ -137,7 +136,6 @@ pub struct Perf {
 #[derive(Debug, Clone, Copy)]
 pub struct Dpc {
     pub routine: usize,
-    pub context: usize,
     pub first: bool,
 }
 
@@ -156,7 +154,8 @@ pub struct Worker {
 /// A BAR that the miniport mapped.
 pub enum Mapping {
     Memory(Window),
-    Ports { base: usize },
+    /// Port numbers are their own addresses.
+    Ports,
 }
 
 /// Numbers that name locks and DPCs of an adapter to the kernel.

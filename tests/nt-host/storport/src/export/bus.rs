@@ -129,7 +129,7 @@ fn get_device_base(call: &Call) -> u64 {
     };
     if ports {
         // Port numbers are their own mapped addresses.
-        adapter.mappings.borrow_mut().insert(address as usize, Mapping::Ports { base: address as usize });
+        adapter.mappings.borrow_mut().insert(address as usize, Mapping::Ports);
         return address;
     }
     let base = address - bar.address;

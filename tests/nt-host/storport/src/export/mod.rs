@@ -17,7 +17,7 @@ use std::rc::Rc;
 
 use host_ntos::abi::Range;
 use host_ntos::export::{Call, Handler, register_curated};
-use host_ntos::{rules, sched};
+use host_ntos::sched;
 
 use crate::state::{self, AdapterState, DIRQL};
 
@@ -78,15 +78,4 @@ fn adapter_of(call: &Call) -> Option<Rc<AdapterState>> {
     let adapter = state::adapter(call.ptr(0), call.name())?;
     adapter.counters.borrow_mut().call(call.name());
     Some(adapter)
-}
-
-/// Reports an IRQL outside the documented range of a code.
-fn check_irql(what: &str, range: Range) {
-    let level = sched::irql();
-    if !(range.min..=range.max).contains(&level) {
-        rules::violate(
-            rules::IRQL_OF_CALL,
-            format!("{what} called at IRQL {level}, allowed {} to {}", range.min, range.max),
-        );
-    }
 }

@@ -7,11 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use host_ntos::abi::enums::SCSI_NOTIFICATION_TYPE as kind;
-use host_ntos::abi::{Range, STOR_DPC};
+use host_ntos::abi::{KDPC, Range, STOR_DPC};
 use host_ntos::export::Call;
 use host_ntos::{guest, rules, sched};
 
-use super::{ANY, PASSIVE, TO_DISPATCH, check_irql, locks};
+use super::{ANY, PASSIVE, TO_DISPATCH, locks};
 use crate::codes::stor_status;
 use crate::complete;
 use crate::rules::{CALL_CONTEXT, PARAMETER};
@@ -23,7 +23,7 @@ pub fn notify(call: &Call) -> u64 {
     let (kind, name) = (call.u32(0), name(call.u32(0)));
     let Some(adapter) = state::adapter(call.ptr(1), name) else { return 0 };
     adapter.counters.borrow_mut().call(&format!("StorPortNotification/{name}"));
-    check_irql(name, irql_range(kind));
+    rules::check_irql(name, irql_range(kind));
     dispatch(&adapter, kind, call);
     0
 }
@@ -101,10 +101,12 @@ fn dispatch(adapter: &Rc<AdapterState>, code: u32, call: &Call) {
             "the miniport reports corruption (BufferOverrunDetected)".into(),
         ),
         kind::EnablePassiveInitialization => enable_passive(adapter, call.ptr(2), call.ptr(3)),
-        kind::InitializeDpc => initialize_dpc(adapter, call.ptr(2), call.ptr(3), 0, false),
+        kind::InitializeDpc => initialize_dpc(adapter, call.ptr(2), call.ptr(3), false),
         kind::InitializeDpcWithContext | kind::InitializeThreadedDpc => {
             // STOR_IMPORTANCE: high is 2.
-            initialize_dpc(adapter, call.ptr(2), call.ptr(3), call.ptr(4), call.slot(5) as u32 == 2);
+            initialize_dpc(adapter, call.ptr(2), call.ptr(3), call.slot(5) as u32 == 2);
+            // The context is for the miniport to find again in the object (KDPC::DeferredContext).
+            KDPC::DeferredContext.set(call.ptr(2), call.slot(4));
         }
         kind::IssueDpc => {
             let queued = issue_dpc(adapter, call.ptr(2), call.slot(3), call.slot(4));
@@ -175,7 +177,7 @@ fn enable_passive(adapter: &Rc<AdapterState>, routine: usize, success: usize) {
     guest::write_u8(success, fine.into());
 }
 
-fn initialize_dpc(adapter: &Rc<AdapterState>, dpc: usize, routine: usize, context: usize, first: bool) {
+fn initialize_dpc(adapter: &Rc<AdapterState>, dpc: usize, routine: usize, first: bool) {
     if !matches!(
         adapter.callback(),
         Some(Callback::PassiveInitialize | Callback::Initialize | Callback::FindAdapter | Callback::AdapterControl(_))
@@ -186,7 +188,7 @@ fn initialize_dpc(adapter: &Rc<AdapterState>, dpc: usize, routine: usize, contex
     guest::fill(dpc, STOR_DPC::SIZE, 0);
     // Behind the object's back nobody looks into it; the type tells that it was initialised (DpcObject).
     guest::write_u8(dpc, 0x13);
-    adapter.dpcs.borrow_mut().insert(dpc, Dpc { routine, context, first });
+    adapter.dpcs.borrow_mut().insert(dpc, Dpc { routine, first });
 }
 
 /// (Dpc, SystemArgument1, SystemArgument2, &Success). A DPC that is queued is not queued again.

@@ -15,7 +15,7 @@ use host_ntos::abi::{MESSAGE_INTERRUPT_INFORMATION as Message, Range, STOR_ADDR_
 use host_ntos::export::Call;
 use host_ntos::{guest, pool, rules, sched};
 
-use super::{ANY, PASSIVE, TO_DISPATCH, check_irql, locks, log, memory};
+use super::{ANY, PASSIVE, TO_DISPATCH, locks, log, memory};
 use crate::codes::{ADDRESS_BTL8, stor_status as status};
 use crate::request::Address;
 use crate::rules::CALL_CONTEXT;
@@ -116,7 +116,7 @@ pub fn extended(call: &Call) -> u64 {
     };
     adapter.counters.borrow_mut().call(&counted);
     let Some(row) = row else { return status::NOT_IMPLEMENTED.into() };
-    check_irql(row.name, row.irql);
+    rules::check_irql(row.name, row.irql);
     (row.run)(&adapter, call).into()
 }
 
