@@ -145,7 +145,7 @@ pub fn prepare(rules: &Rules, srb: &Srb, request: &mut Request) {
 fn bounce(rules: &Rules, srb: &Srb, request: &mut Request) {
     let limits = &rules.limits;
     let (data, _) = srb.data();
-    request.parts = request.bytes.div_ceil(limits.segment_bytes);
+    request.parts = request.bytes.div_ceil(limits.segment_bytes.max(1));
     request.outcome = if !limits.bounce || request.bytes > PAGE || request.parts > limits.segments {
         Outcome::Invalid
     } else if data.is_null() {

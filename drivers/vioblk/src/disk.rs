@@ -151,7 +151,8 @@ impl Disk {
         let Some(mut srb) = request.finish() else { return };
         match outcome {
             Outcome::Done => {
-                if matches!(operation, Operation::Read | Operation::Write { .. }) && srb.data().1 != bytes {
+                // The buffer may be longer than what the command moves.
+                if srb.data().1 != bytes {
                     srb.set_transferred(bytes);
                 }
                 self.adapter.complete(srb, SrbStatus::Success);

@@ -55,9 +55,8 @@ const MAX_OUTSTANDING: u32 = 4096;
 /// Slots of all queues together, for requests whose own memory is not contiguous.
 const SLOTS: usize = 64;
 
-/// A device that can be used.
+/// What was agreed with a device that can be used.
 struct Found {
-    transport: Transport<MmioWindow>,
     features: Features,
     config: Config,
     limits: Limits,
@@ -67,16 +66,19 @@ struct Found {
 
 /// Looks at the device, tells StorPort what it can do, and sets everything up that needs no interrupt. PASSIVE_LEVEL.
 pub fn find(find: &mut FindAdapter<'_>, memory: &Memory) -> Result<Disk, Event> {
-    let adapter = find.adapter();
     let transport = map(find)?;
-    let found = examine(adapter, transport, memory).map_err(|(transport, event)| {
-        // Step by step or not, the device is left as it was found: without a driver. Virtio 1.3 §3.1.1
-        transport.fail();
-        let _ = transport.reset(&StallClock::new(adapter), RESET_TIMEOUT_US);
-        event
-    })?;
-    tell_storport(find, &found);
-    set_up(find, found, memory)
+    match negotiate(find.adapter(), &transport, memory) {
+        Ok(found) => {
+            tell_storport(find, &found);
+            set_up(find, transport, &found, memory)
+        }
+        Err(event) => {
+            // The device is left as it was found: without a driver. Virtio 1.3 §3.1.1
+            transport.fail();
+            let _ = transport.reset(&StallClock::new(find.adapter()), RESET_TIMEOUT_US);
+            Err(event)
+        }
+    }
 }
 
 /// Finds the virtio structures and maps them.
@@ -101,23 +103,6 @@ fn map(find: &FindAdapter<'_>) -> Result<Transport<MmioWindow>, Event> {
     })
 }
 
-type Examined<T> = Result<T, (Transport<MmioWindow>, Event)>;
-
-/// Negotiates with the device and reads what it is, without starting it.
-fn examine(adapter: storport::Adapter, transport: Transport<MmioWindow>, memory: &Memory) -> Examined<Found> {
-    match negotiate(adapter, &transport, memory) {
-        Ok((features, config, limits, queues, queue_size)) => Ok(Found {
-            transport,
-            features,
-            config,
-            limits,
-            queues,
-            queue_size,
-        }),
-        Err(event) => Err((transport, event)),
-    }
-}
-
 fn failed(step: u32) -> impl Fn(TransportError) -> Event {
     move |error| Event::InitializationFailed {
         step,
@@ -125,11 +110,12 @@ fn failed(step: u32) -> impl Fn(TransportError) -> Event {
     }
 }
 
+/// Negotiates with the device and reads what it is, without starting it.
 fn negotiate(
     adapter: storport::Adapter,
     transport: &Transport<MmioWindow>,
     memory: &Memory,
-) -> Result<(Features, Config, Limits, u16, u16), Event> {
+) -> Result<Found, Event> {
     let stopped: DeviceStopped = transport
         .reset(&StallClock::new(adapter), RESET_TIMEOUT_US)
         .map_err(failed(1))?;
@@ -153,7 +139,13 @@ fn negotiate(
     let limits = Limits::new(&config, queue_size).map_err(Event::Refused)?;
     // Bounce pages belong to one queue, so that what waits for a page is looked at when a page comes back.
     let queues = if limits.bounce { 1 } else { queues };
-    Ok((features, config, limits, queues, queue_size))
+    Ok(Found {
+        features,
+        config,
+        limits,
+        queues,
+        queue_size,
+    })
 }
 
 /// How many queues of which size: one for each processor at most, all of the same size.
@@ -218,14 +210,19 @@ fn outstanding(found: &Found) -> u32 {
 }
 
 /// Takes memory for rings and pools and builds the disk.
-fn set_up(find: &mut FindAdapter<'_>, found: Found, memory: &Memory) -> Result<Disk, Event> {
+fn set_up(
+    find: &mut FindAdapter<'_>,
+    transport: Transport<MmioWindow>,
+    found: &Found,
+    memory: &Memory,
+) -> Result<Disk, Event> {
     let none = |bytes: usize| Event::NoMemory {
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
     };
     let ring_len = RequestQueue::layout(found.queue_size, found.features)
         .map_err(|_| Event::Refused(Refusal::QueueTooSmall(found.queue_size)))?
         .len();
-    let plan = Plan::new(&found, ring_len);
+    let plan = Plan::new(found, ring_len);
     let bytes = plan.bytes(found.queues);
     let uncached = u32::try_from(bytes).ok().and_then(|bytes| find.uncached(bytes));
     let mut carver = uncached.ok_or(none(bytes))?;
@@ -252,7 +249,7 @@ fn set_up(find: &mut FindAdapter<'_>, found: Found, memory: &Memory) -> Result<D
     };
     Ok(Disk {
         adapter: find.adapter(),
-        transport: found.transport,
+        transport,
         rules: Rules {
             adapter: find.adapter(),
             limits: found.limits,
@@ -317,12 +314,12 @@ impl Plan {
 
     fn carve(&self, carver: &mut Carver) -> Option<Part> {
         let memory = carver.take(self.ring_len, Layout::ALIGN).ok()?;
-        let mut pool = |count, len| {
-            let mut pool = Pool::EMPTY;
-            for _ in 0..count {
-                pool.add(carver.take(len, Layout::ALIGN).ok()?);
+        let mut pool = |count: usize, len: usize| {
+            if count == 0 {
+                return Some(Pool::EMPTY);
             }
-            Some(pool)
+            let block = carver.take(count.saturating_mul(len), Layout::ALIGN).ok()?;
+            Some(Pool::new(block, len))
         };
         Some(Part {
             memory,

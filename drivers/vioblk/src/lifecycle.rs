@@ -152,7 +152,9 @@ impl Disk {
             messages: (1, messages.saturating_sub(1).max(1)),
             targets: &mut [],
         });
-        let by_message = granted.is_ok_and(|granted| granted.contains(Options::INTERRUPT_MESSAGE_RANGES));
+        // With fewer messages than queues, StorPort's choice would leave queues unused.
+        let by_message = messages > queues
+            && granted.is_ok_and(|granted| granted.contains(Options::INTERRUPT_MESSAGE_RANGES));
         self.by_message.store(by_message, Ordering::Relaxed);
     }
 
@@ -222,7 +224,7 @@ impl Disk {
     }
 
     fn start_again(&self, at: Dispatch, stopped: DeviceStopped, ended: &mut List) -> bool {
-        let gone = stopped.how() == How::Gone;
+        let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
         let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
         for cell in self.queues {
             cell.ring.lock(at).drain(&stopped, outcome, ended);

@@ -1,14 +1,17 @@
 //! A few pieces of DMA memory, for requests whose own memory does not do.
 
+use core::ptr::NonNull;
 use storport::Dma;
 
 /// Most pieces of a pool.
 pub const MAX_PIECES: usize = 16;
 
-/// Pieces of equal size, used under the lock of their queue.
+/// Pieces of equal size, side by side, used under the lock of their queue.
 #[derive(Debug)]
 pub struct Pool {
-    pieces: [Option<Dma>; MAX_PIECES],
+    block: Option<Dma>,
+    /// Bytes of a piece.
+    piece: usize,
     /// Bit n: piece n is free.
     free: u16,
 }
@@ -16,17 +19,20 @@ pub struct Pool {
 impl Pool {
     /// A pool without pieces.
     pub const EMPTY: Self = Self {
-        pieces: [None; MAX_PIECES],
+        block: None,
+        piece: 0,
         free: 0,
     };
 
-    /// Adds a piece. False if the pool is full of them.
-    pub fn add(&mut self, piece: Dma) -> bool {
-        let place = (0..).zip(self.pieces.iter_mut()).find(|(_, place)| place.is_none());
-        let Some((index, place)) = place else { return false };
-        *place = Some(piece);
-        self.give(index);
-        true
+    /// Cuts a block into pieces of `piece` bytes; at most [`MAX_PIECES`] of them are used.
+    pub fn new(block: Dma, piece: usize) -> Self {
+        let count = block.len.checked_div(piece).unwrap_or(0).min(MAX_PIECES);
+        let free = 1u32.checked_shl(count as u32).unwrap_or(0).wrapping_sub(1);
+        Self {
+            block: Some(block),
+            piece,
+            free: u16::try_from(free).unwrap_or(0),
+        }
     }
 
     /// Takes a free piece, by its number.
@@ -46,7 +52,17 @@ impl Pool {
 
     /// A piece by its number.
     pub fn piece(&self, index: u8) -> Option<Dma> {
-        self.pieces.get(usize::from(index)).copied().flatten()
+        let block = self.block?;
+        let offset = usize::from(index).checked_mul(self.piece)?;
+        let end = offset.checked_add(self.piece)?;
+        if end > block.len {
+            return None;
+        }
+        Some(Dma {
+            va: NonNull::new(block.va.as_ptr().wrapping_add(offset))?,
+            address: block.address.checked_add(offset as u64)?,
+            len: self.piece,
+        })
     }
 }
 

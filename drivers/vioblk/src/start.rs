@@ -42,6 +42,9 @@ impl Disk {
 
     /// HwStartIo.
     pub fn start(&self, at: Dispatch, request: RequestBox) {
+        if request.operation != Operation::None {
+            return self.execute(at, request);
+        }
         let Some(srb) = &request.srb else { return };
         match srb.function() {
             Function::ExecuteScsi => match addressee(srb) {
@@ -109,7 +112,7 @@ impl Disk {
 
     fn carry_out(&self, at: Dispatch, mut request: RequestBox, plan: Plan) {
         let operation = match plan {
-            Plan::Done => return self.complete(request, SrbStatus::Success),
+            Plan::Done => return self.end(at, request),
             Plan::Reply(reply) => {
                 if let Some(srb) = request.finish() {
                     self.reply(srb, &reply);
@@ -118,7 +121,7 @@ impl Disk {
             }
             Plan::Start | Plan::Stop => {
                 self.stopped.store(matches!(plan, Plan::Stop), Ordering::Relaxed);
-                return self.complete(request, SrbStatus::Success);
+                return self.end(at, request);
             }
             Plan::Flush => Operation::Flush { stop: false },
             Plan::FlushAndStop => Operation::Flush { stop: true },

@@ -1,24 +1,40 @@
 use super::*;
-use core::ptr::NonNull;
 
-fn piece(n: usize) -> Dma {
-    Dma { va: NonNull::dangling(), address: n as u64, len: 16 }
+fn block(len: usize) -> Dma {
+    Dma {
+        va: NonNull::<u8>::dangling(),
+        address: 0x1000,
+        len,
+    }
 }
 
 #[test]
 fn every_piece_is_given_out_once() {
-    let mut pool = Pool::EMPTY;
-    assert_eq!(pool.take(), None);
-    for n in 0..MAX_PIECES {
-        assert!(pool.add(piece(n)));
-    }
-    assert!(!pool.add(piece(99)));
+    let mut pool = Pool::new(block(16 * 64), 64);
     let mut taken: Vec<u8> = std::iter::from_fn(|| pool.take()).collect();
-    for n in &taken {
-        assert_eq!(pool.piece(*n), Some(piece(usize::from(*n))));
-    }
     taken.sort_unstable();
-    assert_eq!(taken, (0..MAX_PIECES as u8).collect::<Vec<_>>());
+    assert_eq!(taken, (0..16).collect::<Vec<_>>());
     pool.give(5);
     assert_eq!((pool.take(), pool.take()), (Some(5), None));
+}
+
+#[test]
+fn pieces_lie_side_by_side() {
+    let pool = Pool::new(block(3 * 64 + 63), 64);
+    let places: Vec<u64> = (0..4).filter_map(|n| pool.piece(n)).map(|piece| piece.address).collect();
+    assert_eq!(places, [0x1000, 0x1040, 0x1080]);
+    assert!((0..3).all(|n| pool.piece(n).is_some_and(|piece| piece.len == 64)));
+}
+
+#[test]
+fn no_more_pieces_than_fit() {
+    let count = |len, piece| {
+        let mut pool = Pool::new(block(len), piece);
+        std::iter::from_fn(move || pool.take()).count()
+    };
+    assert_eq!(count(63, 64), 0);
+    assert_eq!(count(64, 64), 1);
+    assert_eq!(count(100 * 64, 64), MAX_PIECES);
+    assert_eq!(count(64, 0), 0);
+    assert_eq!(Pool::EMPTY.piece(0), None);
 }
