@@ -82,10 +82,12 @@ pub fn find(find: &mut FindAdapter<'_>, memory: &Memory) -> Result<Disk, Event> 
 }
 
 /// Finds the virtio structures and maps them.
+#[inline(never)] // so that the frames of the start do not add up
 fn map(find: &FindAdapter<'_>) -> Result<Transport<MmioWindow>, Event> {
     let mut pci = [0xff; CONFIG_LEN];
-    let len = find.pci_config(&mut pci);
-    let pci = if len < CONFIG_LEN { [0xff; CONFIG_LEN] } else { pci };
+    if find.pci_config(&mut pci) < CONFIG_LEN {
+        pci = [0xff; CONFIG_LEN];
+    }
     let bar_len = |bar| {
         let range = find.bar(&pci, bar)?;
         (range.RangeInMemory != 0).then_some(u64::from(range.RangeLength))
@@ -210,6 +212,7 @@ fn outstanding(found: &Found) -> u32 {
 }
 
 /// Takes memory for rings and pools and builds the disk.
+#[inline(never)] // as above
 fn set_up(
     find: &mut FindAdapter<'_>,
     transport: Transport<MmioWindow>,
