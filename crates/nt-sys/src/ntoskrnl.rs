@@ -72,8 +72,6 @@ unsafe extern "system" {
     ) -> !;
     /// Any IRQL. since: Windows 7
     pub fn KeQueryActiveProcessorCountEx(GroupNumber: u16) -> u32;
-    /// Any IRQL. since: Windows 7
-    pub fn KeQueryMaximumProcessorCountEx(GroupNumber: u16) -> u32;
     /// Any IRQL; the answer holds only while the thread cannot move (IRQL >= DISPATCH_LEVEL). since: Windows 7
     pub fn KeGetCurrentProcessorNumberEx(ProcNumber: *mut PROCESSOR_NUMBER) -> u32;
 }

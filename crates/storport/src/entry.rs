@@ -113,3 +113,6 @@ macro_rules! driver_entry {
         }
     };
 }
+
+#[cfg(test)]
+mod tests;

@@ -64,7 +64,7 @@ impl Adapter {
         StorStatus::check(status)?;
         let result = body();
         // SAFETY: the lock was taken above, and `old_irql` is what it gave.
-        let status = unsafe {
+        let _released = unsafe {
             StorPortExtendedFunction(
                 ExtFunctionReleaseMSISpinLock,
                 self.as_raw(),
@@ -72,7 +72,7 @@ impl Adapter {
                 old_irql,
             )
         };
-        StorStatus::check(status)?;
+        // The release of a lock that was taken has no failure of its own (MS: nf-storport-storportreleasemsispinlock).
         Ok(result)
     }
 }

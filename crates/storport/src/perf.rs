@@ -32,6 +32,23 @@ bitflags! {
     }
 }
 
+impl Options {
+    /// Without the options that need one that is missing (MS: ns-storport-_perf_configuration_data).
+    fn consistent(mut self) -> Self {
+        if !self.contains(Self::DPC_REDIRECTION) {
+            self.remove(
+                Self::INTERRUPT_MESSAGE_RANGES
+                    | Self::OPTIMIZE_FOR_COMPLETION_DURING_STARTIO
+                    | Self::DPC_REDIRECTION_CURRENT_CPU,
+            );
+        }
+        if !self.contains(Self::INTERRUPT_MESSAGE_RANGES) {
+            self.remove(Self::ADV_CONFIG_LOCALITY);
+        }
+        self
+    }
+}
+
 /// What the miniport wants.
 #[derive(Debug)]
 pub struct Request<'a> {
@@ -86,6 +103,7 @@ impl Adapter {
         if request.targets.len() as u64 <= u64::from(last.saturating_sub(first)) {
             granted.remove(Options::ADV_CONFIG_LOCALITY);
         }
+        let granted = granted.consistent();
         data.Flags = granted.bits();
         data.ConcurrentChannels = request.channels;
         data.FirstRedirectionMessageNumber = first;
@@ -133,3 +151,6 @@ impl Adapter {
         Ok(parameters)
     }
 }
+
+#[cfg(test)]
+mod tests;

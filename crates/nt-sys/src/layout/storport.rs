@@ -246,16 +246,3 @@ layout! {
         StringList: 64 + 8, 52 + 4;
     }
 }
-
-layout! {
-    STOR_UNIT_ATTRIBUTES: 4 / 4, 4 / 4 {
-        Bits: 0 + 4, 0 + 4;
-    }
-    within {
-        DeviceAttentionSupported: Bits;
-        AsyncNotificationSupported: Bits;
-        D3ColdNotSupported: Bits;
-        BypassIOSupported: Bits;
-        Reserved: Bits;
-    }
-}

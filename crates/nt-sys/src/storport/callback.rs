@@ -62,14 +62,6 @@ pub type HW_DPC_ROUTINE = unsafe extern "system" fn(
 /// IRQL: DIRQL of the message. since: Windows Vista
 pub type HW_MESSAGE_SIGNALED_INTERRUPT_ROUTINE =
     unsafe extern "system" fn(HwDeviceExtension: PVOID, MessageId: u32) -> BOOLEAN;
-/// IRQL: DISPATCH_LEVEL. since: Windows 8
-pub type HW_STATE_CHANGE = unsafe extern "system" fn(
-    HwDeviceExtension: PVOID,
-    Context: PVOID,
-    AddressType: i16,
-    Address: PVOID,
-    Status: u32,
-);
 pub type HW_FREE_ADAPTER_RESOURCES = unsafe extern "system" fn(DeviceExtension: PVOID);
 pub type HW_PROCESS_SERVICE_REQUEST = unsafe extern "system" fn(DeviceExtension: PVOID, Irp: PVOID);
 pub type HW_COMPLETE_SERVICE_IRP = unsafe extern "system" fn(DeviceExtension: PVOID);
@@ -77,8 +69,3 @@ pub type HW_INITIALIZE_TRACING = unsafe extern "system" fn(Arg1: PVOID, Arg2: PV
 pub type HW_CLEANUP_TRACING = unsafe extern "system" fn(Arg1: PVOID);
 /// IRQL: PASSIVE_LEVEL. since: Windows 8
 pub type HW_TRACING_ENABLED = unsafe extern "system" fn(HwDeviceExtension: PVOID, Enabled: BOOLEAN);
-/// IRQL: DISPATCH_LEVEL. since: Windows 8
-pub type HW_TIMER_EX = unsafe extern "system" fn(DeviceExtension: PVOID, Context: PVOID);
-/// IRQL: DIRQL, interrupt lock held.
-pub type STOR_SYNCHRONIZED_ACCESS =
-    unsafe extern "system" fn(HwDeviceExtension: PVOID, Context: PVOID) -> BOOLEAN;

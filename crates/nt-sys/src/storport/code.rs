@@ -5,22 +5,15 @@
 /// First argument of StorPortNotification.
 pub type SCSI_NOTIFICATION_TYPE = i32;
 pub const RequestComplete: SCSI_NOTIFICATION_TYPE = 0;
-pub const ResetDetected: SCSI_NOTIFICATION_TYPE = 3;
 pub const BusChangeDetected: SCSI_NOTIFICATION_TYPE = 7;
 pub const EnablePassiveInitialization: SCSI_NOTIFICATION_TYPE = 0x1000;
 pub const InitializeDpc: SCSI_NOTIFICATION_TYPE = 0x1001;
 pub const IssueDpc: SCSI_NOTIFICATION_TYPE = 0x1002;
 pub const AcquireSpinLock: SCSI_NOTIFICATION_TYPE = 0x1003;
 pub const ReleaseSpinLock: SCSI_NOTIFICATION_TYPE = 0x1004;
-/// since: Windows 8
-pub const StateChangeDetectedCall: SCSI_NOTIFICATION_TYPE = 0x1005;
 
 /// First argument of StorPortExtendedFunction. An older StorPort answers STOR_STATUS_NOT_IMPLEMENTED to a newer code.
 pub type STORPORT_FUNCTION_CODE = i32;
-/// since: Windows Vista
-pub const ExtFunctionAllocatePool: STORPORT_FUNCTION_CODE = 0;
-/// since: Windows Vista
-pub const ExtFunctionFreePool: STORPORT_FUNCTION_CODE = 1;
 /// since: Windows Vista
 pub const ExtFunctionAcquireMSISpinLock: STORPORT_FUNCTION_CODE = 11;
 /// since: Windows Vista
@@ -33,16 +26,6 @@ pub const ExtFunctionInitializePerformanceOptimizations: STORPORT_FUNCTION_CODE 
 pub const ExtFunctionGetStartIoPerformanceParameters: STORPORT_FUNCTION_CODE = 15;
 /// since: Windows 7
 pub const ExtFunctionLogSystemEvent: STORPORT_FUNCTION_CODE = 16;
-/// since: Windows 8
-pub const ExtFunctionInitializeTimer: STORPORT_FUNCTION_CODE = 32;
-/// since: Windows 8
-pub const ExtFunctionRequestTimer: STORPORT_FUNCTION_CODE = 33;
-/// since: Windows 8
-pub const ExtFunctionFreeTimer: STORPORT_FUNCTION_CODE = 34;
-/// since: Windows 8
-pub const ExtFunctionSetUnitAttributes: STORPORT_FUNCTION_CODE = 46;
-/// since: Windows 8
-pub const ExtFunctionQueryPerformanceCounter: STORPORT_FUNCTION_CODE = 47;
 
 pub const STOR_STATUS_SUCCESS: u32 = 0;
 pub const STOR_STATUS_UNSUCCESSFUL: u32 = 0xC100_0001;
@@ -68,7 +51,7 @@ pub const ScsiSetRunningConfig: SCSI_ADAPTER_CONTROL_TYPE = 4;
 pub const ScsiPowerSettingNotification: SCSI_ADAPTER_CONTROL_TYPE = 5;
 /// since: Windows 8
 pub const ScsiAdapterPower: SCSI_ADAPTER_CONTROL_TYPE = 6;
-/// since: Windows 10
+/// since: not documented; an older StorPort never sends it
 pub const ScsiAdapterSurpriseRemoval: SCSI_ADAPTER_CONTROL_TYPE = 16;
 
 pub type SCSI_ADAPTER_CONTROL_STATUS = i32;
@@ -85,9 +68,9 @@ pub const ScsiUnitUsage: SCSI_UNIT_CONTROL_TYPE = 1;
 pub const ScsiUnitStart: SCSI_UNIT_CONTROL_TYPE = 2;
 /// since: Windows 8
 pub const ScsiUnitPower: SCSI_UNIT_CONTROL_TYPE = 3;
-/// since: Windows 10
+/// since: not documented; an older StorPort never sends it
 pub const ScsiUnitRemove: SCSI_UNIT_CONTROL_TYPE = 9;
-/// since: Windows 10
+/// since: not documented; an older StorPort never sends it
 pub const ScsiUnitSurpriseRemoval: SCSI_UNIT_CONTROL_TYPE = 10;
 
 /// since: Windows 8

@@ -39,15 +39,13 @@ pub const InterruptSupportNone: INTERRUPT_SYNCHRONIZATION_MODE = 0;
 pub const InterruptSynchronizeAll: INTERRUPT_SYNCHRONIZATION_MODE = 1;
 pub const InterruptSynchronizePerMessage: INTERRUPT_SYNCHRONIZATION_MODE = 2;
 
-pub const STOR_MAP_NO_BUFFERS: u8 = 0;
-pub const STOR_MAP_ALL_BUFFERS: u8 = 1;
 pub const STOR_MAP_NON_READ_WRITE_BUFFERS: u8 = 2;
 /// since: Windows 8
 pub const STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE: u8 = 3;
 
 pub const SCSI_DMA64_SYSTEM_SUPPORTED: u8 = 0x80;
 pub const SCSI_DMA64_MINIPORT_SUPPORTED: u8 = 0x01;
-/// since: Windows 8
+/// since: Windows Server 2003 SP1
 pub const SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED: u8 = 0x02;
 
 pub const SP_RETURN_NOT_FOUND: u32 = 0;
@@ -55,7 +53,6 @@ pub const SP_RETURN_FOUND: u32 = 1;
 pub const SP_RETURN_ERROR: u32 = 2;
 pub const SP_RETURN_BAD_CONFIG: u32 = 3;
 
-pub const SP_UNINITIALIZED_VALUE: u32 = 0xFFFF_FFFF;
 pub const SP_UNTAGGED: u8 = 0xFF;
 
 /// since: Windows 8
@@ -64,21 +61,6 @@ pub const SRB_TYPE_FLAG_SCSI_REQUEST_BLOCK: u32 = 0x1;
 pub const SRB_TYPE_FLAG_STORAGE_REQUEST_BLOCK: u32 = 0x2;
 /// since: Windows 8
 pub const ADDRESS_TYPE_FLAG_BTL8: u32 = 0x1;
-/// since: Windows 8
-pub const SRB_TYPE_SCSI_REQUEST_BLOCK: u8 = 0;
-/// since: Windows 8
-pub const SRB_TYPE_STORAGE_REQUEST_BLOCK: u8 = 1;
-
-/// since: Windows 8
-pub const STOR_FEATURE_FULL_PNP_DEVICE_CAPABILITIES: u32 = 0x0000_0004;
-/// since: Windows 8
-pub const STOR_FEATURE_DUMP_POINTERS: u32 = 0x0000_0008;
-/// since: Windows 8
-pub const STOR_FEATURE_DUMP_RESUME_CAPABLE: u32 = 0x0000_0020;
-/// since: Windows 8.1
-pub const STOR_FEATURE_EXTRA_IO_INFORMATION: u32 = 0x0000_0080;
-/// since: Windows 10
-pub const STOR_FEATURE_ADAPTER_NOT_REQUIRE_IO_PORT: u32 = 0x0000_0200;
 
 /// One bus-relative address range of the adapter.
 #[repr(C)]

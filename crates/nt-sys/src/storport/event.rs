@@ -33,23 +33,3 @@ pub struct STOR_LOG_EVENT_DETAILS {
 pub const SP_INTERNAL_ADAPTER_ERROR: u32 = 0x0006;
 /// since: Windows Server 2003
 pub const SP_PROTOCOL_ERROR: u32 = 0x0005;
-
-/// since: Windows 8
-pub const STATE_CHANGE_LUN: u32 = 0x1;
-/// since: Windows 8
-pub const STATE_CHANGE_TARGET: u32 = 0x2;
-/// since: Windows 8
-pub const STATE_CHANGE_BUS: u32 = 0x4;
-
-/// One bit per ability of a logical unit. since: Windows 8
-#[repr(C)]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct STOR_UNIT_ATTRIBUTES {
-    pub Bits: u32,
-}
-
-impl STOR_UNIT_ATTRIBUTES {
-    pub const DeviceAttentionSupported: u32 = 1 << 0;
-    pub const AsyncNotificationSupported: u32 = 1 << 1;
-    pub const D3ColdNotSupported: u32 = 1 << 2;
-}

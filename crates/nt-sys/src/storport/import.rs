@@ -35,16 +35,6 @@ unsafe extern "system" {
         Buffer: PVOID,
         Length: u32,
     ) -> u32;
-    /// PASSIVE_LEVEL, from HwFindAdapter. Bytes written.
-    pub fn StorPortSetBusDataByOffset(
-        DeviceExtension: PVOID,
-        BusDataType: u32,
-        SystemIoBusNumber: u32,
-        SlotNumber: u32,
-        Buffer: PVOID,
-        Offset: u32,
-        Length: u32,
-    ) -> u32;
     /// PASSIVE_LEVEL, from HwFindAdapter. NULL if the range cannot be mapped.
     pub fn StorPortGetDeviceBase(
         HwDeviceExtension: PVOID,
@@ -54,8 +44,6 @@ unsafe extern "system" {
         NumberOfBytes: u32,
         InIoSpace: BOOLEAN,
     ) -> PVOID;
-    /// PASSIVE_LEVEL.
-    pub fn StorPortFreeDeviceBase(HwDeviceExtension: PVOID, MappedAddress: PVOID);
     /// Any IRQL that a miniport routine runs at, while StorPort keeps the list (HwBuildIo, HwStartIo, until completion).
     pub fn StorPortGetScatterGatherList(
         HwDeviceExtension: PVOID,
@@ -84,27 +72,8 @@ unsafe extern "system" {
     ) -> BOOLEAN;
     /// Stops requests to the adapter until `RequestsToComplete` have completed.
     pub fn StorPortBusy(HwDeviceExtension: PVOID, RequestsToComplete: u32) -> BOOLEAN;
-    /// Ends StorPortBusy.
-    pub fn StorPortReady(HwDeviceExtension: PVOID) -> BOOLEAN;
-    /// `Timeout` in seconds.
-    pub fn StorPortPause(HwDeviceExtension: PVOID, Timeout: u32) -> BOOLEAN;
-    pub fn StorPortResume(HwDeviceExtension: PVOID) -> BOOLEAN;
-    /// Completes every request that the addressed unit (or all: SP_UNTAGGED) holds.
-    pub fn StorPortCompleteRequest(
-        HwDeviceExtension: PVOID,
-        PathId: u8,
-        TargetId: u8,
-        Lun: u8,
-        SrbStatus: u8,
-    );
     /// Any IRQL. `Delay` in microseconds.
     pub fn StorPortStallExecution(Delay: u32);
-    /// Runs the routine at DIRQL with the interrupt lock held.
-    pub fn StorPortSynchronizeAccess(
-        HwDeviceExtension: PVOID,
-        SynchronizedAccessRoutine: Option<STOR_SYNCHRONIZED_ACCESS>,
-        Context: PVOID,
-    ) -> BOOLEAN;
     /// PASSIVE_LEVEL. `Length` in and out.
     pub fn StorPortAllocateRegistryBuffer(HwDeviceExtension: PVOID, Length: *mut u32) -> *mut u8;
     /// PASSIVE_LEVEL.

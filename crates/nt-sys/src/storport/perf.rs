@@ -1,27 +1,30 @@
 //! Performance options: which interrupts redirect to which processor, and which channel a request belongs to.
 //!
 //! source: storport.h; since: Windows 7
+//!
+//! Neither headers nor documentation date the options past version 2: a miniport asks with the newest version that it
+//! knows and steps down.
 
 use crate::types::GROUP_AFFINITY;
 
 pub const STOR_PERF_DPC_REDIRECTION: u32 = 0x0000_0001;
 pub const STOR_PERF_CONCURRENT_CHANNELS: u32 = 0x0000_0002;
 pub const STOR_PERF_INTERRUPT_MESSAGE_RANGES: u32 = 0x0000_0004;
-/// since: Windows 8
+/// since: not documented (version 3)
 pub const STOR_PERF_ADV_CONFIG_LOCALITY: u32 = 0x0000_0008;
-/// since: Windows 8
+/// since: not documented (version 3)
 pub const STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO: u32 = 0x0000_0010;
-/// since: Windows 8.1
+/// since: not documented (version 4)
 pub const STOR_PERF_DPC_REDIRECTION_CURRENT_CPU: u32 = 0x0000_0020;
-/// since: Windows 10
+/// since: not documented (version 5)
 pub const STOR_PERF_NO_SGL: u32 = 0x0000_0040;
 
 pub const STOR_PERF_VERSION_2: u32 = 2;
-/// since: Windows 8
+/// since: not documented (version 3)
 pub const STOR_PERF_VERSION_3: u32 = 3;
-/// since: Windows 8.1
+/// since: not documented (version 4)
 pub const STOR_PERF_VERSION_4: u32 = 4;
-/// since: Windows 10
+/// since: not documented (version 5)
 pub const STOR_PERF_VERSION_5: u32 = 5;
 
 /// Asked with Query = TRUE for what StorPort can do, then given back with what the miniport wants.

@@ -4,10 +4,12 @@ use crate::facts::{Facts, Layout};
 use crate::source::Source;
 use std::collections::BTreeMap;
 use syn::parse::{Parse, ParseStream};
-use syn::{Ident, LitInt, Token, braced, custom_keyword};
+use syn::{Ident, LitInt, Token, braced};
 
-custom_keyword!(only64);
-custom_keyword!(within);
+mod keyword {
+    syn::custom_keyword!(only64);
+    syn::custom_keyword!(within);
+}
 
 /// Offset and size of a member.
 pub type Place = (usize, usize);
@@ -62,8 +64,8 @@ impl Parse for Rows {
             body.parse::<Token![;]>()?;
             rows.fields.insert(field, (wide, Some(narrow)));
         }
-        if input.peek(only64) {
-            input.parse::<only64>()?;
+        if input.peek(keyword::only64) {
+            input.parse::<keyword::only64>()?;
             let body;
             braced!(body in input);
             while !body.is_empty() {
@@ -74,8 +76,8 @@ impl Parse for Rows {
                 rows.fields.insert(field, (wide, None));
             }
         }
-        if input.peek(within) {
-            input.parse::<within>()?;
+        if input.peek(keyword::within) {
+            input.parse::<keyword::within>()?;
             let body;
             braced!(body in input);
             while !body.is_empty() {
