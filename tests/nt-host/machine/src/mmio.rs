@@ -6,6 +6,9 @@ use std::rc::Rc;
 use crate::ram::PAGE;
 use crate::sys;
 
+/// Addresses from here on are the kernel's: no process can map them.
+pub(crate) const KERNEL: usize = 1 << 63;
+
 /// One access to a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Access {
@@ -25,6 +28,8 @@ pub type Handler = Box<dyn FnMut(Access) -> u64>;
 pub struct Window {
     va: usize,
     len: usize,
+    /// The pages around and under it are ours.
+    mapped: bool,
 }
 
 struct Entry {
@@ -63,8 +68,10 @@ impl Drop for Window {
             Some(windows.swap_remove(index))
         });
         drop(entry);
-        // SAFETY: mapped by `map` with these guard pages; what still points there is to fault.
-        unsafe { sys::unmap(self.va - PAGE, sys::pages(self.len) + 2 * PAGE) };
+        if self.mapped {
+            // SAFETY: mapped by `map` with these guard pages; what still points there is to fault.
+            unsafe { sys::unmap(self.va - PAGE, sys::pages(self.len) + 2 * PAGE) };
+        }
     }
 }
 
@@ -76,9 +83,27 @@ pub fn map(len: usize, handler: Handler) -> Window {
     crate::context::current();
     let va =
         sys::map(sys::pages(len) + 2 * PAGE, sys::NONE).expect("address space for a window") + PAGE;
+    open(va, len, true, handler)
+}
+
+/// A window at addresses that belong to the kernel, where no process can have memory: a driver's code may have
+/// such an address built in. Only plain loads and stores of it are carried out.
+///
+/// # Panics
+/// If the addresses are not the kernel's.
+pub fn claim(va: usize, len: usize, handler: Handler) -> Window {
+    assert!(
+        va >= KERNEL && va.checked_add(len).is_some(),
+        "{va:#x} is no address of the kernel"
+    );
+    crate::context::current();
+    open(va, len, false, handler)
+}
+
+fn open(va: usize, len: usize, mapped: bool, handler: Handler) -> Window {
     let handler = Rc::new(RefCell::new(handler));
     WINDOWS.with_borrow_mut(|windows| windows.push(Entry { va, len, handler }));
-    Window { va, len }
+    Window { va, len, mapped }
 }
 
 /// Accesses a window from host code without a trap: what an import such as a register read should use.

@@ -197,3 +197,26 @@ fn the_driver_can_be_called_after_an_access() {
     cpu::set_after_mmio(|| assert_eq!(cpu::call(NEGATE.get(), &[1, 0]), u64::MAX));
     assert_eq!(call(&image, "poll", &[registers.window.va() as u64, 10]), 0);
 }
+
+#[test]
+fn addresses_of_the_kernel_can_be_claimed() {
+    let image = host::load();
+    // Where Windows has its shared data page.
+    let shared: u64 = 0xffff_f780_0000_0000;
+    assert_eq!(
+        faulting_call(&image, "read_from", &[shared + 0x320]).kind,
+        FaultKind::Read
+    );
+    let window = mmio::claim(
+        shared as usize,
+        0x1000,
+        Box::new(|access| access.offset as u64 + 1),
+    );
+    assert_eq!(call(&image, "read_from", &[shared + 0x320]), 0x321);
+    drop(window);
+    let fault = faulting_call(&image, "read_from", &[shared + 0x320]);
+    assert_eq!(
+        (fault.kind, fault.address),
+        (FaultKind::Read, shared as usize + 0x320)
+    );
+}

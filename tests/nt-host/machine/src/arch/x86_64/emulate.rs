@@ -246,7 +246,9 @@ fn step(frame: &mut Frame) -> Emulated {
         .into_iter()
         .filter(|operand| mmio::contains(operand.va, 1))
         .collect();
-    let whole = |operand: &Operand| operand.len > 0 && mmio::contains(operand.va, operand.len);
+    let whole = |operand: &Operand| {
+        operand.len > 0 && operand.va < mmio::KERNEL && mmio::contains(operand.va, operand.len)
+    };
     if operands.is_empty() || !operands.iter().all(whole) {
         return Emulated::Refused;
     }
