@@ -14,6 +14,9 @@
     )
 )]
 
+#[cfg(test)]
+extern crate std;
+
 pub mod cpu;
 #[cfg(all(windows, panic = "abort"))]
 mod panic;

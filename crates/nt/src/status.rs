@@ -45,3 +45,6 @@ impl Status {
         self.to_raw() >= 0
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -48,7 +48,8 @@ impl<T> SpinLock<T> {
     pub unsafe fn try_lock_at_dispatch(&self) -> Option<SpinLockGuard<'_, T>> {
         // SAFETY: as above.
         let taken = unsafe { KeTryToAcquireSpinLockAtDpcLevel(self.raw.get()) };
-        (taken != FALSE).then_some(SpinLockGuard {
+        // Made only if the lock was taken: a guard that is dropped frees it.
+        (taken != FALSE).then(|| SpinLockGuard {
             lock: self,
             _here: PhantomData,
         })
@@ -89,3 +90,6 @@ impl<T> Drop for SpinLockGuard<'_, T> {
         unsafe { KeReleaseSpinLockFromDpcLevel(self.lock.raw.get()) };
     }
 }
+
+#[cfg(test)]
+mod tests;

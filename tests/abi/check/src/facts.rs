@@ -113,7 +113,7 @@ impl Facts {
     /// Reads the files in `dir` (tests/abi).
     ///
     /// # Errors
-    /// A file that is missing or does not have the form that tests/abi/README of the measurements describes.
+    /// A file that is missing or does not have the form that tests/abi/README.md describes.
     pub fn read(dir: &Path) -> Result<Self> {
         let Callbacks {
             callbacks,
