@@ -5,7 +5,7 @@ use std::time::Duration;
 use host_machine::{cpu, fiber};
 
 use crate::context::{self, Frame};
-use crate::{abi, lock, rules, sched, watchdog};
+use crate::{abi, lock, rules, sched};
 
 /// What entering driver code costs on the virtual clock.
 const CALL_COST: Duration = Duration::from_nanos(50);
@@ -14,12 +14,7 @@ const CALL_COST: Duration = Duration::from_nanos(50);
 ///
 /// `name` is the callback type as Microsoft spells it (`HW_STARTIO`); its documented IRQL is demanded of the host. Returns RAX/X0.
 pub fn call(name: &'static str, address: usize, args: &[u64]) -> u64 {
-    run(name, || {
-        let guard = watchdog::enter_driver();
-        let result = cpu::call(address, args);
-        drop(guard);
-        result
-    })
+    run(name, || cpu::call(address, args))
 }
 
 /// Runs host code under the same checks as a callback; for drivers written as closures.

@@ -3,15 +3,10 @@
 use host_machine::fault::{Fault, FaultKind};
 
 use crate::context::{self, Frame};
-use crate::{rules, watchdog};
+use crate::rules;
 
 /// The machine's fault handler: records and leaves the virtual CPU for good.
 pub(crate) fn on_fault(fault: &Fault) -> ! {
-    watchdog::cross(false);
-    if fault.address == watchdog::STOP_ADDRESS && fault.pc == watchdog::STOP_ADDRESS {
-        let place = watchdog::stopped_at();
-        rules::fatal_at(rules::LOOP, place, "stopped by the watchdog".to_owned());
-    }
     let rule = match fault.kind {
         FaultKind::Read | FaultKind::Write | FaultKind::Execute | FaultKind::Bus => {
             memory_rule(fault)
@@ -23,6 +18,7 @@ pub(crate) fn on_fault(fault: &Fault) -> ! {
         | FaultKind::Arithmetic => rules::ILLEGAL_INSTRUCTION,
         FaultKind::FastFail(_) => rules::FAST_FAIL,
         FaultKind::CfgViolation => rules::CFG,
+        FaultKind::Hang => rules::LOOP,
     };
     let mut what = fault.to_string();
     if let Some((_, more)) = explained(fault) {

@@ -10,7 +10,7 @@ use host_machine::ram::Ram;
 use serde::Serialize;
 
 use crate::rules::{self, Violation};
-use crate::{export, fault, lock, pool, sched, trace, watchdog};
+use crate::{export, fault, lock, pool, sched, trace};
 
 /// How time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub struct Config {
     pub clock: Clock,
     /// How long a CPU may stay at or above DISPATCH_LEVEL without a break.
     pub dispatch_limit: Duration,
-    /// How long, in real time, driver code may run without calling the kernel.
+    /// How much processor time driver code may take without calling the kernel.
     pub watchdog: Duration,
 }
 
@@ -152,14 +152,14 @@ pub fn boot(config: Config, ram: Ram) {
     cpu::set_fault(fault::on_fault);
     cpu::set_after_mmio(export::after_mmio);
     cpu::set_irql_register(sched::irql, export::write_irql_register);
-    watchdog::boot(config.watchdog);
+    cpu::set_time_limit(Some(config.watchdog));
     CONFIG.set(config);
 }
 
 /// Ends the run. What is still allocated is listed, and freed.
 #[must_use]
 pub fn shutdown() -> Report {
-    watchdog::shutdown();
+    cpu::set_time_limit(None);
     trace::flush();
     let usage = export::usage();
     let report = Report {

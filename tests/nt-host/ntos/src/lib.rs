@@ -20,6 +20,5 @@ pub mod sched;
 #[cfg(test)]
 mod testing;
 pub mod trace;
-mod watchdog;
 
 pub use kernel::{Clock, Config, Preempt, Report, boot, config, count, ram, shutdown};

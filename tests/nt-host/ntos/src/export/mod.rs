@@ -43,7 +43,7 @@ pub(crate) use table::usage;
 pub(crate) use timer::set_within as timer_within;
 
 use crate::context::{self, Frame};
-use crate::{rules, sched, trace, watchdog};
+use crate::{rules, sched, trace};
 
 /// What calling an import and touching a register cost on the virtual clock.
 const CALL_COST: Duration = Duration::from_nanos(100);
@@ -88,7 +88,6 @@ pub(crate) fn boot() {
 
 /// Every import call of the driver comes here.
 pub(crate) fn dispatch(id: u32, args: *const u64, return_address: usize) -> u64 {
-    let crossing = watchdog::leave_driver();
     let target = table::enter(id);
     context::push(Frame::Import {
         name: target.name,
@@ -110,28 +109,23 @@ pub(crate) fn dispatch(id: u32, args: *const u64, return_address: usize) -> u64 
         result
     };
     context::pop();
-    drop(crossing);
     result
 }
 
 /// The driver touched a device register.
 pub(crate) fn after_mmio() {
-    let crossing = watchdog::leave_driver();
     sched::tick(MMIO_COST);
     trace::event("mmio", &[sched::cpu().into()]);
     sched::preempt();
-    drop(crossing);
 }
 
 /// The driver wrote `cr8`.
 pub(crate) fn write_irql_register(level: u8) {
-    let crossing = watchdog::leave_driver();
     if level >= sched::irql() {
         sched::raise(level);
     } else {
         sched::lower(level);
     }
-    drop(crossing);
 }
 
 fn check_stack() {

@@ -8,7 +8,7 @@ use host_machine::image::Binding;
 
 use super::Call;
 use crate::abi::{self, Range, Source};
-use crate::{rules, watchdog};
+use crate::rules;
 
 /// Does what an imported function does; the result goes to RAX/X0.
 pub type Handler = fn(&Call) -> u64;
@@ -214,7 +214,6 @@ pub(super) fn enter(id: u32) -> Target {
 }
 
 fn unknown(call: &Call) -> u64 {
-    watchdog::cross(false);
     rules::fatal_at(
         rules::UNKNOWN_EXPORT,
         call.caller(),

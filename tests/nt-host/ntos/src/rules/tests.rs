@@ -1,12 +1,11 @@
 use std::cell::RefCell;
 use std::rc::Rc;
-use std::time::Duration;
 
 use host_machine::cpu;
 
 use super::*;
-use crate::testing::{expect, expect_fatal, import, on_cpu, start, start_with};
-use crate::{Config, callback, guest, kernel, pool, shutdown};
+use crate::testing::{expect, expect_fatal, import, on_cpu, start};
+use crate::{callback, guest, kernel, pool, shutdown};
 
 /// Machine code in memory of its own, registered as an image.
 struct Code {
@@ -50,8 +49,6 @@ impl Drop for Code {
 
 #[cfg(target_arch = "x86_64")]
 mod code {
-    /// `jmp` to itself.
-    pub const LOOP: &[u32] = &[0x0000_feeb];
     /// `mov eax, [rcx]; ret`
     pub const LOAD: &[u32] = &[0x00c3_018b];
     /// `mov [rcx], eax; ret`
@@ -73,8 +70,6 @@ mod code {
 
 #[cfg(target_arch = "aarch64")]
 mod code {
-    /// `b .`
-    pub const LOOP: &[u32] = &[0x1400_0000];
     /// `ldr w0, [x0]; ret`
     pub const LOAD: &[u32] = &[0xb940_0000, 0xd65f_03c0];
     /// `str w1, [x0]; ret`
@@ -152,18 +147,6 @@ fn the_processors_refusals() {
     expect_fatal(ILLEGAL_INSTRUCTION, || drop_result(run(code::ILLEGAL, 0)));
     start(1);
     expect_fatal(FAST_FAIL, || drop_result(run(code::FAST_FAIL, 2)));
-}
-
-#[test]
-fn a_loop_without_calls_is_stopped_by_the_watchdog() {
-    start_with(Config {
-        watchdog: Duration::from_millis(300),
-        ..Config::default()
-    });
-    let begin = std::time::Instant::now();
-    let report = expect_fatal(LOOP, || drop_result(run(code::LOOP, 0)));
-    assert_eq!(last(&report).who, "bad.sys+0x0", "{report}");
-    assert!(begin.elapsed() < Duration::from_secs(20));
 }
 
 #[cfg(target_arch = "x86_64")]

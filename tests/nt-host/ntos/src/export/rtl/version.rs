@@ -45,8 +45,8 @@ pub(super) fn register() {
         0
     });
     export(K, "RtlIsNtDdiVersionAvailable", |c| {
-        // nf-wdm-rtlisntddiversionavailable: the two low bytes, service pack and sub-version, must be 0.
-        u64::from(c.u32(0) & 0xffff == 0 && c.u32(0) <= NTDDI)
+        // nf-wdm-rtlisntddiversionavailable: the running version is the same or later.
+        u64::from(c.u32(0) <= NTDDI)
     });
     export(K, "VerSetConditionMask", |c| {
         // winnt.h: three bits of condition for each bit of the type mask.
