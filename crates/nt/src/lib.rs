@@ -18,6 +18,7 @@
 extern crate std;
 
 pub mod cpu;
+pub mod irql;
 #[cfg(all(windows, panic = "abort"))]
 mod panic;
 #[cfg(windows)]

@@ -1,5 +1,6 @@
 //! A spin lock for code that already runs at DISPATCH_LEVEL or above.
 
+use crate::irql::{Device, Dispatch};
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
@@ -18,6 +19,12 @@ pub struct SpinLock<T> {
 // SAFETY: the data is reached only through a guard, and the kernel gives the lock to one processor at a time.
 unsafe impl<T: Send> Sync for SpinLock<T> {}
 
+impl<T> core::fmt::Debug for SpinLock<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("SpinLock")
+    }
+}
+
 impl<T> SpinLock<T> {
     /// A free lock.
     pub const fn new(data: T) -> Self {
@@ -25,6 +32,21 @@ impl<T> SpinLock<T> {
             raw: UnsafeCell::new(0),
             data: UnsafeCell::new(data),
         }
+    }
+
+    /// Waits for the lock. Taking it twice on one processor waits for ever, as does waiting for an owner that the caller
+    /// interrupted: code above DISPATCH_LEVEL uses [`SpinLock::try_lock`].
+    pub fn lock(&self, at: Dispatch) -> SpinLockGuard<'_, T> {
+        let Dispatch { .. } = at;
+        // SAFETY: the token proves DISPATCH_LEVEL.
+        unsafe { self.lock_at_dispatch() }
+    }
+
+    /// Takes the lock if it is free.
+    pub fn try_lock(&self, at: Device) -> Option<SpinLockGuard<'_, T>> {
+        let Device { .. } = at;
+        // SAFETY: the token proves an IRQL above DISPATCH_LEVEL.
+        unsafe { self.try_lock_at_dispatch() }
     }
 
     /// Waits for the lock without changing the IRQL.
