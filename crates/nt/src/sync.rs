@@ -36,15 +36,13 @@ impl<T> SpinLock<T> {
 
     /// Waits for the lock. Taking it twice on one processor waits for ever, as does waiting for an owner that the caller
     /// interrupted: code above DISPATCH_LEVEL uses [`SpinLock::try_lock`].
-    pub fn lock(&self, at: Dispatch) -> SpinLockGuard<'_, T> {
-        let Dispatch { .. } = at;
+    pub fn lock(&self, _at: Dispatch) -> SpinLockGuard<'_, T> {
         // SAFETY: the token proves DISPATCH_LEVEL.
         unsafe { self.lock_at_dispatch() }
     }
 
     /// Takes the lock if it is free.
-    pub fn try_lock(&self, at: Device) -> Option<SpinLockGuard<'_, T>> {
-        let Device { .. } = at;
+    pub fn try_lock(&self, _at: Device) -> Option<SpinLockGuard<'_, T>> {
         // SAFETY: the token proves an IRQL above DISPATCH_LEVEL.
         unsafe { self.try_lock_at_dispatch() }
     }

@@ -43,8 +43,8 @@ impl Adapter {
         self.0.as_ptr()
     }
 
-    /// Sets the status and gives the request back to StorPort. IRQL: any that miniport routines run at; no lock of
-    /// ours should be held, as StorPort may call HwStartIo from here.
+    /// Sets the status and gives the request back to StorPort. IRQL: any that miniport routines run at. Call
+    /// it with no lock held: what the owner of the request does next is not ours to know.
     pub fn complete(self, mut srb: Srb, status: SrbStatus) {
         srb.set_status(status);
         self.complete_as_set(srb);
@@ -57,8 +57,9 @@ impl Adapter {
         unsafe { StorPortNotification(RequestComplete, self.as_raw(), srb.into_raw()) };
     }
 
-    /// The device address of memory of this adapter: uncached extension, SRB extension (`srb` = its request) or sense
-    /// or data buffer of `srb`. `None` if StorPort cannot convert it.
+    /// The device address of memory that StorPort gave out. `srb` is the request whose data or sense buffer `va` lies in,
+    /// and `None` for everything else: uncached extension, request extensions (MS: nf-storport-storportgetphysicaladdress).
+    /// `None` if StorPort cannot convert it.
     #[must_use]
     pub fn physical_address(self, srb: Option<&Srb>, va: *const c_void) -> Option<Physical> {
         let mut len = 0;
