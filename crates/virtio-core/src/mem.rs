@@ -7,14 +7,16 @@
     reason = "raw access to memory that the device shares; the safe surface is bounds-checked"
 )]
 
+mod split;
+
+pub(crate) use split::{DeviceWord, DriverWord, SplitMemory};
+
 use core::mem::size_of;
 use core::ptr::NonNull;
 
 use thiserror::Error;
-use zerocopy::little_endian::{U32, U64};
+use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
-
-use crate::sync::{AtomicU16, Ordering};
 
 /// An address as the device uses it on its bus.
 ///
@@ -146,31 +148,19 @@ impl DmaRegion {
         Ok(())
     }
 
-    /// Reads a ring entry of two words, each once; the entry is aligned to its words.
-    ///
-    /// Words and not a structure, because a volatile access to a structure goes through the stack, field by field.
+    /// Writes an indirect descriptor, as two words; `offset` is in bytes and the descriptor aligned to its words.
     #[inline]
-    pub(crate) fn read_entry(&self, offset: usize) -> Result<[U32; 2], OutOfRegion> {
-        let at = self.at_aligned::<[u32; 2]>(offset)?.cast::<u32>();
-        // SAFETY: `at_aligned` checked bounds and alignment; the region is readable (contract of `new`).
-        let first = unsafe { at.read_volatile() };
-        // SAFETY: both words lie inside, so the sum stays within the allocation.
-        let at = unsafe { at.add(1) };
-        // SAFETY: as for the first word.
-        let second = unsafe { at.read_volatile() };
-        Ok([first, second].map(|word| U32::from_bytes(word.to_ne_bytes())))
-    }
-
-    /// Writes a ring entry of two words; the entry is aligned to its words.
-    #[inline]
-    pub(crate) fn write_entry(
+    pub(crate) fn write_descriptor(
         &mut self,
         offset: usize,
         entry: [U64; 2],
     ) -> Result<(), OutOfRegion> {
-        let at = self.at_aligned::<[u64; 2]>(offset)?.cast::<u64>();
+        let at = self.at::<[u64; 2]>(offset)?.cast::<u64>();
+        if !at.is_aligned() {
+            return Err(OutOfRegion);
+        }
         let [first, second] = entry.map(|word| u64::from_ne_bytes(word.to_bytes()));
-        // SAFETY: `at_aligned` checked bounds and alignment; the region is writable and has no other processor-side user
+        // SAFETY: bounds and alignment are checked; the region is writable and has no other processor-side user
         // (contract of `new`).
         unsafe { at.write_volatile(first) };
         // SAFETY: both words lie inside, so the sum stays within the allocation.
@@ -187,41 +177,6 @@ impl DmaRegion {
             let at = unsafe { self.base.add(offset) };
             // SAFETY: the byte is writable and has no other processor-side user (contract of `new`).
             unsafe { at.write_volatile(0) };
-        }
-    }
-
-    /// Loads a little-endian 16-bit word atomically; `offset` is in bytes and even.
-    #[inline]
-    pub(crate) fn load_u16(&self, offset: usize, order: Ordering) -> Result<u16, OutOfRegion> {
-        let at = self.at_aligned::<u16>(offset)?;
-        // SAFETY: `at_aligned` checked bounds and alignment; the processor's side uses such a word by atomics only.
-        let word = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
-        Ok(u16::from_le(word.load(order)))
-    }
-
-    /// Stores a little-endian 16-bit word atomically; `offset` is in bytes and even.
-    #[inline]
-    pub(crate) fn store_u16(
-        &mut self,
-        offset: usize,
-        value: u16,
-        order: Ordering,
-    ) -> Result<(), OutOfRegion> {
-        let at = self.at_aligned::<u16>(offset)?;
-        // SAFETY: `at_aligned` checked bounds and alignment; the processor's side uses such a word by atomics only.
-        let word = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
-        word.store(value.to_le(), order);
-        Ok(())
-    }
-
-    /// A pointer to the `T` at `offset`, if all of it lies inside and it is aligned.
-    #[inline]
-    fn at_aligned<T>(&self, offset: usize) -> Result<NonNull<T>, OutOfRegion> {
-        let at = self.at::<T>(offset)?;
-        if at.is_aligned() {
-            Ok(at)
-        } else {
-            Err(OutOfRegion)
         }
     }
 

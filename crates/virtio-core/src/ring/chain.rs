@@ -61,13 +61,14 @@ impl IndirectChain {
         let address = table.address();
         let entries = table.len().wrapping_div(DESCRIPTOR);
         let room = u16::try_from(entries).map_or(MAX_QUEUE_SIZE, |some| some.min(MAX_QUEUE_SIZE));
-        let mut table = Table {
-            memory: table,
+        let chain = write(
+            &mut Lent(table),
+            0,
             room,
-            first: 0,
-            next: |at: u16| at.wrapping_add(1),
-        };
-        match table.write(readable.into_iter(), writable.into_iter()) {
+            readable.into_iter(),
+            writable.into_iter(),
+        );
+        match chain {
             Ok(chain) => Ok(Self {
                 table: address,
                 parts: chain.count,
@@ -93,28 +94,93 @@ pub(super) enum WriteError {
     Refused(AddError),
 }
 
-/// The table that a chain goes into.
-pub(super) struct Table<'a, L> {
-    /// Holds the descriptors, from its first byte.
-    pub(super) memory: &'a mut DmaRegion,
-    /// Descriptors that the chain may take.
-    pub(super) room: u16,
-    /// The first of them.
-    pub(super) first: u16,
-    /// The one to take after a given one.
-    pub(super) next: L,
+/// Where the descriptors of a chain go.
+pub(super) trait Table {
+    /// The descriptor to take after `at`.
+    fn next(&self, at: u16) -> u16;
+
+    /// Writes descriptor `at`, which is one of as many as there is room for.
+    fn write(&mut self, at: u16, descriptor: Descriptor) -> Result<(), AddError>;
+}
+
+/// A table of its own, one descriptor after the other.
+struct Lent<'a>(&'a mut DmaRegion);
+
+impl Table for Lent<'_> {
+    fn next(&self, at: u16) -> u16 {
+        at.wrapping_add(1)
+    }
+
+    #[inline(always)]
+    fn write(&mut self, at: u16, descriptor: Descriptor) -> Result<(), AddError> {
+        // Cannot wrap, as the index has 16 bits.
+        let offset = usize::from(at).wrapping_mul(DESCRIPTOR);
+        self.0
+            .write_descriptor(offset, transmute!(descriptor))
+            .map_err(|_| AddError::TableTooSmall {
+                parts: usize::from(at).wrapping_add(1),
+                entries: usize::from(at),
+            })
+    }
 }
 
 /// Where writing has got to: one part behind, as only its successor tells that a part is not the last.
 struct Cursor {
     /// Descriptor that the held part goes into.
     at: u16,
+    /// Descriptors that the chain may take.
+    room: u16,
     held: Option<(Part, DescriptorFlags)>,
     count: u16,
     bytes: u32,
 }
 
 impl Cursor {
+    /// Takes one part, and writes the one before it.
+    #[inline(always)]
+    fn push(
+        &mut self,
+        table: &mut impl Table,
+        part: Part,
+        flags: DescriptorFlags,
+    ) -> Result<(), AddError> {
+        if self.count == self.room {
+            return Err(AddError::Full);
+        }
+        if part.len == 0 {
+            return Err(AddError::EmptyPart);
+        }
+        // Virtio 1.3 §2.7.5.2: no chain longer than 2³² bytes.
+        let Some(bytes) = self.bytes.checked_add(part.len) else {
+            return Err(AddError::TooManyBytes);
+        };
+        self.bytes = bytes;
+        if let Some((before, flags)) = self.held.replace((part, flags)) {
+            self.at = self.put(table, before, flags.union(DescriptorFlags::NEXT))?;
+        }
+        self.count = self.count.wrapping_add(1);
+        Ok(())
+    }
+
+    /// Writes a part; returns the descriptor after it.
+    #[inline(always)]
+    fn put(
+        &self,
+        table: &mut impl Table,
+        part: Part,
+        flags: DescriptorFlags,
+    ) -> Result<u16, AddError> {
+        let next = table.next(self.at);
+        let descriptor = Descriptor {
+            addr: U64::new(part.address.0),
+            len: U32::new(part.len),
+            flags: U16::new(flags.bits()),
+            next: U16::new(next),
+        };
+        table.write(self.at, descriptor)?;
+        Ok(next)
+    }
+
     /// One part did not fit, and `rest` parts would have come after it.
     fn no_room(&self, rest: usize) -> WriteError {
         let parts = rest.saturating_add(usize::from(self.count));
@@ -124,95 +190,55 @@ impl Cursor {
     }
 }
 
-impl<L: Fn(u16) -> u16> Table<'_, L> {
-    /// Writes the parts, those that the device reads before those that it writes. // Virtio 1.3 §2.7.4.2
-    ///
-    /// Always inlined, as only then the iterators of a short chain dissolve into a handful of stores.
-    #[inline(always)]
-    pub(super) fn write(
-        &mut self,
-        mut readable: impl Iterator<Item = Part>,
-        mut writable: impl Iterator<Item = Part>,
-    ) -> Result<Chain, WriteError> {
-        let mut cursor = Cursor {
-            at: self.first,
-            held: None,
-            count: 0,
-            bytes: 0,
-        };
-        let read = DescriptorFlags::empty();
-        let write = DescriptorFlags::WRITE;
-        for part in readable.by_ref() {
-            if let Err(error) = self.push(&mut cursor, part, read) {
-                return Err(match error {
-                    AddError::Full => cursor.no_room(rest(readable, writable)),
-                    error => WriteError::Refused(error),
-                });
-            }
+/// Writes a chain of at most `room` parts from descriptor `first` on, the parts that the device reads before those that it
+/// writes. // Virtio 1.3 §2.7.4.2
+///
+/// Always inlined, as only then the iterators of a short chain dissolve into a handful of stores.
+#[inline(always)]
+pub(super) fn write(
+    table: &mut impl Table,
+    first: u16,
+    room: u16,
+    mut readable: impl Iterator<Item = Part>,
+    mut writable: impl Iterator<Item = Part>,
+) -> Result<Chain, WriteError> {
+    let mut cursor = Cursor {
+        at: first,
+        room,
+        held: None,
+        count: 0,
+        bytes: 0,
+    };
+    let read = DescriptorFlags::empty();
+    for part in readable.by_ref() {
+        if let Err(error) = cursor.push(table, part, read) {
+            return Err(match error {
+                AddError::Full => cursor.no_room(rest(readable, writable)),
+                error => WriteError::Refused(error),
+            });
         }
-        let readable_bytes = cursor.bytes;
-        for part in writable.by_ref() {
-            if let Err(error) = self.push(&mut cursor, part, write) {
-                return Err(match error {
-                    AddError::Full => cursor.no_room(rest(readable, writable)),
-                    error => WriteError::Refused(error),
-                });
-            }
-        }
-        let Some((part, flags)) = cursor.held else {
-            return Err(WriteError::Refused(AddError::EmptyChain));
-        };
-        let after = self
-            .put(cursor.at, part, flags)
-            .map_err(WriteError::Refused)?;
-        Ok(Chain {
-            last: cursor.at,
-            after,
-            count: cursor.count,
-            writable: cursor.bytes.wrapping_sub(readable_bytes),
-        })
     }
-
-    /// Takes one part, and writes the one before it.
-    #[inline(always)]
-    fn push(
-        &mut self,
-        cursor: &mut Cursor,
-        part: Part,
-        flags: DescriptorFlags,
-    ) -> Result<(), AddError> {
-        if cursor.count == self.room {
-            return Err(AddError::Full);
+    let readable_bytes = cursor.bytes;
+    for part in writable.by_ref() {
+        if let Err(error) = cursor.push(table, part, DescriptorFlags::WRITE) {
+            return Err(match error {
+                AddError::Full => cursor.no_room(rest(readable, writable)),
+                error => WriteError::Refused(error),
+            });
         }
-        if part.len == 0 {
-            return Err(AddError::EmptyPart);
-        }
-        // Virtio 1.3 §2.7.5.2: no chain longer than 2³² bytes.
-        cursor.bytes = cursor
-            .bytes
-            .checked_add(part.len)
-            .ok_or(AddError::TooManyBytes)?;
-        if let Some((before, flags)) = cursor.held.replace((part, flags)) {
-            cursor.at = self.put(cursor.at, before, flags.union(DescriptorFlags::NEXT))?;
-        }
-        cursor.count = cursor.count.wrapping_add(1);
-        Ok(())
     }
-
-    /// Writes a part into descriptor `at`; returns the descriptor after it.
-    #[inline(always)]
-    fn put(&mut self, at: u16, part: Part, flags: DescriptorFlags) -> Result<u16, AddError> {
-        let next = (self.next)(at);
-        let descriptor = Descriptor {
-            addr: U64::new(part.address.0),
-            len: U32::new(part.len),
-            flags: U16::new(flags.bits()),
-            next: U16::new(next),
-        };
-        self.memory
-            .write_entry(offset(at), transmute!(descriptor))?;
-        Ok(next)
-    }
+    let Some((part, flags)) = cursor.held else {
+        return Err(WriteError::Refused(AddError::EmptyChain));
+    };
+    let after = cursor
+        .put(table, part, flags)
+        .map_err(WriteError::Refused)?;
+    Ok(Chain {
+        last: cursor.at,
+        after,
+        count: cursor.count,
+        writable: cursor.bytes.wrapping_sub(readable_bytes),
+    })
 }
 
 /// Counts what the iterators still hold.
@@ -220,10 +246,4 @@ impl<L: Fn(u16) -> u16> Table<'_, L> {
 #[inline(never)]
 fn rest(readable: impl Iterator<Item = Part>, writable: impl Iterator<Item = Part>) -> usize {
     readable.count().saturating_add(writable.count())
-}
-
-/// Byte offset of descriptor `index`; cannot wrap, as the index has 16 bits.
-#[inline]
-pub(super) const fn offset(index: u16) -> usize {
-    (index as usize).wrapping_mul(DESCRIPTOR)
 }

@@ -3,8 +3,6 @@
 
 use thiserror::Error;
 
-use crate::mem::OutOfRegion;
-
 /// A queue cannot be set up as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SetupError {
@@ -42,9 +40,6 @@ pub enum SetupError {
         /// The first such slot.
         index: usize,
     },
-    /// The layout disagrees with the memory; cannot happen, and is an error instead of a panic.
-    #[error(transparent)]
-    Region(#[from] OutOfRegion),
 }
 
 /// A chain was not added; the queue is as before.
@@ -87,15 +82,9 @@ pub enum AddError {
     /// The queue is broken or has been drained.
     #[error("queue is closed: reset the device and set the queue up again")]
     Closed,
-    /// The private state disagrees with the memory; cannot happen, and is an error instead of a panic.
-    #[error("access outside the ring")]
+    /// The private state leads outside the slots; cannot happen, and is an error instead of a panic.
+    #[error("private state of the queue is inconsistent")]
     Region,
-}
-
-impl From<OutOfRegion> for AddError {
-    fn from(_: OutOfRegion) -> Self {
-        Self::Region
-    }
 }
 
 /// A chain that was not added, with the token that came with it.
@@ -144,8 +133,8 @@ pub enum QueueError {
         /// Bytes that the chain offered.
         writable: u32,
     },
-    /// The private state disagrees with the memory; cannot happen, and is an error instead of a panic.
-    #[error("access outside the ring")]
+    /// The private state leads outside the slots; cannot happen, and is an error instead of a panic.
+    #[error("private state of the queue is inconsistent")]
     Region,
     /// Not a fault: the queue was drained after the device had been stopped.
     #[error("queue has been drained")]

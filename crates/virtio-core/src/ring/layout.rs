@@ -7,9 +7,10 @@ use crate::spec::ring::MAX_QUEUE_SIZE;
 /// Sizes and offsets of a ring, in bytes. The parts share no cache line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Layout {
+    size: u16,
     len: usize,
-    pub(super) driver: usize,
-    pub(super) device: usize,
+    driver: usize,
+    device: usize,
 }
 
 impl Layout {
@@ -33,6 +34,7 @@ impl Layout {
         let device = align_up(driver.wrapping_add(entries.wrapping_mul(2)).wrapping_add(6));
         let len = align_up(device.wrapping_add(entries.wrapping_mul(8)).wrapping_add(6));
         Ok(Self {
+            size,
             len,
             driver,
             device,
@@ -43,6 +45,21 @@ impl Layout {
     #[must_use]
     pub const fn len(&self) -> usize {
         self.len
+    }
+
+    /// Number of descriptors: a power of two.
+    pub(crate) const fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// Byte offset of the driver area.
+    pub(crate) const fn driver(&self) -> usize {
+        self.driver
+    }
+
+    /// Byte offset of the device area.
+    pub(crate) const fn device(&self) -> usize {
+        self.device
     }
 
     /// Never: a ring has at least one descriptor.

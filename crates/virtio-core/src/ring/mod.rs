@@ -198,7 +198,7 @@ impl<'m, T> Queue<'m, T> {
         memory: QueueMemory<'m, T>,
     ) -> Result<Self, SetupError> {
         let layout = Self::layout(size, features)?;
-        Split::new(size, layout, features, memory).map(Self::Split)
+        Split::new(layout, features, memory).map(Self::Split)
     }
 
     /// Adds a chain in the queue's own descriptors: first the parts that the device reads, then those it writes.

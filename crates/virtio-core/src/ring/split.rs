@@ -15,17 +15,16 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::transmute;
 
-use super::chain::{Chain, DESCRIPTOR, IndirectChain, Table, WriteError, offset};
+use super::chain::{self, Chain, DESCRIPTOR, IndirectChain, Table, WriteError};
 use super::event::passed;
 use super::{
     AddError, Armed, Completion, Kick, Layout, Part, QueueError, QueueMemory, Rejected,
     RingAddresses, SetupError, Slot,
 };
-use crate::mem::{DeviceAddress, DmaRegion};
+use crate::mem::{DeviceWord, DriverWord, SplitMemory};
 use crate::spec::features::Features;
 use crate::spec::ring::{
-    AVAIL_F_NO_INTERRUPT, Descriptor, DescriptorFlags, RING_ENTRIES, RING_FLAGS, RING_IDX,
-    USED_F_NO_NOTIFY, UsedElem,
+    AVAIL_F_NO_INTERRUPT, Descriptor, DescriptorFlags, USED_F_NO_NOTIFY, UsedElem,
 };
 use crate::sync::{Ordering, fence};
 use crate::transport::DeviceStopped;
@@ -33,15 +32,8 @@ use crate::transport::DeviceStopped;
 /// A split virtqueue; used through [`super::Queue`].
 #[derive(Debug)]
 pub struct Split<'m, T> {
-    ring: DmaRegion,
+    memory: SplitMemory,
     slots: &'m mut [Slot<T>],
-    /// Byte offset of the available ring.
-    driver: u32,
-    /// Byte offset of the used ring.
-    device: u32,
-    size: u16,
-    /// `size - 1`: turns a position into an index.
-    mask: u16,
     /// First descriptor of the free list, if `free` is not 0.
     free_head: u16,
     /// Length of the free list.
@@ -64,19 +56,12 @@ pub struct Split<'m, T> {
 
 impl<'m, T> Split<'m, T> {
     pub(super) fn new(
-        size: u16,
         layout: Layout,
         features: Features,
         memory: QueueMemory<'m, T>,
     ) -> Result<Self, SetupError> {
-        let QueueMemory { mut ring, slots } = memory;
-        let (len, needed) = (ring.len(), layout.len());
-        if len < needed {
-            return Err(SetupError::RingTooSmall { len, needed });
-        }
-        if !ring.is_aligned_to(Layout::ALIGN) {
-            return Err(SetupError::RingMisaligned);
-        }
+        let QueueMemory { ring, slots } = memory;
+        let size = layout.size();
         let (len, needed) = (slots.len(), usize::from(size));
         if len < needed {
             return Err(SetupError::TooFewSlots { len, needed });
@@ -87,15 +72,17 @@ impl<'m, T> Split<'m, T> {
         for (slot, next) in slots.iter_mut().zip(1..=size) {
             slot.next = next;
         }
-        // Descriptors, indices and flags all start at 0. // Virtio 1.3 §2.7.10.1, §4.1.5.1.3
-        ring.zero();
+        let memory = SplitMemory::new(ring, &layout).map_err(|ring| {
+            let (len, needed) = (ring.len(), layout.len());
+            if len < needed {
+                SetupError::RingTooSmall { len, needed }
+            } else {
+                SetupError::RingMisaligned
+            }
+        })?;
         Ok(Self {
-            ring,
+            memory,
             slots,
-            driver: layout.driver as u32,
-            device: layout.device as u32,
-            size,
-            mask: size.wrapping_sub(1),
             free_head: 0,
             free: size,
             next_avail: 0,
@@ -148,20 +135,17 @@ impl<'m, T> Split<'m, T> {
         readable: impl Iterator<Item = Part>,
         writable: impl Iterator<Item = Part>,
     ) -> Result<Chain, AddError> {
-        let slots = &*self.slots;
-        let mut table = Table {
-            memory: &mut self.ring,
-            room: self.free,
-            first: self.free_head,
-            next: |at| next_of(slots, at),
+        let mut table = Own {
+            memory: &mut self.memory,
+            slots: self.slots,
         };
-        table
-            .write(readable, writable)
-            .map_err(|error| match error {
-                WriteError::NoRoom { parts } if parts <= usize::from(self.size) => AddError::Full,
+        chain::write(&mut table, self.free_head, self.free, readable, writable).map_err(|error| {
+            match error {
+                WriteError::NoRoom { parts } if parts <= usize::from(self.size()) => AddError::Full,
                 WriteError::NoRoom { parts } => self.too_long(parts),
                 WriteError::Refused(error) => error,
-            })
+            }
+        })
     }
 
     /// Writes the one descriptor of an indirect chain at the head of the free list, which stays free for now.
@@ -178,7 +162,7 @@ impl<'m, T> Split<'m, T> {
         if !self.indirect {
             return Err(AddError::IndirectNotNegotiated);
         }
-        if parts > self.size {
+        if parts > self.size() {
             return Err(self.too_long(usize::from(parts)));
         }
         if self.free == 0 {
@@ -192,7 +176,7 @@ impl<'m, T> Split<'m, T> {
             next: U16::ZERO,
         };
         let at = self.free_head;
-        self.ring.write_entry(offset(at), transmute!(head))?;
+        self.memory.write_descriptor(at, transmute!(head));
         Ok(Chain {
             last: at,
             after: next_of(self.slots, at),
@@ -206,7 +190,7 @@ impl<'m, T> Split<'m, T> {
     fn too_long(&self, parts: usize) -> AddError {
         AddError::ChainTooLong {
             parts,
-            max: self.size,
+            max: self.size(),
         }
     }
 
@@ -214,11 +198,7 @@ impl<'m, T> Split<'m, T> {
     #[inline(always)]
     fn make_available(&mut self, token: T, chain: Chain) -> Result<(), Rejected<T>> {
         let head = self.free_head;
-        let entry = self.avail_entry(self.next_avail);
-        let (Some(slot), Ok(())) = (
-            self.slots.get_mut(usize::from(head)),
-            self.ring.store_u16(entry, head, Ordering::Relaxed),
-        ) else {
+        let Some(slot) = self.slots.get_mut(usize::from(head)) else {
             return Err(Rejected {
                 token,
                 error: AddError::Region,
@@ -228,6 +208,7 @@ impl<'m, T> Split<'m, T> {
         slot.writable = chain.writable;
         slot.last = chain.last;
         slot.count = chain.count;
+        self.memory.write_available(self.next_avail, head);
         self.free_head = chain.after;
         self.free = self.free.wrapping_sub(chain.count);
         self.next_avail = self.next_avail.wrapping_add(1);
@@ -243,27 +224,20 @@ impl<'m, T> Split<'m, T> {
         // Release orders the descriptors and ring entries written above before the index that shows them; it pairs with
         // the device's acquire of `idx`. Relaxed would let the device see the index first and read stale descriptors.
         // Virtio 1.3 §2.7.13.3.1
-        let shown = self
-            .ring
-            .store_u16(self.in_driver(RING_IDX), new, Ordering::Release);
+        self.memory.store(DriverWord::Idx, new, Ordering::Release);
         self.published = new;
         // Orders the store of `idx` before the load of what the device wants to be told; it pairs with the full fence
         // between the device's store of that wish and its last look at `idx`. A release store and an acquire load may
         // change places, so that each side misses the other's word and the device sleeps with work before it: only a
         // full fence keeps them apart. Virtio 1.3 §2.7.13.4.1
         fence(Ordering::SeqCst);
-        let wanted = if self.event_idx {
-            self.ring
-                .load_u16(self.avail_event(), Ordering::Relaxed)
-                .map(|event| passed(event, old, new))
+        let needed = if self.event_idx {
+            let event = self.memory.load(DeviceWord::AvailEvent, Ordering::Relaxed);
+            passed(event, old, new)
         } else {
-            self.ring
-                .load_u16(self.in_device(RING_FLAGS), Ordering::Relaxed)
-                .map(|flags| flags & USED_F_NO_NOTIFY == 0)
+            self.memory.load(DeviceWord::Flags, Ordering::Relaxed) & USED_F_NO_NOTIFY == 0
         };
-        Kick {
-            needed: shown.is_ok() && wanted.unwrap_or(true),
-        }
+        Kick { needed }
     }
 
     #[inline]
@@ -271,36 +245,41 @@ impl<'m, T> Split<'m, T> {
         if self.last_used == self.seen_used && !self.look()? {
             return Ok(None);
         }
-        let Ok(used) = self.ring.read_entry(self.used_entry(self.last_used)) else {
-            return Err(self.close(QueueError::Region));
-        };
-        let used: UsedElem = transmute!(used);
+        let used: UsedElem = transmute!(self.memory.read_used(self.last_used));
         // Read once, then checked: the device may change the element at any time.
         let (id, written) = (used.id.get(), used.len.get());
-        let Some(slot) = self.slots.get_mut(id as usize) else {
+        let Some(slot) = self.slots.get(id as usize) else {
             return Err(self.bad_id(id));
         };
         if slot.token.is_none() {
             return Err(self.bad_id(id));
         }
+        let &Slot {
+            writable,
+            last,
+            count,
+            ..
+        } = slot;
         // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
-        if written > slot.writable {
-            let writable = slot.writable;
+        if written > writable {
             return Err(self.close(QueueError::WrittenTooLong {
                 id: id as u16,
                 written,
                 writable,
             }));
         }
-        let token = slot.token.take();
-        let (last, count) = (slot.last, slot.count);
         // The whole chain goes back to the head of the free list, by its own links.
-        if let Some(tail) = self.slots.get_mut(usize::from(last)) {
-            tail.next = self.free_head;
-        }
+        let Some(tail) = self.slots.get_mut(usize::from(last)) else {
+            return Err(self.close(QueueError::Region));
+        };
+        tail.next = self.free_head;
         self.free_head = id as u16;
         self.free = self.free.wrapping_add(count);
         self.last_used = self.last_used.wrapping_add(1);
+        let token = self
+            .slots
+            .get_mut(id as usize)
+            .and_then(|slot| slot.token.take());
         Ok(token.map(|token| Completion { token, written }))
     }
 
@@ -312,12 +291,7 @@ impl<'m, T> Split<'m, T> {
         }
         // Acquire orders the loads of used elements and of the buffers' data after this one; it pairs with the device's
         // release of `idx`. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.7.14
-        let Ok(used) = self
-            .ring
-            .load_u16(self.in_device(RING_IDX), Ordering::Acquire)
-        else {
-            return Err(self.close(QueueError::Region));
-        };
+        let used = self.memory.load(DeviceWord::Idx, Ordering::Acquire);
         let in_flight = self.in_flight();
         let last_used = self.last_used;
         if used.wrapping_sub(last_used) > in_flight {
@@ -338,22 +312,20 @@ impl<'m, T> Split<'m, T> {
         }
         self.armed = true;
         // Virtio 1.3 §2.7.7.1: with EVENT_IDX flags stay 0 and used_event names the entry to interrupt at.
-        let (at, value) = if self.event_idx {
-            (self.used_event(), self.last_used)
+        let (word, value) = if self.event_idx {
+            (DriverWord::UsedEvent, self.last_used)
         } else {
-            (self.in_driver(RING_FLAGS), 0)
+            (DriverWord::Flags, 0)
         };
-        let asked = self.ring.store_u16(at, value, Ordering::Relaxed);
+        self.memory.store(word, value, Ordering::Relaxed);
         // Orders the wish above before the last look at the used index; it pairs with the full fence between the
         // device's store of that index and its load of the wish. Anything weaker lets the look pass the wish, so that
         // the device sees no wish, we see no work, and neither moves again. Virtio 1.3 §2.7.14
         fence(Ordering::SeqCst);
-        let used = self
-            .ring
-            .load_u16(self.in_device(RING_IDX), Ordering::Relaxed);
-        match (asked, used) {
-            (Ok(()), Ok(used)) if used == self.last_used => Armed::Idle,
-            _ => Armed::WorkPending,
+        if self.memory.load(DeviceWord::Idx, Ordering::Relaxed) == self.last_used {
+            Armed::Idle
+        } else {
+            Armed::WorkPending
         }
     }
 
@@ -363,14 +335,14 @@ impl<'m, T> Split<'m, T> {
             return;
         }
         self.armed = false;
-        let (at, value) = if self.event_idx {
+        let (word, value) = if self.event_idx {
             // The entry just behind is the last one that the device's index will come to.
-            (self.used_event(), self.last_used.wrapping_sub(1))
+            (DriverWord::UsedEvent, self.last_used.wrapping_sub(1))
         } else {
-            (self.in_driver(RING_FLAGS), AVAIL_F_NO_INTERRUPT)
+            (DriverWord::Flags, AVAIL_F_NO_INTERRUPT)
         };
-        // Only a hint, so nothing depends on when the device sees it; offsets inside the ring cannot fail.
-        let _ = self.ring.store_u16(at, value, Ordering::Relaxed);
+        // Only a hint: nothing depends on when the device sees it.
+        self.memory.store(word, value, Ordering::Relaxed);
     }
 
     pub(super) const fn closed(&self) -> Option<QueueError> {
@@ -378,7 +350,7 @@ impl<'m, T> Split<'m, T> {
     }
 
     pub(super) const fn size(&self) -> u16 {
-        self.size
+        self.memory.size()
     }
 
     pub(super) const fn free(&self) -> u16 {
@@ -391,14 +363,7 @@ impl<'m, T> Split<'m, T> {
     }
 
     pub(super) fn addresses(&self) -> RingAddresses {
-        // The constructor checked that the region holds all three parts, so that no sum wraps.
-        let descriptor = self.ring.address();
-        let at = |offset| DeviceAddress(descriptor.0.wrapping_add(offset as u64));
-        RingAddresses {
-            descriptor,
-            driver: at(self.in_driver(0)),
-            device: at(self.in_device(0)),
-        }
+        self.memory.addresses()
     }
 
     pub(super) fn drain(&mut self, _proof: &DeviceStopped) -> Option<T> {
@@ -420,7 +385,7 @@ impl<'m, T> Split<'m, T> {
             return Err(self);
         }
         Ok(QueueMemory {
-            ring: self.ring,
+            ring: self.memory.into_region(),
             slots: self.slots,
         })
     }
@@ -436,51 +401,30 @@ impl<'m, T> Split<'m, T> {
     /// Closes the queue because of a used id that heads no outstanding chain.
     #[cold]
     fn bad_id(&mut self, id: u32) -> QueueError {
-        let size = self.size;
+        let size = self.size();
         self.close(match u16::try_from(id) {
             Ok(id) if id < size => QueueError::IdNotOutstanding { id },
             _ => QueueError::IdOutOfRange { id, size },
         })
     }
+}
 
-    /// Byte offset in the ring of what lies at `offset` in the available ring.
-    #[inline]
-    const fn in_driver(&self, offset: usize) -> usize {
-        (self.driver as usize).wrapping_add(offset)
+/// The queue's own descriptors, linked as its free list is.
+struct Own<'a, T> {
+    memory: &'a mut SplitMemory,
+    slots: &'a [Slot<T>],
+}
+
+impl<T> Table for Own<'_, T> {
+    #[inline(always)]
+    fn next(&self, at: u16) -> u16 {
+        next_of(self.slots, at)
     }
 
-    /// Byte offset in the ring of what lies at `offset` in the used ring.
-    #[inline]
-    const fn in_device(&self, offset: usize) -> usize {
-        (self.device as usize).wrapping_add(offset)
-    }
-
-    /// Byte offset of the available ring's entry for `position`.
-    #[inline]
-    fn avail_entry(&self, position: u16) -> usize {
-        let index = usize::from(position & self.mask);
-        self.in_driver(RING_ENTRIES.wrapping_add(index.wrapping_mul(size_of::<U16>())))
-    }
-
-    /// Byte offset of the used ring's entry for `position`.
-    #[inline]
-    fn used_entry(&self, position: u16) -> usize {
-        let index = usize::from(position & self.mask);
-        self.in_device(RING_ENTRIES.wrapping_add(index.wrapping_mul(size_of::<UsedElem>())))
-    }
-
-    /// Byte offset of `used_event`, which follows the entries of the available ring. // Virtio 1.3 §2.7.6
-    #[inline]
-    fn used_event(&self) -> usize {
-        let entries = usize::from(self.size).wrapping_mul(size_of::<U16>());
-        self.in_driver(RING_ENTRIES.wrapping_add(entries))
-    }
-
-    /// Byte offset of `avail_event`, which follows the entries of the used ring. // Virtio 1.3 §2.7.8
-    #[inline]
-    fn avail_event(&self) -> usize {
-        let entries = usize::from(self.size).wrapping_mul(size_of::<UsedElem>());
-        self.in_device(RING_ENTRIES.wrapping_add(entries))
+    #[inline(always)]
+    fn write(&mut self, at: u16, descriptor: Descriptor) -> Result<(), AddError> {
+        self.memory.write_descriptor(at, transmute!(descriptor));
+        Ok(())
     }
 }
 

@@ -53,10 +53,3 @@ assert_layout!(UsedElem, 8, { id: 0, len: 4 });
 pub const AVAIL_F_NO_INTERRUPT: u16 = 1;
 /// `VIRTQ_USED_F_NO_NOTIFY`, in `flags` of the used ring. // Virtio 1.3 §2.7.8
 pub const USED_F_NO_NOTIFY: u16 = 1;
-
-/// Byte offset of `flags` in the available ring and in the used ring. // Virtio 1.3 §2.7.6, §2.7.8
-pub const RING_FLAGS: usize = 0;
-/// Byte offset of `idx` in the available ring and in the used ring.
-pub const RING_IDX: usize = 2;
-/// Byte offset of `ring[0]` in the available ring (2-byte entries) and in the used ring ([`UsedElem`] entries).
-pub const RING_ENTRIES: usize = 4;
