@@ -96,16 +96,22 @@ pub fn start(
     page: Option<Dma>,
 ) -> Option<(Chain<Parts<Data>>, DmaRegion)> {
     let table = split(request, place)?;
-    let one = |address, len| Some((Data::One(once(Segment { address, len })), len));
-    let (data, bytes) = match (request.operation, page) {
-        (Operation::Identify, _) => one(place.address.checked_add(ID_OFFSET as u64)?, ID_LEN as u32),
-        (Operation::Read | Operation::Write { .. }, None) => {
-            let list = extension::segments(rules.adapter, request.srb.as_ref()?)?;
-            Some((Data::List(list), request.bytes))
+    let segment = |address, len| Data::One(once(Segment { address, len }));
+    let (data, bytes) = match (request.stage, request.operation, page) {
+        (Stage::Operation, Operation::Identify, _) => {
+            let address = place.address.checked_add(ID_OFFSET as u64)?;
+            (segment(address, ID_LEN as u32), ID_LEN as u32)
         }
-        (_, Some(page)) => one(page.address, request.bytes),
-        (_, None) => one(0, 0),
-    }?;
+        (Stage::Operation, Operation::Read | Operation::Write { .. }, Some(page)) => {
+            (segment(page.address, request.bytes), request.bytes)
+        }
+        (Stage::Operation, Operation::Read | Operation::Write { .. }, None) => {
+            let list = extension::segments(rules.adapter, request.srb.as_ref()?)?;
+            (Data::List(list), request.bytes)
+        }
+        // A flush moves no data.
+        _ => (segment(0, 0), 0),
+    };
     let parts = Parts::new(data, bytes, rules.limits.segment_bytes);
     Some((Chain::new(request, place, parts)?, table))
 }

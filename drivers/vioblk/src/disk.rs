@@ -3,7 +3,8 @@
 use crate::config::Config;
 use crate::events::{Event, Journal};
 use crate::ffi::extension::RequestBox;
-use crate::ffi::lock::{Dispatch, Lock};
+use nt::irql::Dispatch;
+use nt::sync::SpinLock;
 use crate::identity::{Place, Serial};
 use crate::request::{List, Operation, Outcome};
 use crate::ring::{Notice, Progress, Ring, Rules};
@@ -20,8 +21,9 @@ const BUDGET: u32 = 128;
 /// One request queue with its DPC.
 #[derive(Debug)]
 pub struct QueueCell {
-    /// The queue.
-    pub ring: Lock<Ring>,
+    /// The queue. Its lock is the kernel's and not StorPort's DPC lock, because HwResetBus needs it too, and there StorPort
+    /// allows no lock but the interrupt lock. MS: nf-storport-storportacquirespinlock
+    pub ring: SpinLock<Ring>,
     /// Runs after the queue's interrupt.
     pub dpc: Dpc,
 }
@@ -61,6 +63,8 @@ pub struct Disk {
     pub work: AtomicU32,
     /// Somebody sets the device up or down; nobody else may.
     pub in_setup: AtomicBool,
+    /// StorPort stopped the adapter: the device may have no power.
+    pub halted: AtomicBool,
     /// The device has been removed.
     pub gone: AtomicBool,
     /// Interrupt messages; 0: line interrupt.
@@ -74,7 +78,7 @@ pub struct Disk {
     /// A command stopped the disk.
     pub stopped: AtomicBool,
     /// The serial number, once it was asked for.
-    pub serial: Lock<Option<Serial>>,
+    pub serial: SpinLock<Option<Serial>>,
     /// Keeps the event log short.
     pub journal: Journal,
     /// Step and code of a failed start (`step << 16 | code`), until it can be logged.

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::Memory;
 use crate::ffi::extension;
-use crate::ffi::lock::Lock;
+use nt::sync::SpinLock;
 use crate::ffi::registers;
 use crate::identity::Place;
 use crate::lifecycle::{RESET_TIMEOUT_US, StallClock};
@@ -266,13 +266,14 @@ fn set_up(
         dpcs_ready: AtomicBool::new(false),
         work: AtomicU32::new(0),
         in_setup: AtomicBool::new(false),
+        halted: AtomicBool::new(true),
         gone: AtomicBool::new(false),
         messages: AtomicU32::new(0),
         by_message: AtomicBool::new(false),
         blocks: AtomicU64::new(found.config.blocks),
         attention: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
-        serial: Lock::new(None),
+        serial: SpinLock::new(None),
         journal: Journal::new(),
         failure: AtomicU32::new(0),
     })

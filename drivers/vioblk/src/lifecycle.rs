@@ -2,7 +2,8 @@
 
 use crate::disk::{Disk, work};
 use crate::events::{Event, code};
-use crate::ffi::lock::{Device, Dispatch, Lock};
+use nt::irql::{Device, Dispatch};
+use nt::sync::SpinLock;
 use crate::request::{List, Outcome};
 use crate::ring::Ring;
 use core::cell::Cell;
@@ -87,7 +88,7 @@ impl Disk {
     fn start_device<'a, G: DerefMut<Target = Ring> + 'a>(
         &'a self,
         stopped: DeviceStopped,
-        lock: impl Fn(&'a Lock<Ring>) -> Option<G>,
+        lock: impl Fn(&'a SpinLock<Ring>) -> Option<G>,
     ) -> Result<(), Failure> {
         let transport = &self.transport;
         let features = self.rules.features;
@@ -115,6 +116,7 @@ impl Disk {
 
     /// Stops the device if it runs and starts it; nothing is in flight. From HwInitialize and ScsiRestartAdapter.
     fn start_at_device_level(&self, at: Device) -> Result<(), Failure> {
+        self.halted.store(false, Ordering::Relaxed);
         let stopped = self.stop_device().map_err(Failure::at(1))?;
         let mut ended = List::EMPTY;
         for cell in self.queues {
@@ -178,6 +180,7 @@ impl Disk {
 
     /// ScsiStopAdapter, above DISPATCH_LEVEL: StorPort has nothing outstanding.
     pub fn stop(&self) {
+        self.halted.store(true, Ordering::Relaxed);
         // A device that does not stop is reset again at the restart; StorPort takes no failure here.
         let _ = self.stop_device();
     }
@@ -267,14 +270,18 @@ impl Disk {
     /// The service DPC.
     pub fn service(&self, at: Dispatch) {
         let wanted = self.work.swap(0, Ordering::AcqRel);
+        if self.halted.load(Ordering::Relaxed) && wanted & work::REMOVED == 0 {
+            return;
+        }
         let needs_reset = match self.transport.status() {
-            Ok(status) => status.contains(Status::DEVICE_NEEDS_RESET),
+            Ok(status) if status.contains(Status::DEVICE_NEEDS_RESET) => {
+                self.report(Event::DeviceNeedsReset);
+                true
+            }
+            Ok(_) => false,
             // The reset finds the device gone, and ends everything.
             Err(_) => true,
         };
-        if needs_reset {
-            self.report(Event::DeviceNeedsReset);
-        }
         if needs_reset || wanted & (work::RESET | work::REMOVED) != 0 {
             self.reset(at);
         } else if wanted & work::CONFIG != 0 {

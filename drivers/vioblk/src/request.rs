@@ -162,7 +162,8 @@ impl Request {
                 _ => Outcome::Done,
             },
             RequestStatus::IOERR => Outcome::Failed(failure),
-            RequestStatus::UNSUPP => Outcome::Failed(Sense::INVALID_OPCODE),
+            // Serial numbers are the one thing that a device need not know.
+            RequestStatus::UNSUPP if self.operation == Operation::Identify => Outcome::Failed(Sense::INVALID_OPCODE),
             _ => Outcome::Failed(Sense::TARGET_FAILURE),
         }
     }

@@ -3,7 +3,7 @@
 use crate::chain;
 use crate::disk::Disk;
 use crate::ffi::extension::{self, RequestBox};
-use crate::ffi::lock::Dispatch;
+use nt::irql::Dispatch;
 use crate::request::{Operation, Outcome, Request};
 use crate::ring::Submitted;
 use crate::scsi::{self, Command, Plan};

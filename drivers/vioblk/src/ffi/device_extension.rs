@@ -10,7 +10,7 @@
 
 use crate::disk::{Disk, QueueCell};
 use crate::ffi::extension::RequestBox;
-use crate::ffi::lock::Lock;
+use nt::sync::SpinLock;
 use crate::ring::Ring;
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -117,7 +117,7 @@ impl Memory {
         let at = self.base.as_ptr().wrapping_add(CELLS).cast::<QueueCell>();
         for index in 0..count {
             let cell = QueueCell {
-                ring: Lock::new(ring()?),
+                ring: SpinLock::new(ring()?),
                 dpc: Dpc::new(),
             };
             // SAFETY: `queues` cells lie there (`size`), and nobody else uses them (`new`).

@@ -4,7 +4,7 @@ use crate::disk::{Disk, QueueCell};
 use crate::events;
 use crate::ffi::device_extension::{self, Memory};
 use crate::ffi::extension::{self, RequestBox};
-use crate::ffi::lock::{Device, Dispatch};
+use nt::irql::{Device, Dispatch};
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
 use core::ptr::NonNull;

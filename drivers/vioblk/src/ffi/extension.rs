@@ -120,3 +120,6 @@ pub(crate) fn region(part: Dma) -> DmaRegion {
     // its queue's lock, touches it.
     unsafe { DmaRegion::new(part.va, DeviceAddress(part.address), part.len) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,5 @@ pub mod device_extension;
 pub mod dpc;
 pub mod entry;
 pub mod extension;
-pub mod lock;
 pub mod registers;
 pub mod reply;

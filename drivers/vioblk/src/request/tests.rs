@@ -33,6 +33,7 @@ fn errors_name_the_direction() {
     assert_eq!(judge(Operation::Write { force_unit_access: true }, 1, 1), Outcome::Failed(Sense::WRITE_ERROR));
     assert_eq!(judge(Operation::Flush { stop: true }, 1, 1), Outcome::Failed(Sense::WRITE_ERROR));
     assert_eq!(judge(Operation::Identify, 2, 1), Outcome::Failed(Sense::INVALID_OPCODE));
+    assert_eq!(judge(Operation::Read, 2, 1), Outcome::Failed(Sense::TARGET_FAILURE));
 }
 
 #[test]
