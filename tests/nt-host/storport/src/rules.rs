@@ -46,9 +46,6 @@ pub const CALL_CONTEXT: Rule =
 /// Arguments that no driver can mean.
 pub const PARAMETER: Rule =
     Rule::new("parameter", "arguments name things of this adapter that exist");
-/// MS: nf-storport-storportacquirespinlock: DPC or StartIo before Interrupt.
-pub const LOCK_ORDER: Rule =
-    Rule::new("lock-order", "the DPC and StartIo locks are acquired before the interrupt lock");
 /// MS: nf-storport-storportacquirespinlock, the table of locks each routine can acquire.
 pub const LOCK_CONTEXT: Rule = Rule::new(
     "lock-context",
@@ -82,9 +79,8 @@ pub const LEAK_WORKER: Rule =
 /// MS: nf-storport-storportallocatecontiguousmemoryspecifycachenode, nf-storport-storportallocatedmamemory.
 pub const LEAK_DMA_MEMORY: Rule =
     Rule::new("leak-dma-memory", "contiguous and DMA memory is freed before the adapter is removed");
-/// A DPC object lies in the device extension, which goes away with the adapter.
-pub const LEAK_DPC: Rule =
-    Rule::new("leak-dpc", "no DPC is queued when the adapter has been stopped");
+/// ScsiStopAdapter: halts all processing. A DPC object lies in the device extension, which goes away with the adapter.
+pub const LEAK_DPC: Rule = Rule::new("leak-dpc", "no DPC runs after the adapter was stopped");
 /// MS: nc-storport-hw_buildio, nc-storport-hw_startio: who owns a request after each result.
 pub const CALLBACK_RESULT: Rule =
     Rule::new("callback-result", "a callback's result agrees with what it did to the request");
@@ -108,7 +104,6 @@ pub const ALL: &[Rule] = &[
     DMA_AFTER_STOP,
     CALL_CONTEXT,
     PARAMETER,
-    LOCK_ORDER,
     LOCK_CONTEXT,
     LOCK_HANDLE,
     CONFIGURATION,

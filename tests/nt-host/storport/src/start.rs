@@ -95,6 +95,7 @@ pub fn find_adapter(adapter: &AdapterState, messages: u16) -> Result<(), StartEr
 /// HwInitialize and the passive initialisation that it asked for.
 pub fn initialize(adapter: &AdapterState) -> Result<(), StartError> {
     adapter.passive_routine.set(0);
+    adapter.halted.set(false);
     let args = [adapter.extension_at() as u64];
     let irql = interrupt::lock_all(adapter);
     let fine =
@@ -172,6 +173,8 @@ pub fn adapter_control(adapter: &AdapterState, code: u32, parameters: usize) -> 
     let locked = [control::ScsiStopAdapter, control::ScsiRestartAdapter].contains(&code);
     let irql = locked.then(|| interrupt::lock_all(adapter));
     let result = adapter.call(callback, "HW_ADAPTER_CONTROL", routine, &args) as u32;
+    // Before the IRQL falls: what the miniport left queued runs then.
+    adapter.halted.set(code == control::ScsiStopAdapter || (adapter.halted.get() && code != control::ScsiRestartAdapter));
     if let Some(irql) = irql {
         interrupt::unlock_all(adapter, irql);
     }

@@ -239,6 +239,8 @@ pub struct AdapterState {
     pub events: RefCell<Vec<Event>>,
     pub counters: RefCell<Counters>,
     pub calls: RefCell<Vec<Vec<Callback>>>,
+    /// ScsiStopAdapter was carried out.
+    pub halted: Cell<bool>,
     pub state_change: Cell<bool>,
     pub rescan: Cell<bool>,
     pub written_registry: RefCell<crate::options::Registry>,
@@ -336,6 +338,7 @@ impl AdapterState {
             events: RefCell::default(),
             counters: RefCell::default(),
             calls: RefCell::new(vec![Vec::new(); cpus.max(1)]),
+            halted: Cell::new(false),
             state_change: Cell::new(false),
             rescan: Cell::new(false),
             written_registry: RefCell::default(),

@@ -14,7 +14,7 @@ use host_ntos::{guest, rules, sched};
 use super::{ANY, PASSIVE, TO_DISPATCH, locks};
 use crate::codes::stor_status;
 use crate::complete;
-use crate::rules::{CALL_CONTEXT, PARAMETER};
+use crate::rules::{CALL_CONTEXT, LEAK_DPC, PARAMETER};
 use crate::state::{self, AdapterState, Callback, DIRQL, Dpc};
 use crate::timeout;
 
@@ -110,7 +110,8 @@ fn dispatch(adapter: &Rc<AdapterState>, code: u32, call: &Call) {
         }
         kind::IssueDpc => {
             let queued = issue_dpc(adapter, call.ptr(2), call.slot(3), call.slot(4));
-            guest::write_u8(call.ptr(5), queued.into());
+            // A LONG in the wrapper of storport.h.
+            guest::write_u32(call.ptr(5), queued.into());
         }
         kind::AcquireSpinLock => {
             locks::acquire(adapter, call.slot(2) as u32, call.ptr(3), call.ptr(4));
@@ -174,7 +175,8 @@ fn enable_passive(adapter: &Rc<AdapterState>, routine: usize, success: usize) {
     if fine {
         adapter.passive_routine.set(routine);
     }
-    guest::write_u8(success, fine.into());
+    // A LONG in the wrapper of storport.h.
+    guest::write_u32(success, fine.into());
 }
 
 fn initialize_dpc(adapter: &Rc<AdapterState>, dpc: usize, routine: usize, first: bool) {
@@ -200,6 +202,9 @@ fn issue_dpc(adapter: &Rc<AdapterState>, at: usize, first: u64, second: u64) -> 
     let this = Rc::clone(adapter);
     let run = Box::new(move || {
         this.counters.borrow_mut().dpcs += 1;
+        if this.halted.get() {
+            rules::violate(LEAK_DPC, format!("the DPC at {at:#x} runs after ScsiStopAdapter"));
+        }
         let args = [at as u64, this.extension_at() as u64, first, second];
         this.call(Callback::Dpc, "HW_DPC_ROUTINE", dpc.routine, &args);
     });
