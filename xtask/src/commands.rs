@@ -84,13 +84,13 @@ struct BuildArgs {
 pub fn run(cli: Cli) -> Result<bool> {
     match cli.command {
         Command::Pack(args) => {
-            setup::ensure(Purpose::Pack)?;
+            setup::require(Purpose::Pack)?;
             let files = pack_into(args.out, args.keys)?;
             pack::print_table(&files);
             Ok(true)
         }
         Command::Test(args) => {
-            setup::ensure(Purpose::Test)?;
+            setup::require(Purpose::Test)?;
             suite::run(&args)
         }
         Command::Doctor => Ok(setup::doctor()),

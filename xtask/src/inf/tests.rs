@@ -85,7 +85,7 @@ fn each_rule_catches_its_mutation() {
             "MSI-X",
         ),
         (
-            "MessageNumberLimit,0x00010001,2048",
+            "MessageNumberLimit,0x00010001,65",
             "MessageNumberLimit,0x00010001,1",
             "MessageNumberLimit",
         ),
@@ -160,4 +160,23 @@ fn the_parser_knows_quotes_and_comments() {
         ["HKR", "", "n", "0", "a=b"]
     );
     assert!(Inf::parse("k = 1").is_err());
+}
+
+#[test]
+fn the_inf_and_the_driver_agree_on_dma_remapping() {
+    for arch in Arch::ALL {
+        let inf = Inf::parse(&rendered(arch)).unwrap();
+        for section in ["Service", "Service_1607"] {
+            let values = inf.registry(section);
+            let value = values
+                .iter()
+                .find(|[_, name, ..]| *name == "DmaRemappingCompatible")
+                .unwrap();
+            assert_eq!(
+                value[..3],
+                ["Parameters", "DmaRemappingCompatible", "0x00010001"]
+            );
+            assert_eq!(value[3] == "1", vioblk::DMA_REMAPPING_OPT_IN, "[{section}]");
+        }
+    }
 }

@@ -51,7 +51,7 @@ impl Member {
     }
 
     fn is_test_host(&self) -> bool {
-        self.dir.starts_with("tests")
+        self.dir.starts_with("tests/nt-host") || self.dir.starts_with("tests/device")
     }
 }
 

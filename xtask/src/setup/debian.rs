@@ -57,18 +57,21 @@ impl Plan {
     }
 }
 
-/// Installs the packages as root; otherwise stops and says what to run.
-pub fn provide(packages: &[&str]) -> Result<()> {
+/// Installs the packages as root; otherwise stops and says what to run. `stale`: the release's own versions are too old.
+pub fn provide(packages: &[&str], stale: bool) -> Result<()> {
     if !is_root()? {
-        let plan = plan(packages)?;
+        let plan = plan(packages, stale)?;
         bail!(
             "not root, so nothing was installed; run\n  {}",
             plan.shell().join("\n  ")
         );
     }
-    // Without this the lists may be missing or name files that the mirror has replaced.
-    apt(&["update".to_owned()])?;
-    let plan = plan(packages)?;
+    // Without this the lists may be missing or name files that the mirror has replaced. If it fails, they may still do:
+    // another source of this machine may be out of reach.
+    if let Err(error) = apt(&["update".to_owned()]) {
+        println!("{error:#}");
+    }
+    let plan = plan(packages, stale)?;
     if let Some(source) = &plan.source {
         println!("Debian's own packages do not fit; adding to {SOURCE_FILE}: {source}");
         fs::write(SOURCE_FILE, format!("{source}\n"))
@@ -80,7 +83,7 @@ pub fn provide(packages: &[&str]) -> Result<()> {
 }
 
 /// Finds out, by simulation, whether the default release serves or backports are needed.
-pub fn plan(packages: &[&str]) -> Result<Plan> {
+pub fn plan(packages: &[&str], stale: bool) -> Result<Plan> {
     let os = fs::read_to_string("/etc/os-release").unwrap_or_default();
     let field = |name: &str| {
         os.lines()
@@ -94,7 +97,11 @@ pub fn plan(packages: &[&str]) -> Result<Plan> {
         );
     }
     let backports = format!("{}-backports", field("VERSION_CODENAME").trim_matches('"'));
-    let simulation = simulate(packages)?;
+    let simulation = if stale {
+        Simulation::Fails
+    } else {
+        simulate(packages)?
+    };
     let known = Run::new("apt-cache").arg("policy").ok()?.stdout;
     Ok(decide(packages, &backports, simulation, &known))
 }
@@ -104,7 +111,7 @@ pub fn plan(packages: &[&str]) -> Result<Plan> {
 pub enum Simulation {
     /// It would work.
     Works,
-    /// apt cannot fit the packages to what is installed, or knows none of that name.
+    /// apt cannot fit the packages to what is installed, or has only versions that are too old.
     Fails,
 }
 
@@ -149,7 +156,7 @@ fn apt(arguments: &[String]) -> Result<()> {
         let run = Run::new("apt-get")
             .env("DEBIAN_FRONTEND", "noninteractive")
             .env("LC_ALL", "C")
-            .args(["-o", "DPkg::Lock::Timeout=120"])
+            .args(["-o", "DPkg::Lock::Timeout=120", "-o", "Acquire::Retries=3"])
             .args(arguments)
             .deadline(APT_DEADLINE);
         match run.ok() {

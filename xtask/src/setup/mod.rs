@@ -7,33 +7,34 @@ mod rust;
 #[cfg(test)]
 mod tests;
 
-use anyhow::{Result, bail};
+use anyhow::{Result, ensure};
 
 use needs::NEEDS;
 pub use needs::{Need, Purpose, Verdict};
 
 /// Makes sure that everything for `purpose` is there: as root by installing Debian packages, otherwise by saying what to run.
-pub fn ensure(purpose: Purpose) -> Result<()> {
-    rust::ensure(purpose)?;
-    let unmet = unmet(purpose);
-    if unmet.is_empty() {
-        return Ok(());
+pub fn require(purpose: Purpose) -> Result<()> {
+    rust::require(purpose)?;
+    // A second round takes what the release has only in a version that is too old from backports.
+    for _ in 0..2 {
+        let unmet = unmet(purpose);
+        if unmet.is_empty() {
+            return Ok(());
+        }
+        for (need, verdict) in &unmet {
+            println!("{}: {verdict}", need.program);
+        }
+        debian::provide(&packages(&unmet), is_stale(&unmet))?;
     }
-    for (need, verdict) in &unmet {
-        println!("{}: {verdict}", need.program);
-    }
-    let packages: Vec<&str> = unmet.iter().map(|(need, _)| need.package).collect();
-    debian::provide(&packages)?;
-    let still: Vec<String> = self::unmet(purpose)
+    let still: Vec<String> = unmet(purpose)
         .iter()
         .map(|(need, verdict)| format!("{}: {verdict}", need.program))
         .collect();
-    if !still.is_empty() {
-        bail!(
-            "after the installation still not usable:\n  {}",
-            still.join("\n  ")
-        );
-    }
+    ensure!(
+        still.is_empty(),
+        "after the installation still not usable:\n  {}",
+        still.join("\n  ")
+    );
     Ok(())
 }
 
@@ -57,12 +58,9 @@ pub fn doctor() -> bool {
             need.program
         );
     }
-    let packages: Vec<&str> = unmet(Purpose::Test)
-        .iter()
-        .map(|(need, _)| need.package)
-        .collect();
-    if !packages.is_empty() {
-        match debian::plan(&packages) {
+    let unmet = unmet(Purpose::Test);
+    if !unmet.is_empty() {
+        match debian::plan(&packages(&unmet), is_stale(&unmet)) {
             Ok(plan) => println!(
                 "\nTo install what is missing:\n  {}",
                 plan.shell().join("\n  ")
@@ -73,7 +71,20 @@ pub fn doctor() -> bool {
     complete
 }
 
-fn unmet(purpose: Purpose) -> Vec<(&'static Need, Verdict)> {
+type Unmet = (&'static Need, Verdict);
+
+fn packages(unmet: &[Unmet]) -> Vec<&'static str> {
+    unmet.iter().map(|(need, _)| need.package).collect()
+}
+
+/// True if something is installed but too old: what the release has will not help.
+fn is_stale(unmet: &[Unmet]) -> bool {
+    unmet
+        .iter()
+        .any(|(_, verdict)| matches!(verdict, Verdict::TooOld { .. }))
+}
+
+fn unmet(purpose: Purpose) -> Vec<Unmet> {
     NEEDS
         .iter()
         .filter(|need| need.purpose <= purpose)

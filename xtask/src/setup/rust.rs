@@ -58,13 +58,13 @@ impl Pinned {
 }
 
 /// Adds what is missing by rustup; where rustup cannot, takes Debian's compiler for the drivers.
-pub fn ensure(purpose: Purpose) -> Result<()> {
+pub fn require(purpose: Purpose) -> Result<()> {
     let pinned = Pinned::read(&crate::root())?;
     if Toolchain::find().is_err() {
         println!("rustup: adding {}", pinned.components.join(", "));
         if let Err(error) = rustup(&pinned, "component", &pinned.components) {
             println!("rustup cannot: {error:#}\nfalling back on Debian's compiler for the drivers");
-            debian::provide(&["rustc-web", "rust-web-src"])?;
+            debian::provide(&["rustc-web", "rust-web-src"], false)?;
         }
         Toolchain::find()?;
     }
