@@ -1,6 +1,6 @@
 //! Memory that the device can see, and the only way this crate touches it.
 //!
-//! No reference to such memory ever exists: the device may change any byte of it at any time. What is read is copied out
+//! No reference to plain data in it ever exists: the device may change any byte at any time. What is read is copied out
 //! once, what is written is copied in, both volatile; the few words that carry ordering are atomics.
 #![expect(
     unsafe_code,
@@ -8,6 +8,8 @@
 )]
 
 mod split;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use split::{DeviceWord, DriverWord, SplitMemory};
 

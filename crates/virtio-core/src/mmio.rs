@@ -1,6 +1,9 @@
 //! Device registers: a small trait, and memory-mapped registers behind it.
 #![expect(unsafe_code, reason = "volatile access to device registers")]
 
+#[cfg(test)]
+mod tests;
+
 use core::ptr::NonNull;
 
 /// A window of device registers, little-endian, reached by byte offset.

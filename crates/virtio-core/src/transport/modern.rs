@@ -277,6 +277,7 @@ impl<R: Registers> Modern<R> {
             return Ok(());
         };
         match self.common.read16(register) {
+            MSI_NO_VECTOR if self.gone() => Err(TransportError::DeviceGone),
             read if read == vector && read != MSI_NO_VECTOR => Ok(()),
             read => Err(TransportError::VectorRefused { vector, read }),
         }

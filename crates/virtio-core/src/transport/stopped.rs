@@ -5,6 +5,8 @@ use super::TransportError;
 
 /// The device has let go of every queue and buffer: it was reset, cut off from the bus, or removed.
 ///
+/// A proof speaks of the device it was got from; a driver of several keeps each with its device.
+///
 /// Only with this proof does a queue give up what the device had in flight ([`crate::ring::Queue::drain`]). Starting the
 /// device again takes the proof away ([`super::Transport::acknowledge`]).
 #[derive(Debug)]

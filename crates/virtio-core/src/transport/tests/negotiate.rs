@@ -117,7 +117,7 @@ fn device_that_is_gone_is_stopped_and_stays_so() {
     assert_eq!(transport.queue_count(), Err(gone));
     assert_eq!(transport.queue_max_size(0), Err(gone));
     assert_eq!(transport.driver_ok(), Err(gone));
-    assert!(transport.set_config_vector(Some(0)).is_err());
+    assert_eq!(transport.set_config_vector(Some(0)), Err(gone));
     transport.fail();
 }
 

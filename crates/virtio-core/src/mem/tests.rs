@@ -1,0 +1,155 @@
+//! Tests of shared memory: nothing is reached outside the region, and what is written lies where the device looks.
+
+use std::vec::Vec;
+
+use proptest::prelude::*;
+use vm_memory::{Bytes, GuestAddress, GuestMemoryMmap};
+use zerocopy::little_endian::{U16, U32, U64};
+
+use super::{DeviceAddress, DeviceWord, DriverWord, OutOfRegion, SplitMemory};
+use crate::ring::Layout;
+use crate::sync::Ordering;
+use crate::testing::region;
+
+const BASE: u64 = 0x8000;
+
+fn memory() -> GuestMemoryMmap {
+    let memory = GuestMemoryMmap::from_ranges(&[(GuestAddress(BASE), 0x4000)]).unwrap();
+    memory
+        .write_slice(&[0xcc; 0x4000], GuestAddress(BASE))
+        .unwrap();
+    memory
+}
+
+fn bytes(memory: &GuestMemoryMmap, at: u64, len: usize) -> Vec<u8> {
+    let mut bytes = std::vec![0; len];
+    memory.read_slice(&mut bytes, GuestAddress(at)).unwrap();
+    bytes
+}
+
+#[test]
+fn values_are_little_endian_at_any_offset() {
+    let memory = memory();
+    let mut region = region(&memory, BASE + 3, 16);
+    region.write(1, U32::new(0x0403_0201)).unwrap();
+    assert_eq!(bytes(&memory, BASE + 3, 6), [0xcc, 1, 2, 3, 4, 0xcc]);
+    assert_eq!(region.read::<U16>(2).unwrap().get(), 0x0302);
+    assert_eq!(region.read::<[u8; 3]>(3).unwrap(), [3, 4, 0xcc]);
+}
+
+#[test]
+fn nothing_is_reached_past_the_end() {
+    let memory = memory();
+    let mut region = region(&memory, BASE + 0x100, 8);
+    for offset in [1, 7, 8, 9, usize::MAX - 7, usize::MAX] {
+        assert_eq!(region.read::<U64>(offset).err(), Some(OutOfRegion));
+        assert_eq!(region.write(offset, U64::new(u64::MAX)), Err(OutOfRegion));
+        let pair = [U64::new(u64::MAX); 2];
+        assert_eq!(region.write_descriptor(offset, pair), Err(OutOfRegion));
+    }
+    assert_eq!(region.write_descriptor(0, [U64::ZERO; 2]), Err(OutOfRegion));
+    assert_eq!(bytes(&memory, BASE + 0x100, 16), [0xcc; 16]);
+    region.write(0, U64::ZERO).unwrap();
+    assert_eq!(bytes(&memory, BASE + 0xf8, 8), [0xcc; 8]);
+    assert_eq!(
+        bytes(&memory, BASE + 0x100, 9),
+        [0, 0, 0, 0, 0, 0, 0, 0, 0xcc]
+    );
+}
+
+#[test]
+fn region_is_cut_without_gap() {
+    let memory = memory();
+    for at in [0, 1, 5, 16] {
+        let (head, mut tail) = region(&memory, BASE, 16).split_at(at).unwrap();
+        assert_eq!((head.len(), tail.len()), (at, 16 - at));
+        assert_eq!(head.is_empty(), at == 0);
+        assert_eq!(head.address(), DeviceAddress(BASE));
+        assert_eq!(tail.address(), DeviceAddress(BASE + at as u64));
+        tail.zero();
+        let want: Vec<_> = (0..17)
+            .map(|n| if n < at || n == 16 { 0xcc } else { 0 })
+            .collect();
+        assert_eq!(bytes(&memory, BASE, 17), want);
+        memory.write_slice(&[0xcc; 16], GuestAddress(BASE)).unwrap();
+    }
+    let whole = region(&memory, BASE, 16).split_at(17).unwrap_err();
+    assert_eq!(whole.len(), 16);
+}
+
+#[test]
+fn alignment_counts_for_processor_and_device() {
+    let memory = memory();
+    assert!(region(&memory, BASE, 1).is_aligned_to(4096));
+    assert!(region(&memory, BASE + 8, 1).is_aligned_to(8));
+    assert!(!region(&memory, BASE + 8, 1).is_aligned_to(16));
+    assert!(!region(&memory, BASE, 1).is_aligned_to(0));
+    assert!(!region(&memory, BASE, 1).is_aligned_to(3));
+    // The mapping starts on a page; here the device sees it elsewhere in the page.
+    let shifted = GuestMemoryMmap::<()>::from_ranges(&[(GuestAddress(BASE + 8), 0x1000)]).unwrap();
+    let region = region(&shifted, BASE + 8, 8);
+    assert!(!region.is_aligned_to(16));
+    assert!(region.is_aligned_to(8));
+}
+
+#[test]
+fn misaligned_descriptor_is_refused() {
+    let memory = memory();
+    let mut region = region(&memory, BASE, 64);
+    for offset in 1..8 {
+        let pair = [U64::ZERO; 2];
+        assert_eq!(region.write_descriptor(offset, pair), Err(OutOfRegion));
+    }
+    region
+        .write_descriptor(8, [U64::new(1), U64::new(2)])
+        .unwrap();
+    assert_eq!(region.read::<U64>(16).unwrap().get(), 2);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Offsets are those of Virtio 1.3 §2.7.5, §2.7.6 and §2.7.8; nothing else changes, whatever the index.
+    #[test]
+    fn ring_memory_is_where_the_device_looks(log in 0..8_u32, index in any::<u16>(), value in any::<u16>()) {
+        let size = 1_u16 << log;
+        let layout = Layout::split(size).unwrap();
+        let memory = memory();
+        let ring = region(&memory, BASE + 0x40, layout.len());
+        let mut split = SplitMemory::new(ring, &layout).unwrap();
+        prop_assert_eq!(split.size(), size);
+        let at = split.addresses();
+        let mut want = bytes(&memory, BASE, 0x4000);
+        let mut put = |address: u64, bytes: &[u8]| {
+            let offset = (address - BASE) as usize;
+            want[offset..offset + bytes.len()].copy_from_slice(bytes);
+        };
+        let entry = u64::from(index % size);
+        let word = u64::from(value);
+        split.write_descriptor(index, [U64::new(word), U64::new(!word)]);
+        put(at.descriptor.0 + 16 * entry, &word.to_le_bytes());
+        put(at.descriptor.0 + 16 * entry + 8, &(!word).to_le_bytes());
+        split.write_available(index, value);
+        put(at.driver.0 + 4 + 2 * entry, &value.to_le_bytes());
+        split.store(DriverWord::Flags, value ^ 1, Ordering::Relaxed);
+        put(at.driver.0, &(value ^ 1).to_le_bytes());
+        split.store(DriverWord::Idx, value ^ 2, Ordering::Release);
+        put(at.driver.0 + 2, &(value ^ 2).to_le_bytes());
+        split.store(DriverWord::UsedEvent, value ^ 3, Ordering::Relaxed);
+        put(at.driver.0 + 4 + 2 * u64::from(size), &(value ^ 3).to_le_bytes());
+        prop_assert!(bytes(&memory, BASE, 0x4000) == want, "something else changed");
+
+        let poke = |address: u64, bytes: &[u8]| memory.write_slice(bytes, GuestAddress(address)).unwrap();
+        poke(at.device.0, &7_u16.to_le_bytes());
+        poke(at.device.0 + 2, &8_u16.to_le_bytes());
+        poke(at.device.0 + 4 + 8 * entry, &0x0403_0201_u32.to_le_bytes());
+        poke(at.device.0 + 8 + 8 * entry, &0x0807_0605_u32.to_le_bytes());
+        poke(at.device.0 + 4 + 8 * u64::from(size), &9_u16.to_le_bytes());
+        prop_assert_eq!(split.load(DeviceWord::Flags, Ordering::Relaxed), 7);
+        prop_assert_eq!(split.load(DeviceWord::Idx, Ordering::Acquire), 8);
+        prop_assert_eq!(split.load(DeviceWord::AvailEvent, Ordering::Relaxed), 9);
+        prop_assert_eq!(split.read_used(index).map(U32::get), [0x0403_0201, 0x0807_0605]);
+        let back = split.into_region();
+        prop_assert_eq!((back.len(), back.address().0), (layout.len(), BASE + 0x40));
+    }
+}
