@@ -3,11 +3,11 @@
 use crate::config::Config;
 use crate::events::{Event, Journal};
 use crate::ffi::extension::RequestBox;
+use crate::ffi::lock::{Once, QueueCell};
 use nt::irql::Dispatch;
-use nt::sync::SpinLock;
 use crate::identity::{Place, Serial};
 use crate::request::{List, Operation, Outcome};
-use crate::ring::{Notice, Progress, Ring, Rules};
+use crate::ring::{Notice, Progress, Rules};
 use crate::scsi::{Reply, Unit};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use storport::{Adapter, Dpc, Sense, Srb, SrbStatus};
@@ -17,16 +17,6 @@ use virtio_core::transport::Transport;
 
 /// Completions that one DPC takes before it lets others run.
 const BUDGET: u32 = 128;
-
-/// One request queue with its DPC.
-#[derive(Debug)]
-pub struct QueueCell {
-    /// The queue. Its lock is the kernel's and not StorPort's DPC lock, because HwResetBus needs it too, and there StorPort
-    /// allows no lock but the interrupt lock. MS: nf-storport-storportacquirespinlock
-    pub ring: SpinLock<Ring>,
-    /// Runs after the queue's interrupt.
-    pub dpc: Dpc,
-}
 
 /// Work for the service DPC, as bits.
 pub mod work {
@@ -78,7 +68,7 @@ pub struct Disk {
     /// A command stopped the disk.
     pub stopped: AtomicBool,
     /// The serial number, once it was asked for.
-    pub serial: SpinLock<Option<Serial>>,
+    pub serial: Once<Serial>,
     /// Keeps the event log short.
     pub journal: Journal,
     /// Step and code of a failed start (`step << 16 | code`), until it can be logged.
@@ -110,7 +100,7 @@ impl Disk {
     pub fn process(&self, at: Dispatch, index: usize) {
         let Some(cell) = self.queues.get(index) else { return };
         let mut done = List::EMPTY;
-        let (progress, notice) = cell.ring.lock(at).process(&self.rules, BUDGET, &mut done);
+        let (progress, notice) = cell.with(self.adapter, at, |ring| ring.process(&self.rules, BUDGET, &mut done));
         self.notify(notice);
         self.end_all(at, &mut done);
         match progress {
@@ -174,7 +164,7 @@ impl Disk {
 
     /// The command that wanted the serial number can be answered now.
     fn identified(&self, at: Dispatch, mut request: RequestBox, serial: Serial) {
-        *self.serial.lock(at) = Some(serial);
+        self.serial.set(serial);
         request.operation = Operation::None;
         self.emulate(at, request);
     }

@@ -5,7 +5,7 @@ use crate::disk::Disk;
 use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::Memory;
 use crate::ffi::extension;
-use nt::sync::SpinLock;
+use crate::ffi::lock::Once;
 use crate::ffi::registers;
 use crate::identity::Place;
 use crate::lifecycle::{RESET_TIMEOUT_US, StallClock};
@@ -273,7 +273,7 @@ fn set_up(
         blocks: AtomicU64::new(found.config.blocks),
         attention: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
-        serial: SpinLock::new(None),
+        serial: Once::new(),
         journal: Journal::new(),
         failure: AtomicU32::new(0),
     })

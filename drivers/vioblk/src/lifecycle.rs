@@ -3,11 +3,10 @@
 use crate::disk::{Disk, work};
 use crate::events::{Event, code};
 use nt::irql::{Device, Dispatch};
-use nt::sync::SpinLock;
 use crate::request::{List, Outcome};
+use crate::ffi::lock::Level;
 use crate::ring::Ring;
 use core::cell::Cell;
-use core::ops::DerefMut;
 use core::sync::atomic::Ordering;
 use storport::{Adapter, Dpc};
 use virtio_core::Clock;
@@ -84,12 +83,8 @@ impl Disk {
         self.transport.reset(&self.clock(), RESET_TIMEOUT_US)
     }
 
-    /// Starts a device that has stopped, with the queues' memory as it is. `lock` opens a queue's lock.
-    fn start_device<'a, G: DerefMut<Target = Ring> + 'a>(
-        &'a self,
-        stopped: DeviceStopped,
-        lock: impl Fn(&'a SpinLock<Ring>) -> Option<G>,
-    ) -> Result<(), Failure> {
+    /// Starts a device that has stopped, with the queues' memory as it is.
+    fn start_device(&self, stopped: DeviceStopped, level: Level) -> Result<(), Failure> {
         let transport = &self.transport;
         let features = self.rules.features;
         let offered = transport.acknowledge(stopped).map_err(Failure::at(4))?;
@@ -101,15 +96,18 @@ impl Disk {
         let config_vector = (messages > 0).then_some(0);
         transport.set_config_vector(config_vector).map_err(Failure::at(7))?;
         for (index, cell) in (0u16..).zip(self.queues) {
-            let mut ring = lock(&cell.ring).ok_or(Failure::own(7, code::LOCKED))?;
             let vector = queue_message(u32::from(index), messages).and_then(|vector| u16::try_from(vector).ok());
-            ring.set_up(self.queue_size, features, |queue| transport.enable_queue(index, queue, vector))
-                .ok_or(Failure::own(7, code::MEMORY))?
-                .map_err(Failure::at(7))?;
+            cell.try_with(self.adapter, level, |ring| {
+                ring.set_up(self.queue_size, features, |queue| transport.enable_queue(index, queue, vector))
+            })
+            .ok_or(Failure::own(7, code::LOCKED))?
+            .ok_or(Failure::own(7, code::MEMORY))?
+            .map_err(Failure::at(7))?;
         }
         transport.driver_ok().map_err(Failure::at(8))?;
         for cell in self.queues {
-            lock(&cell.ring).ok_or(Failure::own(8, code::LOCKED))?.open();
+            cell.try_with(self.adapter, level, Ring::open)
+                .ok_or(Failure::own(8, code::LOCKED))?;
         }
         Ok(())
     }
@@ -117,13 +115,14 @@ impl Disk {
     /// Stops the device if it runs and starts it; nothing is in flight. From HwInitialize and ScsiRestartAdapter.
     fn start_at_device_level(&self, at: Device) -> Result<(), Failure> {
         self.halted.store(false, Ordering::Relaxed);
+        let level = Level::Device(at);
         let stopped = self.stop_device().map_err(Failure::at(1))?;
         let mut ended = List::EMPTY;
         for cell in self.queues {
-            let mut ring = cell.ring.try_lock(at).ok_or(Failure::own(1, code::LOCKED))?;
-            ring.drain(&stopped, Outcome::Reset, &mut ended);
+            cell.try_with(self.adapter, level, |ring| ring.drain(&stopped, Outcome::Reset, &mut ended))
+                .ok_or(Failure::own(1, code::LOCKED))?;
         }
-        self.start_device(stopped, |ring| ring.try_lock(at))
+        self.start_device(stopped, level)
     }
 
     /// HwInitialize. The device is live afterwards, unless [`Disk::passive`] finds why not.
@@ -205,7 +204,7 @@ impl Disk {
             return true;
         }
         for cell in self.queues {
-            cell.ring.lock(at).close();
+            cell.with(self.adapter, at, Ring::close);
         }
         let mut ended = List::EMPTY;
         let usable = match self.stop_device() {
@@ -230,14 +229,14 @@ impl Disk {
         let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
         let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
         for cell in self.queues {
-            cell.ring.lock(at).drain(&stopped, outcome, ended);
+            cell.with(self.adapter, at, |ring| ring.drain(&stopped, outcome, ended));
         }
         if gone {
             self.gone.store(true, Ordering::Relaxed);
             self.end_queues(at, Outcome::Gone, ended);
             return false;
         }
-        match self.start_device(stopped, |ring| Some(ring.lock(at))) {
+        match self.start_device(stopped, Level::Dispatch(at)) {
             Ok(()) => true,
             Err(failure) => {
                 self.transport.fail();
@@ -250,7 +249,7 @@ impl Disk {
 
     fn end_queues(&self, at: Dispatch, outcome: Outcome, ended: &mut List) {
         for cell in self.queues {
-            cell.ring.lock(at).end(outcome, ended);
+            cell.with(self.adapter, at, |ring| ring.end(outcome, ended));
         }
     }
 

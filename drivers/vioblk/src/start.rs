@@ -3,6 +3,7 @@
 use crate::chain;
 use crate::disk::Disk;
 use crate::ffi::extension::{self, RequestBox};
+use crate::ffi::lock::QueueCell;
 use nt::irql::Dispatch;
 use crate::request::{Operation, Outcome, Request};
 use crate::ring::Submitted;
@@ -88,7 +89,7 @@ impl Disk {
     /// Executes a command that HwBuildIo did not recognise as a transfer.
     pub fn emulate(&self, at: Dispatch, mut request: RequestBox) {
         let Some(srb) = &request.srb else { return };
-        match scsi::decode(srb.cdb()).and_then(|command| self.plan(at, &command, srb)) {
+        match scsi::decode(srb.cdb()).and_then(|command| self.plan(&command, srb)) {
             Ok(plan) => self.carry_out(at, request, plan),
             Err(sense) => {
                 request.outcome = Outcome::Failed(sense);
@@ -97,7 +98,7 @@ impl Disk {
         }
     }
 
-    fn plan(&self, at: Dispatch, command: &Command, srb: &Srb) -> Result<Plan, Sense> {
+    fn plan(&self, command: &Command, srb: &Srb) -> Result<Plan, Sense> {
         // SAM-6 §5.14: these do not report what changed.
         let silent = matches!(
             command,
@@ -106,8 +107,7 @@ impl Disk {
         if !silent && self.attention.swap(false, Ordering::Relaxed) {
             return Err(Sense::CAPACITY_CHANGED);
         }
-        let serial = *self.serial.lock(at);
-        scsi::plan(command, &self.unit(), serial.as_ref(), srb.data().1)
+        scsi::plan(command, &self.unit(), self.serial.get(), srb.data().1)
     }
 
     fn carry_out(&self, at: Dispatch, mut request: RequestBox, plan: Plan) {
@@ -147,15 +147,16 @@ impl Disk {
         let (before, from) = self.queues.split_at_checked(first).unwrap_or((&[], self.queues));
         let Some((own, others)) = from.split_first() else { return };
         // A full queue spills to the others; if all are full, the request waits where it should have gone.
-        let mut result = own.ring.lock(at).submit(&self.rules, request);
+        let submit = |cell: &QueueCell, request| cell.with(self.adapter, at, |ring| ring.submit(&self.rules, request));
+        let mut result = submit(own, request);
         for cell in others.iter().chain(before) {
             match result {
-                Submitted::NoRoom(again) => result = cell.ring.lock(at).submit(&self.rules, again),
+                Submitted::NoRoom(again) => result = submit(cell, again),
                 _ => break,
             }
         }
         if let Submitted::NoRoom(again) = result {
-            result = own.ring.lock(at).submit_or_wait(&self.rules, again);
+            result = own.with(self.adapter, at, |ring| ring.submit_or_wait(&self.rules, again));
         }
         match result {
             Submitted::Sent(notice) => self.notify(notice),

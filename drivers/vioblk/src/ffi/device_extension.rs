@@ -8,15 +8,14 @@
 //!
 //! There is no other private memory: nothing to allocate, and nothing to free when the adapter goes.
 
-use crate::disk::{Disk, QueueCell};
+use crate::disk::Disk;
 use crate::ffi::extension::RequestBox;
-use nt::sync::SpinLock;
+use crate::ffi::lock::QueueCell;
 use crate::ring::Ring;
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, align_of, size_of};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
-use storport::Dpc;
 use virtio_core::ring::Slot;
 
 /// Slots for each queue, that is, descriptors that all queues together may have. Two of the largest queues that give
@@ -116,10 +115,7 @@ impl Memory {
         }
         let at = self.base.as_ptr().wrapping_add(CELLS).cast::<QueueCell>();
         for index in 0..count {
-            let cell = QueueCell {
-                ring: SpinLock::new(ring()?),
-                dpc: Dpc::new(),
-            };
+            let cell = QueueCell::new(ring()?);
             // SAFETY: `queues` cells lie there (`size`), and nobody else uses them (`new`).
             unsafe { at.wrapping_add(index).write(cell) };
         }

@@ -1,6 +1,6 @@
 //! The routines that StorPort calls.
 
-use crate::disk::{Disk, QueueCell};
+use crate::disk::{Disk, work};
 use crate::events;
 use crate::ffi::device_extension::{self, Memory};
 use crate::ffi::extension::{self, RequestBox};
@@ -90,9 +90,9 @@ unsafe extern "system" fn initialize(extension: *mut c_void) -> BOOLEAN {
 unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
-    for QueueCell { dpc, .. } in disk.queues {
+    for cell in disk.queues {
         // SAFETY: the cells lie in the device extension and never move; no DPC is queued before `dpcs_ready` is set.
-        unsafe { dpc.initialize(disk.adapter, queue_dpc) };
+        unsafe { cell.dpc.initialize(disk.adapter, queue_dpc) };
     }
     // SAFETY: as above.
     unsafe { disk.service.initialize(disk.adapter, service_dpc) };
@@ -172,8 +172,10 @@ unsafe extern "system" fn start_io(extension: *mut c_void, srb: *mut SCSI_REQUES
 unsafe extern "system" fn reset_bus(extension: *mut c_void, _path: u32) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
-    // SAFETY: HwResetBus runs at DISPATCH_LEVEL with the StartIo lock held. MS: nc-storport-hw_reset_bus
-    BOOLEAN::from(disk.reset(unsafe { Dispatch::assume() }))
+    // The queues' locks may not be taken here (MS: nf-storport-storportacquirespinlock), but in a DPC, which runs as soon as
+    // this processor leaves DISPATCH_LEVEL: the service DPC resets the device and ends what was in flight.
+    disk.want(work::RESET);
+    TRUE
 }
 
 /// Adapter control that the driver carries out.

@@ -6,5 +6,6 @@ pub mod device_extension;
 pub mod dpc;
 pub mod entry;
 pub mod extension;
+pub mod lock;
 pub mod registers;
 pub mod reply;

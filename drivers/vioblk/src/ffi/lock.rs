@@ -1,0 +1,142 @@
+//! The lock of a queue, and a value that is set once.
+
+use crate::ring::Ring;
+use core::cell::UnsafeCell;
+use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use nt::irql::{Device, Dispatch};
+use storport::lock::Lock;
+use storport::{Adapter, Dpc};
+
+/// One request queue with its DPC, whose lock protects it.
+///
+/// StorPort's DPC lock, because kernel spin locks are forbidden to miniports (MS: HwStorPortProhibitedDDIs rule). It cannot be
+/// taken in HwInitialize and in ScsiRestartAdapter, which run above DISPATCH_LEVEL (MS:
+/// nf-storport-storportacquirespinlock); these claim the queue by `busy`, which every owner of the lock sets as well.
+pub struct QueueCell {
+    /// Runs after the queue's interrupt.
+    pub dpc: Dpc,
+    busy: AtomicBool,
+    ring: UnsafeCell<Ring>,
+}
+
+// SAFETY: the ring is reached only by whoever set `busy`.
+unsafe impl Sync for QueueCell {}
+
+impl core::fmt::Debug for QueueCell {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("QueueCell")
+    }
+}
+
+/// The level that code runs at, and so the way it gets at a queue.
+#[derive(Clone, Copy, Debug)]
+pub enum Level {
+    /// HwStartIo or a DPC.
+    Dispatch(Dispatch),
+    /// HwInitialize or HwAdapterControl.
+    Device(Device),
+}
+
+impl QueueCell {
+    /// A queue that nobody uses yet.
+    pub const fn new(ring: Ring) -> Self {
+        Self {
+            dpc: Dpc::new(),
+            busy: AtomicBool::new(false),
+            ring: UnsafeCell::new(ring),
+        }
+    }
+
+    /// Runs `body` with the queue locked. From HwStartIo or a DPC, once the DPCs are initialised.
+    #[inline]
+    pub fn with<R>(&self, adapter: Adapter, _: Dispatch, body: impl FnOnce(&mut Ring) -> R) -> R {
+        adapter.with_lock(Lock::Dpc(&self.dpc), || {
+            // Not free only while the adapter starts on another processor. That waits for nothing that this one holds, and
+            // each of its waits for the device has a deadline.
+            while !self.claim() {
+                adapter.stall(1);
+            }
+            self.run(body)
+        })
+    }
+
+    /// Runs `body` if the queue is free. `None`: it is not. Waiting could deadlock, as the owner may be an interrupted DPC of a
+    /// processor that waits for the interrupt lock, which the caller holds.
+    pub fn try_with<R>(&self, adapter: Adapter, level: Level, body: impl FnOnce(&mut Ring) -> R) -> Option<R> {
+        match level {
+            Level::Dispatch(at) => Some(self.with(adapter, at, body)),
+            Level::Device(_) => self.claim().then(|| self.run(body)),
+        }
+    }
+
+    /// Acquire orders the body after this; it pairs with the release in `run`, so that the last owner's writes are seen.
+    /// Relaxed would let the body read the ring as it was before.
+    fn claim(&self) -> bool {
+        self.busy
+            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
+            .is_ok()
+    }
+
+    fn run<R>(&self, body: impl FnOnce(&mut Ring) -> R) -> R {
+        // SAFETY: `busy` was free and is now set by this caller, so nobody else has a reference to the ring.
+        let result = body(unsafe { &mut *self.ring.get() });
+        // Orders the body before this; see `claim`.
+        self.busy.store(false, Ordering::Release);
+        result
+    }
+}
+
+/// A value that is set at most once, by anybody.
+pub struct Once<T> {
+    state: AtomicU8,
+    value: UnsafeCell<Option<T>>,
+}
+
+// SAFETY: the value is written by one owner (`EMPTY` to `WRITING`) and only read from `SET` on.
+unsafe impl<T: Send + Sync> Sync for Once<T> {}
+
+impl<T> core::fmt::Debug for Once<T> {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Once")
+    }
+}
+
+const EMPTY: u8 = 0;
+const WRITING: u8 = 1;
+const SET: u8 = 2;
+
+impl<T> Once<T> {
+    /// Not set.
+    pub const fn new() -> Self {
+        Self {
+            state: AtomicU8::new(EMPTY),
+            value: UnsafeCell::new(None),
+        }
+    }
+
+    /// Sets the value, unless it is set already or somebody is about to.
+    pub fn set(&self, value: T) {
+        let first = self
+            .state
+            .compare_exchange(EMPTY, WRITING, Ordering::Relaxed, Ordering::Relaxed);
+        if first.is_ok() {
+            // SAFETY: only the one who took EMPTY comes here, and nobody reads before SET.
+            unsafe { *self.value.get() = Some(value) };
+            // Orders the value before the word that says it is there; pairs with the load in `get`. Relaxed could show the
+            // word first.
+            self.state.store(SET, Ordering::Release);
+        }
+    }
+
+    /// The value, if it is set.
+    pub fn get(&self) -> Option<&T> {
+        if self.state.load(Ordering::Acquire) != SET {
+            return None;
+        }
+        // SAFETY: nobody writes after SET.
+        unsafe { &*self.value.get() }.as_ref()
+    }
+}
+
+#[cfg(test)]
+mod tests;
