@@ -245,4 +245,6 @@ fn bar(pci: &[u8], index: u8) -> Option<Bar> {
 }
 
 #[cfg(test)]
+mod port;
+#[cfg(test)]
 mod tests;
