@@ -133,10 +133,10 @@ fn configuration_space_is_read_only_where_there_is_a_device() {
 
 #[test]
 fn a_register_names_the_range_that_windows_assigned() {
-    let range = |start, RangeLength, RangeInMemory| ACCESS_RANGE {
+    let range = |start, length, in_memory| ACCESS_RANGE {
         RangeStart: nt_sys::types::LARGE_INTEGER { QuadPart: start },
-        RangeLength,
-        RangeInMemory,
+        RangeLength: length,
+        RangeInMemory: in_memory,
     };
     let mut ranges = [
         range(0xC040, 0x40, 0),
