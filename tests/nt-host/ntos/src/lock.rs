@@ -35,8 +35,6 @@ struct State {
     held: BTreeMap<usize, Holder>,
     /// Per CPU, in order of acquisition.
     stacks: BTreeMap<u32, Vec<usize>>,
-    /// What each CPU spins for.
-    wanted: BTreeMap<u32, usize>,
     /// Lock → locks that were acquired while it was held.
     after: BTreeMap<usize, BTreeSet<usize>>,
 }
@@ -120,12 +118,10 @@ fn take(key: usize, kind: LockKind, before: Option<u8>) {
                 ),
             ),
             Some(_) => {
-                with(|s| s.wanted.insert(me, key));
-                if let Some(ring) = with(|s| s.ring(me)) {
+                if let Some(ring) = with(|s| s.ring(me, key)) {
                     rules::fatal(rules::DEADLOCK, ring);
                 }
                 sched::spin(key);
-                with(|s| s.wanted.remove(&me));
             }
         }
     }
@@ -373,22 +369,25 @@ impl State {
         false
     }
 
-    /// The ring of CPUs that wait for each other, if following the holders from `start` leads back to it.
-    fn ring(&self, start: u32) -> Option<String> {
-        let mut text = String::new();
+    /// The ring of CPUs that wait for each other, if CPU `start` waiting for `key` closes one.
+    ///
+    /// A CPU waits only while its innermost code does: an interrupt that was taken on top of it may yet release what others need.
+    fn ring(&self, start: u32, mut key: usize) -> Option<String> {
+        let mut text = Vec::new();
         let mut cpu = start;
-        for _ in 0..=self.wanted.len() {
-            let holder = self.held.get(self.wanted.get(&cpu)?)?;
-            text.push_str(&format!(
-                "CPU {cpu} waits for {} that CPU {} holds since {}; ",
+        for _ in 0..sched::cpus() {
+            let holder = self.held.get(&key)?;
+            text.push(format!(
+                "CPU {cpu} waits for {} that CPU {} holds since {}",
                 holder.kind.name,
                 holder.cpu,
                 rules::describe(holder.caller)
             ));
             cpu = holder.cpu;
             if cpu == start {
-                return Some(text.trim_end_matches("; ").to_owned());
+                return Some(text.join("; "));
             }
+            key = sched::spins_for(cpu)?;
         }
         None
     }

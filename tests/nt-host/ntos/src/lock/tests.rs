@@ -154,6 +154,47 @@ fn two_cpus_that_wait_for_each_other_end_the_run() {
 }
 
 #[test]
+fn an_interrupt_on_top_of_a_spinning_cpu_is_no_deadlock() {
+    // CPU 1 spins for a lock of CPU 0; an interrupt on top of it holds the lock that CPU 0 wants next, and goes on.
+    start(2);
+    let done = Rc::new(Cell::new(0));
+    let (first, second) = (Rc::clone(&done), Rc::clone(&done));
+    let holder = move || {
+        let old = acquire(1, DPC_LOCK);
+        for _ in 0..4 {
+            sched::yield_now();
+        }
+        let isr = || {
+            acquire_raised(2, INTERRUPT_LOCK);
+            for _ in 0..20 {
+                sched::yield_now();
+            }
+            release_raised(2);
+        };
+        sched::interrupt(1, 8, Box::new(isr));
+        while is_free(2) {
+            sched::yield_now();
+        }
+        let inner = acquire(2, INTERRUPT_LOCK);
+        release(2, inner);
+        release(1, old);
+        first.set(first.get() + 1);
+    };
+    let spinner = move || {
+        while is_free(1) {
+            sched::yield_now();
+        }
+        let old = acquire(1, DPC_LOCK);
+        release(1, old);
+        second.set(second.get() + 1);
+    };
+    sched::spawn(0, "holder", Box::new(holder));
+    sched::spawn(1, "spinner", Box::new(spinner));
+    sched::run_until(&mut || done.get() == 2, crate::testing::SOON).expect("both end");
+    expect(&[]);
+}
+
+#[test]
 fn wrong_irql_on_the_way_in() {
     start(1);
     on_cpu(|| {

@@ -181,7 +181,22 @@ fn pause(why: Pause) {
         s.cpus[here].pause = why;
     });
     fiber::suspend();
+    with(|s| {
+        let here = s.here();
+        s.cpus[here].pause = Pause::No;
+    });
     deliver::deliver();
+}
+
+/// The lock that the innermost code of another CPU spins for.
+pub(crate) fn spins_for(cpu: u32) -> Option<usize> {
+    with(|s| {
+        let cpu = s.cpus.get(cpu as usize)?;
+        match (cpu.loaded, cpu.pause) {
+            (Some(_), Pause::Spin(key)) => Some(key),
+            _ => None,
+        }
+    })
 }
 
 /// Blocks the current thread until `done`; `false` when the time was up first.
