@@ -1,9 +1,11 @@
 //! The descriptor chain of a request: header, data, status. Virtio 1.3 §5.2.6
+#![forbid(unsafe_code)]
 
 use crate::ffi::extension::{self, region};
 use crate::limits::PAGE;
 use crate::request::{
-    DESCRIPTOR_LEN, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
+    DESCRIPTOR_LEN, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET,
+    Stage,
 };
 use crate::ring::Rules;
 use crate::segments::{Measure, Parts, measure};
@@ -174,7 +176,9 @@ fn write_table(
     let bytes = Cell::new(0u32);
     let counted = parts.inspect(|part| bytes.set(bytes.get().saturating_add(part.len)));
     let chain = Chain::new(request, place, counted)?
-        .parts(|readable, writable| IndirectChain::write(&mut table, rules.features, readable, writable))
+        .parts(|readable, writable| {
+            IndirectChain::write(&mut table, rules.features, readable, writable)
+        })
         .ok()?;
     let measure = Measure {
         parts: u32::from(chain.parts()).saturating_sub(2),

@@ -2,6 +2,7 @@
 //!
 //! The device wrote every byte of it, so each field is either proven usable or the device is refused with a
 //! reason that the event log can show.
+#![forbid(unsafe_code)]
 
 use core::mem::offset_of;
 use virtio_core::mmio::Registers;
@@ -60,7 +61,10 @@ pub struct Raw {
 
 impl Raw {
     /// Reads the fields that the accepted features give a meaning.
-    pub fn read<R: Registers>(view: &ConfigView<'_, R>, features: Features) -> Result<Self, ConfigError> {
+    pub fn read<R: Registers>(
+        view: &ConfigView<'_, R>,
+        features: Features,
+    ) -> Result<Self, ConfigError> {
         let has = |feature: Features| features.contains(feature);
         let u32_if = |feature, offset| has(feature).then(|| view.u32(offset)).transpose();
         let topology = || {

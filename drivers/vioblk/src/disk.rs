@@ -1,15 +1,16 @@
 //! The disk: what every routine that StorPort calls shares.
+#![forbid(unsafe_code)]
 
 use crate::config::Config;
 use crate::events::{Event, Journal};
 use crate::ffi::extension::RequestBox;
 use crate::ffi::lock::{Once, QueueCell};
-use nt::irql::Dispatch;
 use crate::identity::{Place, Serial};
 use crate::request::{List, Operation, Outcome};
 use crate::ring::{Notice, Progress, Rules};
 use crate::scsi::{Reply, Unit};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use nt::irql::Dispatch;
 use storport::{Adapter, Dpc, Sense, Srb, SrbStatus};
 use virtio_core::mmio::MmioWindow;
 use virtio_core::spec::blk;
@@ -98,9 +99,13 @@ impl Disk {
 
     /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue.
     pub fn process(&self, at: Dispatch, index: usize) {
-        let Some(cell) = self.queues.get(index) else { return };
+        let Some(cell) = self.queues.get(index) else {
+            return;
+        };
         let mut done = List::EMPTY;
-        let (progress, notice) = cell.with(self.adapter, at, |ring| ring.process(&self.rules, BUDGET, &mut done));
+        let (progress, notice) = cell.with(self.adapter, at, |ring| {
+            ring.process(&self.rules, BUDGET, &mut done)
+        });
         self.notify(notice);
         self.end_all(at, &mut done);
         match progress {
@@ -132,17 +137,28 @@ impl Disk {
 
     /// Completes a request whose outcome is known: the one place where an outcome becomes an SRB status.
     pub fn end(&self, at: Dispatch, request: RequestBox) {
-        let (operation, outcome, bytes, id) = (request.operation, request.outcome, request.bytes, request.id);
+        let (operation, outcome, bytes, id) = (
+            request.operation,
+            request.outcome,
+            request.bytes,
+            request.id,
+        );
         match (operation, outcome) {
-            (Operation::Identify, Outcome::Done) => return self.identified(at, request, Serial::new(&id)),
+            (Operation::Identify, Outcome::Done) => {
+                return self.identified(at, request, Serial::new(&id));
+            }
             // A device that knows no such request has no serial number.
             (Operation::Identify, Outcome::Failed(Sense::INVALID_OPCODE)) => {
                 return self.identified(at, request, Serial::EMPTY);
             }
-            (Operation::Flush { stop: true }, Outcome::Done) => self.stopped.store(true, Ordering::Relaxed),
+            (Operation::Flush { stop: true }, Outcome::Done) => {
+                self.stopped.store(true, Ordering::Relaxed)
+            }
             _ => {}
         }
-        let Some(mut srb) = request.finish() else { return };
+        let Some(mut srb) = request.finish() else {
+            return;
+        };
         match outcome {
             Outcome::Done => {
                 // The buffer may be longer than what the command moves.

@@ -2,6 +2,7 @@
 //!
 //! `messages.toml` holds the texts, and the linker puts them into the driver's message table. The first insertion string is
 //! the device's name, which Windows adds.
+#![forbid(unsafe_code)]
 
 pub mod code;
 
@@ -106,14 +107,22 @@ impl Event {
         use Value::{Bits, Name, Number};
         let number = |n: u32| Some(Number(u64::from(n)));
         match *self {
-            Self::DeviceNotVirtio { code } | Self::ResetFailed { code } | Self::ConfigUnreadable { code } => [number(code), None],
-            Self::Refused(Refusal::PageDoesNotFit { segments, size_max }) => [number(segments), number(size_max)],
+            Self::DeviceNotVirtio { code }
+            | Self::ResetFailed { code }
+            | Self::ConfigUnreadable { code } => [number(code), None],
+            Self::Refused(Refusal::PageDoesNotFit { segments, size_max }) => {
+                [number(segments), number(size_max)]
+            }
             Self::Refused(Refusal::BlockSize(value)) => [Some(Name("blk_size")), number(value)],
             Self::Refused(Refusal::SegMax) => [Some(Name("seg_max")), number(0)],
             Self::Refused(Refusal::SizeMax) => [Some(Name("size_max")), number(0)],
             Self::Refused(Refusal::QueueCount) => [Some(Name("num_queues")), number(0)],
-            Self::Refused(Refusal::QueueTooSmall(size)) => [Some(Name("queue_size")), number(u32::from(size))],
-            Self::FeaturesRefused { offered, accepted } => [Some(Bits(offered)), Some(Bits(accepted))],
+            Self::Refused(Refusal::QueueTooSmall(size)) => {
+                [Some(Name("queue_size")), number(u32::from(size))]
+            }
+            Self::FeaturesRefused { offered, accepted } => {
+                [Some(Bits(offered)), Some(Bits(accepted))]
+            }
             Self::NoMemory { bytes } => [number(bytes), None],
             Self::InitializationFailed { step, code } => [number(step), number(code)],
             Self::QueueBroken { queue, code } => [number(u32::from(queue)), number(code)],
@@ -126,23 +135,19 @@ impl Event {
 const KINDS: usize = 11;
 
 /// Keeps one device from filling the event log: of each kind the 1st, 2nd, 4th, 8th … are written.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Journal {
     counts: [AtomicU32; KINDS],
 }
 
 impl Journal {
-    /// Nothing has happened yet.
-    pub const fn new() -> Self {
-        Self {
-            counts: [const { AtomicU32::new(0) }; KINDS],
-        }
-    }
-
     /// Counts the event; whether it is one to be written.
     fn worth_writing(&self, event: &Event) -> bool {
         match self.counts.get(usize::from(event.id())) {
-            Some(count) => count.fetch_add(1, Ordering::Relaxed).wrapping_add(1).is_power_of_two(),
+            Some(count) => count
+                .fetch_add(1, Ordering::Relaxed)
+                .wrapping_add(1)
+                .is_power_of_two(),
             None => true,
         }
     }
@@ -161,7 +166,12 @@ pub fn write(adapter: Adapter, event: Event) {
     let strings = [until_nul(&first), until_nul(&second)];
     let used = event.values().iter().flatten().count();
     let strings = strings.get(..used).unwrap_or_default();
-    let _ = adapter.log(Code::Message(event.code()), u32::from(event.id()), &[], strings);
+    let _ = adapter.log(
+        Code::Message(event.code()),
+        u32::from(event.id()),
+        &[],
+        strings,
+    );
 }
 
 /// The text with its final NUL and nothing after that: an entry has room for 150 bytes in all.
@@ -206,7 +216,9 @@ fn digits(to: &mut [u16], n: u64, base: u32) {
     }
     let mut rest = n;
     for to in to {
-        let Some(digit) = rest.checked_div(divisor) else { break };
+        let Some(digit) = rest.checked_div(divisor) else {
+            break;
+        };
         rest = rest.checked_rem(divisor).unwrap_or(0);
         let digit = u32::try_from(digit).unwrap_or(0);
         *to = char::from_digit(digit, base).map_or(0, |digit| digit as u16);

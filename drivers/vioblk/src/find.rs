@@ -1,4 +1,5 @@
 //! HwFindAdapter: is this a device that can be used, and what may StorPort ask of it?
+#![forbid(unsafe_code)]
 
 use crate::config::{Config, Raw, Refusal};
 use crate::disk::Disk;
@@ -15,7 +16,8 @@ use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
 use crate::ring::{RequestQueue, Ring, Rules};
 use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 use storport::sys::{
-    SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED, STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE, StorSynchronizeFullDuplex,
+    SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED, STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE,
+    StorSynchronizeFullDuplex,
 };
 use storport::{Carver, Dma, Dpc, FindAdapter};
 use virtio_core::mmio::MmioWindow;
@@ -227,7 +229,9 @@ fn set_up(
         .len();
     let plan = Plan::new(found, ring_len);
     let bytes = plan.bytes(found.queues);
-    let uncached = u32::try_from(bytes).ok().and_then(|bytes| find.uncached(bytes));
+    let uncached = u32::try_from(bytes)
+        .ok()
+        .and_then(|bytes| find.uncached(bytes));
     let mut carver = uncached.ok_or(none(bytes))?;
 
     let mut slots = memory.slot_parts(usize::from(found.queue_size));
@@ -274,7 +278,7 @@ fn set_up(
         attention: AtomicBool::new(false),
         stopped: AtomicBool::new(false),
         serial: Once::new(),
-        journal: Journal::new(),
+        journal: Journal::default(),
         failure: AtomicU32::new(0),
     })
 }
@@ -313,7 +317,9 @@ impl Plan {
         let pages = self.pages.saturating_mul(PAGE as usize);
         let queue = self.ring_len.saturating_add(slots).saturating_add(pages);
         // The block itself may begin anywhere.
-        queue.saturating_mul(usize::from(queues)).saturating_add(Layout::ALIGN)
+        queue
+            .saturating_mul(usize::from(queues))
+            .saturating_add(Layout::ALIGN)
     }
 
     fn carve(&self, carver: &mut Carver) -> Option<Part> {

@@ -1,4 +1,5 @@
 //! Who the disk says it is: its serial number, and a name that stays the same.
+#![forbid(unsafe_code)]
 
 use crate::scsi::Reply;
 use virtio_core::spec::blk::ID_LEN;

@@ -1,13 +1,14 @@
 //! Bringing the device up and down: start, stop, restart, reset, removal.
+#![forbid(unsafe_code)]
 
 use crate::disk::{Disk, work};
 use crate::events::{Event, code};
-use nt::irql::{Device, Dispatch};
-use crate::request::{List, Outcome};
 use crate::ffi::lock::Level;
+use crate::request::{List, Outcome};
 use crate::ring::Ring;
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
+use nt::irql::{Device, Dispatch};
 use storport::{Adapter, Dpc};
 use virtio_core::Clock;
 use virtio_core::spec::pci::Status;
@@ -39,7 +40,8 @@ impl Clock for StallClock {
 
     fn wait_us(&self, us: u32) {
         self.adapter.stall(us);
-        self.waited_us.set(self.waited_us.get().saturating_add(u64::from(us)));
+        self.waited_us
+            .set(self.waited_us.get().saturating_add(u64::from(us)));
     }
 }
 
@@ -52,7 +54,10 @@ pub struct Failure {
 
 impl Failure {
     fn at(step: u16) -> impl Fn(TransportError) -> Self {
-        move |error| Self { step, code: code::transport(&error) }
+        move |error| Self {
+            step,
+            code: code::transport(&error),
+        }
     }
 
     const fn own(step: u16, code: u32) -> Self {
@@ -60,7 +65,10 @@ impl Failure {
     }
 
     fn event(self) -> Event {
-        Event::InitializationFailed { step: u32::from(self.step), code: self.code }
+        Event::InitializationFailed {
+            step: u32::from(self.step),
+            code: self.code,
+        }
     }
 
     /// For [`Disk::failure`]; never zero.
@@ -70,7 +78,10 @@ impl Failure {
 
     fn unpacked(packed: u32) -> Option<Self> {
         let [high, low] = [packed >> 16, packed & 0xffff];
-        (packed != 0).then_some(Self { step: u16::try_from(high).unwrap_or(0), code: low })
+        (packed != 0).then_some(Self {
+            step: u16::try_from(high).unwrap_or(0),
+            code: low,
+        })
     }
 }
 
@@ -89,16 +100,24 @@ impl Disk {
         let features = self.rules.features;
         let offered = transport.acknowledge(stopped).map_err(Failure::at(4))?;
         if !offered.contains(features) {
-            return Err(Failure::own(4, code::transport(&TransportError::NotOffered(features))));
+            return Err(Failure::own(
+                4,
+                code::transport(&TransportError::NotOffered(features)),
+            ));
         }
         transport.accept(features).map_err(Failure::at(6))?;
         let messages = self.messages.load(Ordering::Relaxed);
         let config_vector = (messages > 0).then_some(0);
-        transport.set_config_vector(config_vector).map_err(Failure::at(7))?;
+        transport
+            .set_config_vector(config_vector)
+            .map_err(Failure::at(7))?;
         for (index, cell) in (0u16..).zip(self.queues) {
-            let vector = queue_message(u32::from(index), messages).and_then(|vector| u16::try_from(vector).ok());
+            let vector = queue_message(u32::from(index), messages)
+                .and_then(|vector| u16::try_from(vector).ok());
             cell.try_with(self.adapter, level, |ring| {
-                ring.set_up(self.queue_size, features, |queue| transport.enable_queue(index, queue, vector))
+                ring.set_up(self.queue_size, features, |queue| {
+                    transport.enable_queue(index, queue, vector)
+                })
             })
             .ok_or(Failure::own(7, code::LOCKED))?
             .ok_or(Failure::own(7, code::MEMORY))?
@@ -119,8 +138,10 @@ impl Disk {
         let stopped = self.stop_device().map_err(Failure::at(1))?;
         let mut ended = List::EMPTY;
         for cell in self.queues {
-            cell.try_with(self.adapter, level, |ring| ring.drain(&stopped, Outcome::Reset, &mut ended))
-                .ok_or(Failure::own(1, code::LOCKED))?;
+            cell.try_with(self.adapter, level, |ring| {
+                ring.drain(&stopped, Outcome::Reset, &mut ended)
+            })
+            .ok_or(Failure::own(1, code::LOCKED))?;
         }
         self.start_device(stopped, level)
     }
@@ -210,7 +231,9 @@ impl Disk {
         let usable = match self.stop_device() {
             Ok(stopped) => self.start_again(at, stopped, &mut ended),
             Err(error) => {
-                self.report(Event::ResetFailed { code: code::transport(&error) });
+                self.report(Event::ResetFailed {
+                    code: code::transport(&error),
+                });
                 self.end_queues(at, Outcome::Reset, &mut ended);
                 false
             }
@@ -229,7 +252,9 @@ impl Disk {
         let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
         let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
         for cell in self.queues {
-            cell.with(self.adapter, at, |ring| ring.drain(&stopped, outcome, ended));
+            cell.with(self.adapter, at, |ring| {
+                ring.drain(&stopped, outcome, ended)
+            });
         }
         if gone {
             self.gone.store(true, Ordering::Relaxed);
@@ -326,7 +351,9 @@ impl Disk {
         if self.messages.load(Ordering::Relaxed) > 0 {
             return false;
         }
-        let Ok(isr) = self.transport.isr() else { return false };
+        let Ok(isr) = self.transport.isr() else {
+            return false;
+        };
         if isr.contains(Isr::CONFIG) {
             self.want(work::CONFIG);
         }

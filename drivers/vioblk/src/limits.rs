@@ -4,6 +4,7 @@
 //! full frame takes `k` descriptors and the two partial ones together at most `k + 1`; elements that StorPort
 //! merged need no more than their frames would. So `m` pages need at most `m * k + 1` descriptors, and that is
 //! what must fit.
+#![forbid(unsafe_code)]
 
 use crate::config::{Config, Refusal};
 

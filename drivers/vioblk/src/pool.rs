@@ -1,4 +1,5 @@
 //! A few pieces of DMA memory, for requests whose own memory does not do.
+#![forbid(unsafe_code)]
 
 use core::ptr::NonNull;
 use storport::Dma;

@@ -1,4 +1,5 @@
 //! A request on its way to the device and back: what it is, how it ended, and lists of such requests.
+#![forbid(unsafe_code)]
 
 use crate::ffi::extension::RequestBox;
 use core::mem::size_of;
@@ -163,7 +164,9 @@ impl Request {
             },
             RequestStatus::IOERR => Outcome::Failed(failure),
             // Serial numbers are the one thing that a device need not know.
-            RequestStatus::UNSUPP if self.operation == Operation::Identify => Outcome::Failed(Sense::INVALID_OPCODE),
+            RequestStatus::UNSUPP if self.operation == Operation::Identify => {
+                Outcome::Failed(Sense::INVALID_OPCODE)
+            }
             _ => Outcome::Failed(Sense::TARGET_FAILURE),
         }
     }

@@ -2,17 +2,20 @@
 //!
 //! Everything here happens under the queue's lock and ends before the lock is released; requests are completed by the
 //! caller, afterwards.
+#![forbid(unsafe_code)]
 
+use crate::chain;
 use crate::ffi::bounce;
 use crate::ffi::extension::{RequestBox, region};
 use crate::limits::Limits;
 use crate::pool::Pool;
-use crate::chain;
 use crate::request::{
     HEAD_LEN, ID_OFFSET, List, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
 };
 use storport::{Adapter, Dma};
-use virtio_core::ring::{AddError, Armed, IndirectChain, Kick, Queue, QueueError, QueueMemory, Rejected};
+use virtio_core::ring::{
+    AddError, Armed, IndirectChain, Kick, Queue, QueueError, QueueMemory, Rejected,
+};
 use virtio_core::spec::blk::RequestStatus;
 use virtio_core::spec::features::Features;
 use virtio_core::transport::{DeviceStopped, Doorbell};
@@ -208,7 +211,10 @@ impl Ring {
     fn completed(&mut self, rules: &Rules, mut request: RequestBox, written: u32, done: &mut List) {
         let status = self.read(&request, STATUS_OFFSET).unwrap_or(NO_STATUS);
         request.outcome = request.judge(RequestStatus(status), written);
-        let flush = request.operation == Operation::Write { force_unit_access: true }
+        let flush = request.operation
+            == Operation::Write {
+                force_unit_access: true,
+            }
             && request.stage == Stage::Operation
             && request.outcome == Outcome::Done;
         if flush {
@@ -303,16 +309,23 @@ impl Ring {
             return queue.add_indirect(request, chain);
         }
         let page = request.bounce.and_then(|page| self.pages.piece(page));
-        let Some((chain, mut table)) = place.and_then(|place| chain::start(rules, &request, place, page)) else {
+        let Some((chain, mut table)) =
+            place.and_then(|place| chain::start(rules, &request, place, page))
+        else {
             return Err(Rejected {
                 token: request,
                 error: AddError::Region,
             });
         };
         if rules.indirect() && chain::table_fits(&request, table.len()) {
-            match chain.parts(|readable, writable| IndirectChain::write(&mut table, rules.features, readable, writable)) {
+            match chain.parts(|readable, writable| {
+                IndirectChain::write(&mut table, rules.features, readable, writable)
+            }) {
                 Ok(chain) => queue.add_indirect(request, chain),
-                Err(error) => Err(Rejected { token: request, error }),
+                Err(error) => Err(Rejected {
+                    token: request,
+                    error,
+                }),
             }
         } else {
             chain.parts(|readable, writable| queue.add_direct(request, readable, writable))
@@ -321,7 +334,9 @@ impl Ring {
 
     /// Borrows a slot and a page if the request needs them. False if there is none left now.
     fn borrow(&mut self, rules: &Rules, request: &mut Request) -> bool {
-        let room = request.memory.map(|memory| memory.len.saturating_sub(HEAD_LEN));
+        let room = request
+            .memory
+            .map(|memory| memory.len.saturating_sub(HEAD_LEN));
         let suits = room.is_some_and(|room| !rules.indirect() || chain::table_fits(request, room));
         if !suits && request.slot.is_none() {
             request.slot = self.slots.take();

@@ -1,4 +1,5 @@
 //! A scatter list as the device may see it: no element longer than `size_max`, no byte more than the request.
+#![forbid(unsafe_code)]
 
 use storport::Segment;
 use virtio_core::mem::DeviceAddress;

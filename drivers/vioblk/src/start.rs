@@ -1,14 +1,15 @@
 //! HwBuildIo and HwStartIo: what each request asks for, and which queue it goes to.
+#![forbid(unsafe_code)]
 
 use crate::chain;
 use crate::disk::Disk;
 use crate::ffi::extension::{self, RequestBox};
 use crate::ffi::lock::QueueCell;
-use nt::irql::Dispatch;
 use crate::request::{Operation, Outcome, Request};
 use crate::ring::Submitted;
 use crate::scsi::{self, Command, Plan};
 use core::sync::atomic::Ordering;
+use nt::irql::Dispatch;
 use storport::srb::Address;
 use storport::{Function, Sense, Srb, SrbStatus};
 
@@ -28,15 +29,23 @@ impl Disk {
         if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
             return OTHER;
         }
-        let Ok(command @ (Command::Read(_) | Command::Write { .. })) = scsi::decode(srb.cdb()) else {
+        let Ok(command @ (Command::Read(_) | Command::Write { .. })) = scsi::decode(srb.cdb())
+        else {
             return OTHER;
         };
         let (_, available) = srb.data();
         match scsi::plan(&command, &self.unit(), None, available) {
-            Ok(Plan::Read(transfer)) => Request::new(Operation::Read, transfer.sector, transfer.bytes),
-            Ok(Plan::Write { transfer, force_unit_access }) => {
-                Request::new(Operation::Write { force_unit_access }, transfer.sector, transfer.bytes)
+            Ok(Plan::Read(transfer)) => {
+                Request::new(Operation::Read, transfer.sector, transfer.bytes)
             }
+            Ok(Plan::Write {
+                transfer,
+                force_unit_access,
+            }) => Request::new(
+                Operation::Write { force_unit_access },
+                transfer.sector,
+                transfer.bytes,
+            ),
             _ => OTHER,
         }
     }
@@ -52,15 +61,28 @@ impl Disk {
                 Ok(()) => self.execute(at, request),
                 Err(status) => self.complete(request, status),
             },
-            Function::Flush | Function::Shutdown => self.carry_out(at, request, scsi::flush(&self.unit())),
+            Function::Flush | Function::Shutdown => {
+                self.carry_out(at, request, scsi::flush(&self.unit()))
+            }
             Function::ResetBus | Function::ResetDevice | Function::ResetLogicalUnit => {
                 let done = self.reset(at);
-                self.complete(request, if done { SrbStatus::Success } else { SrbStatus::Error });
+                self.complete(
+                    request,
+                    if done {
+                        SrbStatus::Success
+                    } else {
+                        SrbStatus::Error
+                    },
+                );
             }
             // Nothing to do: the disk has no power states of its own, and adapter control stops and starts the device.
             Function::Power | Function::Pnp => self.complete(request, SrbStatus::Success),
-            Function::IoControl | Function::Wmi => self.complete(request, SrbStatus::InvalidRequest),
-            Function::AbortCommand | Function::Other(_) => self.complete(request, SrbStatus::BadFunction),
+            Function::IoControl | Function::Wmi => {
+                self.complete(request, SrbStatus::InvalidRequest)
+            }
+            Function::AbortCommand | Function::Other(_) => {
+                self.complete(request, SrbStatus::BadFunction)
+            }
         }
     }
 
@@ -120,7 +142,8 @@ impl Disk {
                 return;
             }
             Plan::Start | Plan::Stop => {
-                self.stopped.store(matches!(plan, Plan::Stop), Ordering::Relaxed);
+                self.stopped
+                    .store(matches!(plan, Plan::Stop), Ordering::Relaxed);
                 return self.end(at, request);
             }
             Plan::Flush => Operation::Flush { stop: false },
@@ -144,10 +167,17 @@ impl Disk {
     fn send(&self, at: Dispatch, request: RequestBox) {
         let count = self.queues.len();
         let first = self.queue_of(&request).checked_rem(count).unwrap_or(0);
-        let (before, from) = self.queues.split_at_checked(first).unwrap_or((&[], self.queues));
-        let Some((own, others)) = from.split_first() else { return };
+        let (before, from) = self
+            .queues
+            .split_at_checked(first)
+            .unwrap_or((&[], self.queues));
+        let Some((own, others)) = from.split_first() else {
+            return;
+        };
         // A full queue spills to the others; if all are full, the request waits where it should have gone.
-        let submit = |cell: &QueueCell, request| cell.with(self.adapter, at, |ring| ring.submit(&self.rules, request));
+        let submit = |cell: &QueueCell, request| {
+            cell.with(self.adapter, at, |ring| ring.submit(&self.rules, request))
+        };
         let mut result = submit(own, request);
         for cell in others.iter().chain(before) {
             match result {
@@ -156,7 +186,9 @@ impl Disk {
             }
         }
         if let Submitted::NoRoom(again) = result {
-            result = own.with(self.adapter, at, |ring| ring.submit_or_wait(&self.rules, again));
+            result = own.with(self.adapter, at, |ring| {
+                ring.submit_or_wait(&self.rules, again)
+            });
         }
         match result {
             Submitted::Sent(notice) => self.notify(notice),

@@ -1,4 +1,5 @@
 //! Numbers for what a device did wrong, as event-log entries show them. A number is never given a second meaning.
+#![forbid(unsafe_code)]
 
 use virtio_core::ring::QueueError;
 use virtio_core::transport::{CapabilityError, ConfigError, TransportError};

@@ -9,8 +9,14 @@ const ALL: [Event; 15] = [
     Event::Refused(Refusal::SizeMax),
     Event::Refused(Refusal::QueueCount),
     Event::Refused(Refusal::QueueTooSmall(2)),
-    Event::Refused(Refusal::PageDoesNotFit { segments: 1, size_max: 512 }),
-    Event::FeaturesRefused { offered: 1, accepted: 2 },
+    Event::Refused(Refusal::PageDoesNotFit {
+        segments: 1,
+        size_max: 512,
+    }),
+    Event::FeaturesRefused {
+        offered: 1,
+        accepted: 2,
+    },
     Event::NoMemory { bytes: 4096 },
     Event::InitializationFailed { step: 7, code: 1 },
     Event::QueueBroken { queue: 3, code: 2 },
@@ -33,7 +39,14 @@ fn messages() -> BTreeMap<u16, Message> {
         .map(|m| {
             let field = |name: &str| m[name].as_str().unwrap().to_owned();
             let id = u16::try_from(m["id"].as_integer().unwrap()).unwrap();
-            (id, Message { symbol: field("symbol"), severity: field("severity"), text: field("text") })
+            (
+                id,
+                Message {
+                    symbol: field("symbol"),
+                    severity: field("severity"),
+                    text: field("text"),
+                },
+            )
         })
         .collect();
     assert_eq!(messages.len(), list.len(), "two messages have the same id");
@@ -72,14 +85,20 @@ fn every_event_has_its_message_and_every_message_its_event() {
             assert_eq!(used, n < strings + 2, "{}: %{n}", message.symbol);
         }
     }
-    assert!(messages.keys().all(|id| ALL.iter().any(|event| event.id() == *id)));
+    assert!(
+        messages
+            .keys()
+            .all(|id| ALL.iter().any(|event| event.id() == *id))
+    );
 }
 
 #[test]
 fn the_log_is_not_flooded() {
-    let journal = Journal::new();
+    let journal = Journal::default();
     let broken = Event::QueueBroken { queue: 0, code: 70 };
-    let written: Vec<u32> = (1..=1000).filter(|_| journal.worth_writing(&broken)).collect();
+    let written: Vec<u32> = (1..=1000)
+        .filter(|_| journal.worth_writing(&broken))
+        .collect();
     assert_eq!(written, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512]);
     assert!(journal.worth_writing(&Event::DeviceNeedsReset));
     assert!(ALL.iter().all(|event| usize::from(event.id()) < KINDS));
@@ -93,10 +112,25 @@ fn text(value: Value) -> String {
 
 #[test]
 fn values_read_as_people_write_them() {
-    for n in [0, 1, 9, 10, 11, 99, 100, 4095, 4096, u64::from(u32::MAX), u64::MAX] {
+    for n in [
+        0,
+        1,
+        9,
+        10,
+        11,
+        99,
+        100,
+        4095,
+        4096,
+        u64::from(u32::MAX),
+        u64::MAX,
+    ] {
         assert_eq!(text(Value::Number(n)), n.to_string());
         assert_eq!(text(Value::Bits(n)), format!("{n:#x}"));
     }
     assert_eq!(text(Value::Name("seg_max")), "seg_max");
-    assert_eq!(text(Value::Name("a name that is much too long")), "a name that is much ");
+    assert_eq!(
+        text(Value::Name("a name that is much too long")),
+        "a name that is much "
+    );
 }

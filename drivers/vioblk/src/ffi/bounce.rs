@@ -14,7 +14,9 @@ fn buffer(request: &Request) -> Option<(*mut u8, usize)> {
 
 /// Copies what the device has to write to the disk into the page.
 pub fn copy_out(request: &Request, page: Dma) {
-    let Some((data, bytes)) = buffer(request) else { return };
+    let Some((data, bytes)) = buffer(request) else {
+        return;
+    };
     let mut page = region(page);
     for offset in 0..bytes {
         // SAFETY: the adapter has its data buffers mapped (STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE) when there are bounce
@@ -26,7 +28,9 @@ pub fn copy_out(request: &Request, page: Dma) {
 
 /// Copies what the device has read from the disk out of the page.
 pub fn copy_in(request: &mut Request, page: Dma) {
-    let Some((data, bytes)) = buffer(request) else { return };
+    let Some((data, bytes)) = buffer(request) else {
+        return;
+    };
     let page = region(page);
     for offset in 0..bytes {
         let byte = page.read::<u8>(offset).unwrap_or(0);

@@ -96,8 +96,15 @@ impl Memory {
     }
 
     /// The slots, emptied, in parts of `len`.
-    pub fn slot_parts(&self, len: usize) -> impl Iterator<Item = &'static mut [Slot<RequestBox>]> + use<> {
-        let at = self.base.as_ptr().wrapping_add(slots_offset(self.queues)).cast::<Slot<RequestBox>>();
+    pub fn slot_parts(
+        &self,
+        len: usize,
+    ) -> impl Iterator<Item = &'static mut [Slot<RequestBox>]> + use<> {
+        let at = self
+            .base
+            .as_ptr()
+            .wrapping_add(slots_offset(self.queues))
+            .cast::<Slot<RequestBox>>();
         let count = self.slots();
         for index in 0..count {
             // SAFETY: `count` slots lie there (`size`), and nobody else uses them (`new`).
@@ -109,7 +116,11 @@ impl Memory {
     }
 
     /// Fills `count` cells. `None` if `ring` gives too few.
-    pub fn queue_cells(&self, count: usize, mut ring: impl FnMut() -> Option<Ring>) -> Option<&'static [QueueCell]> {
+    pub fn queue_cells(
+        &self,
+        count: usize,
+        mut ring: impl FnMut() -> Option<Ring>,
+    ) -> Option<&'static [QueueCell]> {
         if count > self.queues {
             return None;
         }

@@ -4,10 +4,10 @@ use crate::disk::{Disk, work};
 use crate::events;
 use crate::ffi::device_extension::{self, Memory};
 use crate::ffi::extension::{self, RequestBox};
-use nt::irql::{Device, Dispatch};
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
 use core::ptr::NonNull;
+use nt::irql::{Device, Dispatch};
 use nt_sys::types::{BOOLEAN, FALSE, TRUE};
 use storport::sys::*;
 use storport::{FindAdapter, Miniport, Srb, SrbStatus};
@@ -71,7 +71,8 @@ pub fn set_interrupt_routine(config: &mut PORT_CONFIGURATION_INFORMATION) {
 
 /// Sets the depth of the one unit, if this Windows knows the members (Windows 8).
 pub fn set_depth(config: &mut PORT_CONFIGURATION_INFORMATION, depth: u32) {
-    let end = offset_of!(PORT_CONFIGURATION_INFORMATION, InitialLunQueueDepth).saturating_add(size_of::<u32>());
+    let end = offset_of!(PORT_CONFIGURATION_INFORMATION, InitialLunQueueDepth)
+        .saturating_add(size_of::<u32>());
     if config.Length as usize >= end {
         config.MaxIOsPerLun = depth;
         config.InitialLunQueueDepth = depth;
@@ -80,16 +81,23 @@ pub fn set_depth(config: &mut PORT_CONFIGURATION_INFORMATION, depth: u32) {
 
 unsafe extern "system" fn initialize(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return FALSE;
+    };
     // SAFETY: HwInitialize runs at DIRQL with the interrupt lock held. MS: nc-storport-hw_initialize
     let at = unsafe { Device::assume() };
     disk.initialize(at);
-    BOOLEAN::from(disk.adapter.enable_passive_initialization(passive_initialize))
+    BOOLEAN::from(
+        disk.adapter
+            .enable_passive_initialization(passive_initialize),
+    )
 }
 
 unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return FALSE;
+    };
     for cell in disk.queues {
         // SAFETY: the cells lie in the device extension and never move; no DPC is queued before `dpcs_ready` is set.
         unsafe { cell.dpc.initialize(disk.adapter, queue_dpc) };
@@ -106,7 +114,9 @@ unsafe extern "system" fn queue_dpc(
     _unused: *mut c_void,
 ) {
     // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else { return };
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return;
+    };
     // SAFETY: a DPC runs at DISPATCH_LEVEL.
     disk.process(unsafe { Dispatch::assume() }, index.addr());
 }
@@ -118,7 +128,9 @@ unsafe extern "system" fn service_dpc(
     _second: *mut c_void,
 ) {
     // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else { return };
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return;
+    };
     // SAFETY: a DPC runs at DISPATCH_LEVEL.
     disk.service(unsafe { Dispatch::assume() });
 }
@@ -138,12 +150,17 @@ unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
     BOOLEAN::from(disk.is_some_and(Disk::interrupt))
 }
 
-unsafe extern "system" fn build_io(extension: *mut c_void, srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN {
+unsafe extern "system" fn build_io(
+    extension: *mut c_void,
+    srb: *mut SCSI_REQUEST_BLOCK,
+) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let disk = unsafe { disk(extension) };
     // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
     let srb = unsafe { Srb::from_raw(srb) };
-    let (Some(disk), Some(srb)) = (disk, srb) else { return FALSE };
+    let (Some(disk), Some(srb)) = (disk, srb) else {
+        return FALSE;
+    };
     let request = disk.build(&srb);
     if extension::store(&srb, request) {
         return TRUE;
@@ -153,12 +170,17 @@ unsafe extern "system" fn build_io(extension: *mut c_void, srb: *mut SCSI_REQUES
     FALSE
 }
 
-unsafe extern "system" fn start_io(extension: *mut c_void, srb: *mut SCSI_REQUEST_BLOCK) -> BOOLEAN {
+unsafe extern "system" fn start_io(
+    extension: *mut c_void,
+    srb: *mut SCSI_REQUEST_BLOCK,
+) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let disk = unsafe { disk(extension) };
     // SAFETY: the block is the driver's, which has no other name for it.
     let srb = unsafe { Srb::from_raw(srb) };
-    let (Some(disk), Some(srb)) = (disk, srb) else { return FALSE };
+    let (Some(disk), Some(srb)) = (disk, srb) else {
+        return FALSE;
+    };
     // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode. MS: nc-storport-hw_startio
     let at = unsafe { Dispatch::assume() };
     // SAFETY: StorPort passes a block on only after HwBuildIo, which stored a request or kept the block.
@@ -171,7 +193,9 @@ unsafe extern "system" fn start_io(extension: *mut c_void, srb: *mut SCSI_REQUES
 
 unsafe extern "system" fn reset_bus(extension: *mut c_void, _path: u32) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else { return FALSE };
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return FALSE;
+    };
     // The queues' locks may not be taken here (MS: nf-storport-storportacquirespinlock), but in a DPC, which runs as soon as
     // this processor leaves DISPATCH_LEVEL: the service DPC resets the device and ends what was in flight.
     disk.want(work::RESET);
@@ -186,6 +210,7 @@ const CONTROLS: [SCSI_ADAPTER_CONTROL_TYPE; 4] = [
     ScsiAdapterSurpriseRemoval,
 ];
 
+#[expect(non_upper_case_globals, reason = "the constants are Microsoft's")]
 unsafe extern "system" fn adapter_control(
     extension: *mut c_void,
     control: SCSI_ADAPTER_CONTROL_TYPE,
@@ -224,7 +249,9 @@ unsafe extern "system" fn adapter_control(
 /// # Safety
 /// `parameters` is NULL or a SCSI_SUPPORTED_CONTROL_TYPE_LIST with MaxControlType entries.
 unsafe fn list_controls(parameters: *mut c_void) -> bool {
-    let Some(list) = NonNull::new(parameters) else { return false };
+    let Some(list) = NonNull::new(parameters) else {
+        return false;
+    };
     let list = list.cast::<SCSI_SUPPORTED_CONTROL_TYPE_LIST>().as_ptr();
     // SAFETY: the caller's promise.
     let max = unsafe { (*list).MaxControlType };
@@ -235,9 +262,13 @@ unsafe fn list_controls(parameters: *mut c_void) -> bool {
             && index < max
         {
             // SAFETY: the list has `max` entries.
-            unsafe { entries.cast::<BOOLEAN>().wrapping_add(index as usize).write(TRUE) };
+            unsafe {
+                entries
+                    .cast::<BOOLEAN>()
+                    .wrapping_add(index as usize)
+                    .write(TRUE)
+            };
         }
     }
     true
 }
-

@@ -36,7 +36,9 @@ pub const fn size(segments: u32) -> u32 {
 fn base(srb: &Srb) -> Option<NonNull<u8>> {
     let extension = srb.extension();
     let skip = extension.addr().wrapping_neg() & (ALIGN - 1);
-    NonNull::new(extension).map(|_| extension.wrapping_add(skip)).and_then(NonNull::new)
+    NonNull::new(extension)
+        .map(|_| extension.wrapping_add(skip))
+        .and_then(NonNull::new)
 }
 
 /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even the head is.
@@ -78,7 +80,9 @@ impl RequestBox {
     /// # Safety
     /// [`store`] succeeded for this block since StorPort gave it to the driver.
     pub unsafe fn take(srb: Srb) -> Result<Self, Srb> {
-        let Some(at) = base(&srb) else { return Err(srb) };
+        let Some(at) = base(&srb) else {
+            return Err(srb);
+        };
         let mut request = Self(at.cast());
         request.srb = Some(srb);
         Ok(request)

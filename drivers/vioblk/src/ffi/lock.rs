@@ -62,7 +62,12 @@ impl QueueCell {
 
     /// Runs `body` if the queue is free. `None`: it is not. Waiting could deadlock, as the owner may be an interrupted DPC of a
     /// processor that waits for the interrupt lock, which the caller holds.
-    pub fn try_with<R>(&self, adapter: Adapter, level: Level, body: impl FnOnce(&mut Ring) -> R) -> Option<R> {
+    pub fn try_with<R>(
+        &self,
+        adapter: Adapter,
+        level: Level,
+        body: impl FnOnce(&mut Ring) -> R,
+    ) -> Option<R> {
         match level {
             Level::Dispatch(at) => Some(self.with(adapter, at, body)),
             Level::Device(_) => self.claim().then(|| self.run(body)),
@@ -116,9 +121,9 @@ impl<T> Once<T> {
 
     /// Sets the value, unless it is set already or somebody is about to.
     pub fn set(&self, value: T) {
-        let first = self
-            .state
-            .compare_exchange(EMPTY, WRITING, Ordering::Relaxed, Ordering::Relaxed);
+        let first =
+            self.state
+                .compare_exchange(EMPTY, WRITING, Ordering::Relaxed, Ordering::Relaxed);
         if first.is_ok() {
             // SAFETY: only the one who took EMPTY comes here, and nobody reads before SET.
             unsafe { *self.value.get() = Some(value) };

@@ -17,7 +17,12 @@ impl Bars {
     }
 
     /// The window that a location names, in the BAR with this range.
-    pub fn window(&mut self, find: &FindAdapter<'_>, range: &ACCESS_RANGE, location: Location) -> Option<MmioWindow> {
+    pub fn window(
+        &mut self,
+        find: &FindAdapter<'_>,
+        range: &ACCESS_RANGE,
+        location: Location,
+    ) -> Option<MmioWindow> {
         let bar = self.0.get_mut(usize::from(location.bar))?;
         let mapped = match bar {
             Some(mapped) => *mapped,

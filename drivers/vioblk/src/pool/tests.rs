@@ -21,7 +21,10 @@ fn every_piece_is_given_out_once() {
 #[test]
 fn pieces_lie_side_by_side() {
     let pool = Pool::new(block(3 * 64 + 63), 64);
-    let places: Vec<u64> = (0..4).filter_map(|n| pool.piece(n)).map(|piece| piece.address).collect();
+    let places: Vec<u64> = (0..4)
+        .filter_map(|n| pool.piece(n))
+        .map(|piece| piece.address)
+        .collect();
     assert_eq!(places, [0x1000, 0x1040, 0x1080]);
     assert!((0..3).all(|n| pool.piece(n).is_some_and(|piece| piece.len == 64)));
 }

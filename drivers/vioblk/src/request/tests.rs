@@ -2,8 +2,12 @@ use super::*;
 
 const OPERATIONS: [Operation; 5] = [
     Operation::Read,
-    Operation::Write { force_unit_access: false },
-    Operation::Write { force_unit_access: true },
+    Operation::Write {
+        force_unit_access: false,
+    },
+    Operation::Write {
+        force_unit_access: true,
+    },
     Operation::Flush { stop: false },
     Operation::Identify,
 ];
@@ -16,7 +20,10 @@ fn judge(operation: Operation, status: u8, written: u32) -> Outcome {
 fn only_status_0_is_success() {
     for operation in OPERATIONS {
         for status in 1..=255 {
-            assert!(matches!(judge(operation, status, 4097), Outcome::Failed(_)), "{operation:?} {status}");
+            assert!(
+                matches!(judge(operation, status, 4097), Outcome::Failed(_)),
+                "{operation:?} {status}"
+            );
         }
         assert_eq!(judge(operation, 0, 4097), Outcome::Done);
     }
@@ -24,45 +31,113 @@ fn only_status_0_is_success() {
 
 #[test]
 fn a_status_that_the_device_did_not_write_is_a_failure() {
-    assert_eq!(judge(Operation::Write { force_unit_access: false }, NO_STATUS, 0), Outcome::Failed(Sense::TARGET_FAILURE));
+    assert_eq!(
+        judge(
+            Operation::Write {
+                force_unit_access: false
+            },
+            NO_STATUS,
+            0
+        ),
+        Outcome::Failed(Sense::TARGET_FAILURE)
+    );
 }
 
 #[test]
 fn errors_name_the_direction() {
-    assert_eq!(judge(Operation::Read, 1, 1), Outcome::Failed(Sense::READ_ERROR));
-    assert_eq!(judge(Operation::Write { force_unit_access: true }, 1, 1), Outcome::Failed(Sense::WRITE_ERROR));
-    assert_eq!(judge(Operation::Flush { stop: true }, 1, 1), Outcome::Failed(Sense::WRITE_ERROR));
-    assert_eq!(judge(Operation::Identify, 2, 1), Outcome::Failed(Sense::INVALID_OPCODE));
-    assert_eq!(judge(Operation::Read, 2, 1), Outcome::Failed(Sense::TARGET_FAILURE));
+    assert_eq!(
+        judge(Operation::Read, 1, 1),
+        Outcome::Failed(Sense::READ_ERROR)
+    );
+    assert_eq!(
+        judge(
+            Operation::Write {
+                force_unit_access: true
+            },
+            1,
+            1
+        ),
+        Outcome::Failed(Sense::WRITE_ERROR)
+    );
+    assert_eq!(
+        judge(Operation::Flush { stop: true }, 1, 1),
+        Outcome::Failed(Sense::WRITE_ERROR)
+    );
+    assert_eq!(
+        judge(Operation::Identify, 2, 1),
+        Outcome::Failed(Sense::INVALID_OPCODE)
+    );
+    assert_eq!(
+        judge(Operation::Read, 2, 1),
+        Outcome::Failed(Sense::TARGET_FAILURE)
+    );
 }
 
 #[test]
 fn short_reads_are_no_success() {
     // The status byte counts, so a whole read of 4096 bytes is 4097.
     for written in [0, 1, 512, 4095, 4096] {
-        assert_eq!(judge(Operation::Read, 0, written), Outcome::Failed(Sense::TARGET_FAILURE));
+        assert_eq!(
+            judge(Operation::Read, 0, written),
+            Outcome::Failed(Sense::TARGET_FAILURE)
+        );
     }
     assert_eq!(judge(Operation::Read, 0, 4097), Outcome::Done);
-    assert_eq!(judge(Operation::Identify, 0, 20), Outcome::Failed(Sense::TARGET_FAILURE));
+    assert_eq!(
+        judge(Operation::Identify, 0, 20),
+        Outcome::Failed(Sense::TARGET_FAILURE)
+    );
     assert_eq!(judge(Operation::Identify, 0, 21), Outcome::Done);
     // Of a write the device fills in the status only, and that was checked by its value.
-    assert_eq!(judge(Operation::Write { force_unit_access: false }, 0, 0), Outcome::Done);
+    assert_eq!(
+        judge(
+            Operation::Write {
+                force_unit_access: false
+            },
+            0,
+            0
+        ),
+        Outcome::Done
+    );
 }
 
 #[test]
 fn the_flush_after_a_write_is_judged_as_a_flush() {
-    let mut request = Request::new(Operation::Write { force_unit_access: true }, 7, 4096);
+    let mut request = Request::new(
+        Operation::Write {
+            force_unit_access: true,
+        },
+        7,
+        4096,
+    );
     request.parts = 3;
     assert_eq!(request.chain_len(), 5);
-    assert_eq!((request.header().request_type.get(), request.header().sector.get()), (1, 7));
+    assert_eq!(
+        (
+            request.header().request_type.get(),
+            request.header().sector.get()
+        ),
+        (1, 7)
+    );
     request.stage = Stage::Flush;
     assert_eq!(request.chain_len(), 2);
-    assert_eq!((request.header().request_type.get(), request.header().sector.get()), (4, 0));
-    assert_eq!(request.judge(RequestStatus::IOERR, 1), Outcome::Failed(Sense::WRITE_ERROR));
+    assert_eq!(
+        (
+            request.header().request_type.get(),
+            request.header().sector.get()
+        ),
+        (4, 0)
+    );
+    assert_eq!(
+        request.judge(RequestStatus::IOERR, 1),
+        Outcome::Failed(Sense::WRITE_ERROR)
+    );
 }
 
 #[test]
 fn headers_say_what_is_wanted() {
-    let kinds: Vec<u32> = OPERATIONS.map(|o| Request::new(o, 9, 512).header().request_type.get()).to_vec();
+    let kinds: Vec<u32> = OPERATIONS
+        .map(|o| Request::new(o, 9, 512).header().request_type.get())
+        .to_vec();
     assert_eq!(kinds, [0, 1, 1, 4, 8]);
 }

@@ -1,4 +1,5 @@
 //! Command descriptor blocks: from bytes to a command, or to the sense data that refuses it.
+#![forbid(unsafe_code)]
 
 use storport::Sense;
 

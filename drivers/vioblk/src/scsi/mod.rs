@@ -1,4 +1,5 @@
 //! SCSI for one disk: which command means what, and what each one answers.
+#![forbid(unsafe_code)]
 
 mod cdb;
 mod pages;

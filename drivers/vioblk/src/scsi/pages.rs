@@ -1,10 +1,11 @@
 //! The data of INQUIRY, READ CAPACITY, MODE SENSE, REPORT LUNS and REQUEST SENSE.
+#![forbid(unsafe_code)]
 
 use super::cdb::{ModeSense, PageControl};
 use super::reply::Reply;
-use storport::Sense;
 use super::unit::Unit;
 use crate::identity::{self, PRODUCT, REVISION, Serial, VENDOR};
+use storport::Sense;
 
 /// Supported vital product data pages, in the order that page 00h lists them. SPC-5 §7.7.15
 const VPD_PAGES: [u8; 6] = [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2];
@@ -122,7 +123,11 @@ pub fn report_luns(select: u8) -> Result<Reply, Sense> {
 /// SPC-5 §6.39, §4.4
 pub fn request_sense(descriptor: bool, sense: Sense) -> Reply {
     let (fixed, with_descriptors) = (sense.encode(), sense.encode_descriptor());
-    let data: &[u8] = if descriptor { &with_descriptors } else { &fixed };
+    let data: &[u8] = if descriptor {
+        &with_descriptors
+    } else {
+        &fixed
+    };
     let mut reply = Reply::new(data.len());
     reply.put(0, data);
     reply

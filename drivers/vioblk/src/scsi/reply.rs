@@ -1,4 +1,5 @@
 //! The data that an emulated command returns.
+#![forbid(unsafe_code)]
 
 /// Longest page that this driver builds: a block limits page. SBC-4 §6.6.4
 pub const MAX_REPLY: usize = 64;

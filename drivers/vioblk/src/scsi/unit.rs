@@ -1,9 +1,10 @@
 //! The disk as SCSI sees it.
+#![forbid(unsafe_code)]
 
 use super::cdb::Extent;
-use storport::Sense;
 use crate::config::{SECTOR, Topology};
 use crate::identity::Place;
+use storport::Sense;
 
 /// One moment's view of the disk.
 #[derive(Clone, Copy, Debug)]

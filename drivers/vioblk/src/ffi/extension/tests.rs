@@ -44,7 +44,9 @@ fn a_request_lies_inside_its_extension_at_any_alignment() {
         let request = block.request(42);
         let at = request.0.as_ptr().addr();
         assert_eq!(at % 16, 0);
-        assert!(at >= start && at + PRIVATE + HEAD_LEN + 3 * DESCRIPTOR_LEN <= start + size(1) as usize);
+        assert!(
+            at >= start && at + PRIVATE + HEAD_LEN + 3 * DESCRIPTOR_LEN <= start + size(1) as usize
+        );
         assert_eq!(request.sector, 42);
         let raw = &raw const *block.srb;
         assert_eq!(request.finish().unwrap().as_raw().cast_const(), raw);
@@ -71,7 +73,10 @@ fn the_size_is_what_was_promised() {
 #[test]
 fn lists_keep_the_order_however_they_are_used() {
     let mut blocks: Vec<Block> = (0..100).map(|_| Block::new(0)).collect();
-    let mut incoming = blocks.iter_mut().enumerate().map(|(n, block)| block.request(n as u64));
+    let mut incoming = blocks
+        .iter_mut()
+        .enumerate()
+        .map(|(n, block)| block.request(n as u64));
     let mut list = List::EMPTY;
     let mut out = Vec::new();
     // Three in, two out; the first of every tenth goes back to the front.
