@@ -321,6 +321,8 @@ impl Buffer {
 pub struct Buffers {
     idle: BTreeMap<(usize, u8), VecDeque<Block>>,
     idle_pages: usize,
+    /// Buffers that were mapped, kept inaccessible for a while so that a late touch can be named.
+    retired: VecDeque<Block>,
 }
 
 /// Idle pages beyond which blocks are freed.
@@ -359,14 +361,28 @@ impl Buffers {
     /// Takes a buffer back; nothing of it is mapped any more.
     pub fn give(&mut self, buffer: Buffer) {
         let pages = buffer.block.pages().len();
-        if buffer.mapped || self.idle_pages + pages > IDLE_PAGES {
+        if buffer.mapped {
+            buffer.block.protect(Protection::None);
+            self.retired.push_back(buffer.block);
+            if self.retired.len() > RESERVE {
+                self.retired.pop_front();
+            }
+            return;
+        }
+        if self.idle_pages + pages > IDLE_PAGES {
             return;
         }
         self.idle_pages += pages;
         self.idle.entry((pages, buffer.layout as u8)).or_default().push_back(buffer.block);
     }
 
+    /// Whether `address` lies in a buffer that was mapped for a request that is completed.
+    pub fn was_mapped(&self, address: usize) -> bool {
+        self.retired.iter().any(|block| address.wrapping_sub(block.va() as usize) < block.len())
+    }
+
     fn free_all(&mut self) {
+        self.retired.clear();
         self.idle.clear();
         self.idle_pages = 0;
     }
