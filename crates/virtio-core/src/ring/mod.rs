@@ -7,7 +7,9 @@
 //!
 //! A queue never allocates. Its ring lies in a [`DmaRegion`] and its private state in a slice of [`Slot`]s, both lent by
 //! the caller. Nothing that the device can write is ever used to find or to free anything: free list, chain lengths and
-//! tokens are in the slots only. The device may lie; the first lie closes the queue ([`QueueError`]).
+//! tokens are in the slots only. The device may lie; the first lie closes the queue ([`QueueError`]). It may of course
+//! finish a chain without having done the work, or one that was added and not yet published, by guessing its number: that
+//! looks like any early completion, and what it wrote is the driver's to check.
 //!
 //! # Example
 //!

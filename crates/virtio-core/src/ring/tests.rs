@@ -8,3 +8,4 @@ mod kick;
 mod model;
 mod refuse;
 mod rig;
+mod threads;

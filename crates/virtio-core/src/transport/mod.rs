@@ -8,6 +8,39 @@
 //!
 //! Set-up goes through registers that select what others show, so one caller at a time may use it; [`Transport::ring`],
 //! [`Transport::isr`] and [`Transport::status`] are single accesses and may be used from anywhere.
+//!
+//! # Example
+//!
+//! Bringing up a block device with one queue; `map` is the platform's way to map registers.
+//!
+//! ```
+//! use core::mem::offset_of;
+//! use virtio_core::{Clock, mmio::Registers, spec::blk, spec::features::Features};
+//! use virtio_core::ring::{Queue, QueueMemory};
+//! use virtio_core::transport::{Doorbell, Location, Locations, Transport, TransportError};
+//!
+//! const RESET_TIMEOUT_US: u64 = 1_000_000;
+//!
+//! fn start<'m, R: Registers>(
+//!     locations: &Locations,
+//!     map: impl FnMut(Location) -> Option<R>,
+//!     clock: &impl Clock,
+//!     memory: impl FnOnce(u16, Features) -> QueueMemory<'m, u32>,
+//! ) -> Result<(Transport<R>, Queue<'m, u32>, Doorbell), TransportError> {
+//!     let device = Transport::modern(locations, map)?;
+//!     let stopped = device.reset(clock, RESET_TIMEOUT_US)?;
+//!     let known = Features::VERSION_1 | Features::EVENT_IDX | Features::INDIRECT_DESC | blk::F_FLUSH;
+//!     let features = device.acknowledge(stopped)? & known;
+//!     let capacity = device.read_config(|config| config.u64(offset_of!(blk::Config, capacity)));
+//!     assert!(capacity.is_ok(), "a real driver refuses the device");
+//!     device.accept(features).inspect_err(|_| device.fail())?;
+//!     let size = device.queue_max_size(0)?.min(128);
+//!     let queue = Queue::new(size, features, memory(size, features)).expect("memory made to measure");
+//!     let doorbell = device.enable_queue(0, &queue, Some(1))?;
+//!     device.driver_ok()?;
+//!     Ok((device, queue, doorbell))
+//! }
+//! ```
 #![forbid(unsafe_code)]
 
 mod capability;

@@ -61,7 +61,7 @@ fn used_id_out_of_range_of_a_queue_smaller_than_its_memory() {
         let mut rig = Rig::new(mode, 8);
         let memory = QueueMemory {
             slots: slots(16),
-            ..lend(&rig.memory, mode, 8)
+            ..lend(&rig.device.memory, mode, 8)
         };
         rig.driver = Queue::new(8, mode.features(), memory).unwrap();
         rig.submit(0);

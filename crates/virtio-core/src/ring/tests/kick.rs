@@ -15,10 +15,18 @@ fn silenced_device_is_not_kicked_and_one_that_listens_is() {
                 rig.finish(seen.head, 0);
             }
             while rig.driver.completed().unwrap().is_some() {}
-            assert!(!rig.device.enable_notification(&rig.memory).unwrap());
+            assert!(
+                !rig.device
+                    .queue
+                    .enable_notification(&rig.device.memory)
+                    .unwrap()
+            );
             assert!(rig.submit(token), "{mode:?}: lost kick at {token}");
             // Awake: it is told once and polls.
-            rig.device.disable_notification(&rig.memory).unwrap();
+            rig.device
+                .queue
+                .disable_notification(&rig.device.memory)
+                .unwrap();
             token += 1;
             for _ in 0..token % 60 {
                 assert!(!rig.submit(token), "{mode:?}: needless kick at {token}");
@@ -33,7 +41,12 @@ fn batch_is_kicked_if_any_of_it_was_asked_for() {
     for mode in Mode::ALL {
         let mut rig = Rig::new(mode, 256);
         for batch in (1..=64).cycle().take(4000) {
-            assert!(!rig.device.enable_notification(&rig.memory).unwrap());
+            assert!(
+                !rig.device
+                    .queue
+                    .enable_notification(&rig.device.memory)
+                    .unwrap()
+            );
             for token in 0..batch {
                 rig.add(token, &[super::rig::part(token, 8)], &[]).unwrap();
             }
@@ -64,7 +77,10 @@ fn armed_driver_is_interrupted_and_disarmed_one_is_not() {
             let interrupt = if mode.event_idx {
                 // Virtio 1.3 §2.7.7.1: with EVENT_IDX flags stay 0.
                 assert_eq!(rig.peek16(rig.driver.addresses().driver, 0), 0);
-                rig.device.needs_notification(&rig.memory).unwrap()
+                rig.device
+                    .queue
+                    .needs_notification(&rig.device.memory)
+                    .unwrap()
             } else {
                 // The device side does not know the flag, so the rule is applied here: Virtio 1.3 §2.7.7.2.
                 rig.peek16(rig.driver.addresses().driver, 0) & 1 == 0
@@ -82,7 +98,12 @@ fn fresh_queue_is_armed() {
         rig.submit(0);
         let seen = rig.pop().unwrap();
         rig.finish(seen.head, 0);
-        assert!(rig.device.needs_notification(&rig.memory).unwrap());
+        assert!(
+            rig.device
+                .queue
+                .needs_notification(&rig.device.memory)
+                .unwrap()
+        );
         assert_eq!(rig.peek16(rig.driver.addresses().driver, 0), 0);
     }
 }

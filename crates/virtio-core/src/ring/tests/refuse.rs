@@ -63,11 +63,11 @@ fn table_has_to_hold_the_chain() {
     let rig = Rig::new(mode, 8);
     let parts = [part(0, 4), part(1, 4), part(2, 4)];
     for (len, entries) in [(0, 0), (15, 0), (16, 1), (47, 2)] {
-        let mut table = region(&rig.memory, super::rig::DATA, len);
+        let mut table = region(&rig.device.memory, super::rig::DATA, len);
         let error = IndirectChain::write(&mut table, mode.features(), parts, []).unwrap_err();
         assert_eq!(error, AddError::TableTooSmall { parts: 3, entries });
     }
-    let mut table = region(&rig.memory, super::rig::DATA, 48);
+    let mut table = region(&rig.device.memory, super::rig::DATA, 48);
     let chain = IndirectChain::write(&mut table, mode.features(), parts, []).unwrap();
     assert_eq!(chain.parts(), 3);
 }
@@ -76,7 +76,7 @@ fn table_has_to_hold_the_chain() {
 fn indirect_needs_the_feature() {
     // Virtio 1.3 §2.7.5.3.1
     let mut rig = Rig::new(Mode::ALL[0], 8);
-    let mut table = region(&rig.memory, super::rig::DATA, 64);
+    let mut table = region(&rig.device.memory, super::rig::DATA, 64);
     let without = IndirectChain::write(&mut table, Features::VERSION_1, [part(0, 4)], []);
     assert_eq!(without, Err(AddError::IndirectNotNegotiated));
     let with = IndirectChain::write(&mut table, Features::INDIRECT_DESC, [part(0, 4)], []);
@@ -89,7 +89,7 @@ fn set_up_checks_what_it_is_given() {
     let mode = Mode::ALL[0];
     let features = mode.features();
     let rig = Rig::new(mode, 8);
-    let memory = || lend(&rig.memory, mode, 8);
+    let memory = || lend(&rig.device.memory, mode, 8);
     for size in [0, 3, 7, 9, 32769, 65535] {
         let error = Queue::new(size, features, memory()).unwrap_err();
         assert_eq!(error, SetupError::Size { size });
@@ -100,12 +100,12 @@ fn set_up_checks_what_it_is_given() {
         assert_eq!(error, SetupError::Format);
     }
     let needed = Layout::split(8).unwrap().len();
-    let ring = region(&rig.memory, super::rig::RING, needed - 1);
+    let ring = region(&rig.device.memory, super::rig::RING, needed - 1);
     let short = QueueMemory { ring, ..memory() };
     let len = needed - 1;
     let error = Queue::new(8, features, short).unwrap_err();
     assert_eq!(error, SetupError::RingTooSmall { len, needed });
-    let ring = region(&rig.memory, super::rig::RING + 32, needed);
+    let ring = region(&rig.device.memory, super::rig::RING + 32, needed);
     let error = Queue::new(8, features, QueueMemory { ring, ..memory() }).unwrap_err();
     assert_eq!(error, SetupError::RingMisaligned);
     let few = QueueMemory {

@@ -64,10 +64,33 @@ pub(super) const DATA: u64 = MEMORY + 0x80_0000;
 
 pub(super) struct Rig {
     pub(super) mode: Mode,
-    pub(super) memory: GuestMemoryMmap,
     pub(super) driver: Queue<'static, u64>,
-    pub(super) device: virtio_queue::Queue,
+    pub(super) device: Device,
     next_table: u64,
+}
+
+/// The device's side of it.
+pub(super) struct Device {
+    pub(super) memory: GuestMemoryMmap,
+    pub(super) queue: virtio_queue::Queue,
+}
+
+impl Device {
+    /// Takes the next available chain.
+    pub(super) fn pop(&mut self) -> Option<Seen> {
+        let chain = self.queue.iter(&self.memory).ok()?.next()?;
+        Some(Seen {
+            head: chain.head_index(),
+            parts: chain
+                .map(|d| (d.addr().raw_value(), d.len(), d.is_write_only()))
+                .collect(),
+        })
+    }
+
+    /// Finishes a chain.
+    pub(super) fn finish(&mut self, head: u16, written: u32) {
+        self.queue.add_used(&self.memory, head, written).unwrap();
+    }
 }
 
 impl Rig {
@@ -94,9 +117,11 @@ impl Rig {
         assert!(device.is_valid(&memory));
         Self {
             mode,
-            memory,
             driver,
-            device,
+            device: Device {
+                memory,
+                queue: device,
+            },
             next_table: 0,
         }
     }
@@ -114,7 +139,7 @@ impl Rig {
         }
         let address = TABLES + self.next_table * TABLE_LEN as u64;
         self.next_table = (self.next_table + 1) % TABLE_COUNT;
-        let mut table = region(&self.memory, address, TABLE_LEN);
+        let mut table = region(&self.device.memory, address, TABLE_LEN);
         let chain = IndirectChain::write(&mut table, self.mode.features(), readable, writable)
             .map_err(|error| Rejected { token, error })?;
         self.driver.add_indirect(token, chain)
@@ -129,18 +154,12 @@ impl Rig {
 
     /// The device takes the next available chain.
     pub(super) fn pop(&mut self) -> Option<Seen> {
-        let chain = self.device.iter(&self.memory).ok()?.next()?;
-        Some(Seen {
-            head: chain.head_index(),
-            parts: chain
-                .map(|d| (d.addr().raw_value(), d.len(), d.is_write_only()))
-                .collect(),
-        })
+        self.device.pop()
     }
 
     /// The device finishes a chain.
     pub(super) fn finish(&mut self, head: u16, written: u32) {
-        self.device.add_used(&self.memory, head, written).unwrap();
+        self.device.finish(head, written);
     }
 
     /// Overwrites memory as a lying device would; `offset` is in bytes from an area's start.
@@ -150,13 +169,17 @@ impl Rig {
         offset: u64,
         value: V,
     ) {
-        self.memory
+        self.device
+            .memory
             .write_obj(value, GuestAddress(area.0 + offset))
             .unwrap();
     }
 
     pub(super) fn peek16(&self, area: DeviceAddress, offset: u64) -> u16 {
-        self.memory.read_obj(GuestAddress(area.0 + offset)).unwrap()
+        self.device
+            .memory
+            .read_obj(GuestAddress(area.0 + offset))
+            .unwrap()
     }
 }
 
