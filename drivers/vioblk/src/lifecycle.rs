@@ -337,11 +337,15 @@ impl Disk {
         if message == 0 {
             self.want(work::CONFIG);
         }
-        for (index, cell) in self.queues.iter().enumerate() {
-            let queue = u32::try_from(index).unwrap_or(u32::MAX);
-            if queue_message(queue, messages) == Some(message) {
-                self.issue(&cell.dpc, index);
-            }
+        // The inverse of `queue_message`.
+        let (first, step) = match (message, messages) {
+            (0, 1) => (0, 1),
+            (0, _) => return,
+            _ => (message.saturating_sub(1), messages.saturating_sub(1).max(1)),
+        };
+        let cells = self.queues.iter().enumerate();
+        for (index, cell) in cells.skip(first as usize).step_by(step as usize) {
+            self.issue(&cell.dpc, index);
         }
     }
 
@@ -376,3 +380,6 @@ fn queue_message(queue: u32, messages: u32) -> Option<u32> {
             .map(|turn| turn.saturating_add(1)),
     }
 }
+
+#[cfg(test)]
+mod tests;
