@@ -224,10 +224,17 @@ impl<D: Device> Observed<D> {
             else {
                 return;
             };
+            // A head can be outstanding twice for an observer that looks late: given back and made available again. The
+            // device gives back the older one first.
             let position = self
                 .outstanding
                 .iter()
-                .position(|chain| usize::from(chain.queue) == queue && u32::from(chain.head) == id);
+                .enumerate()
+                .filter(|(_, chain)| {
+                    usize::from(chain.queue) == queue && u32::from(chain.head) == id
+                })
+                .min_by_key(|(_, chain)| chain.number)
+                .map(|(position, _)| position);
             match position {
                 Some(position) => drop(self.outstanding.swap_remove(position)),
                 None => self.violations.push(Violation {

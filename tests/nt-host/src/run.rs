@@ -13,7 +13,7 @@ use crate::cdb::{self, Form};
 use crate::disk::Disk;
 use crate::scenario::{Goal, Scenario};
 use crate::verdict::Verdict;
-use crate::workload::{Tally, Task, Workload, describe};
+use crate::workload::{Disturbance, Tally, Task, Workload, describe};
 
 /// Guest memory. Sparse: what is not used costs nothing.
 const RAM: usize = 256 << 20;
@@ -187,17 +187,23 @@ impl Session<'_> {
                 ..AdapterOptions::default()
             },
         )?;
-        let started = adapter.start();
-        let result = match started {
-            Ok(()) => self.started(&adapter),
+        let result = match adapter.start() {
+            Ok(()) => self.started(&adapter).and_then(|()| self.remove(&adapter)),
             Err(StartError::Refused { stage, code }) => self.refused(&adapter, stage, code),
             Err(error) => Err(error.into()),
         };
         self.note_counters(&adapter);
         result?;
-        adapter.remove().context("the adapter was not removed")?;
         drop(adapter);
         self.unload(driver)
+    }
+
+    fn remove(&self, adapter: &Adapter) -> anyhow::Result<()> {
+        // Surprise removal ends with the adapter gone.
+        if self.scenario.goal == Goal::Vanish {
+            return Ok(());
+        }
+        adapter.remove().context("the adapter was not removed")
     }
 
     fn unload(&self, driver: Driver) -> anyhow::Result<()> {
@@ -360,7 +366,10 @@ impl Session<'_> {
     /// Starts a workload that will be disturbed.
     fn disturbed(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<Workload> {
         let mut task = self.task(adapter, self.scenario.operations, 2)?;
-        task.faults.disturbed = true;
+        task.faults.disturbance = match self.scenario.goal {
+            Goal::Vanish => Disturbance::Removal,
+            _ => Disturbance::Reset,
+        };
         Ok(Workload::start(adapter, address, self.take_disk()?, task))
     }
 

@@ -48,8 +48,49 @@ pub struct Faults {
     pub bad_reads: Vec<u64>,
     /// Writes to these blocks fail.
     pub bad_writes: Vec<u64>,
-    /// Any request may end in any way that loses no data silently: the device is about to be reset or to vanish.
-    pub disturbed: bool,
+    /// What happens to the device meanwhile.
+    pub disturbance: Disturbance,
+}
+
+/// Something that cuts requests off.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Disturbance {
+    /// Nothing.
+    #[default]
+    None,
+    /// Bus resets.
+    Reset,
+    /// Surprise removal.
+    Removal,
+}
+
+impl Disturbance {
+    /// Whether a request may end like this because of it: the statuses that storport.h has for the purpose, or, after a reset, a
+    /// unit attention.
+    fn explains(self, outcome: &Outcome) -> bool {
+        // storport.h
+        const ABORTED: u8 = 0x02;
+        const NO_DEVICE: u8 = 0x08;
+        const SELECTION_TIMEOUT: u8 = 0x0a;
+        const BUS_RESET: u8 = 0x0e;
+        const NO_HBA: u8 = 0x11;
+        // SPC-4 §4.5.6
+        const UNIT_ATTENTION: u8 = 0x6;
+        let status = outcome.srb_status();
+        match self {
+            Self::None => false,
+            Self::Reset => {
+                let attention = outcome
+                    .sense_code()
+                    .is_some_and(|(key, ..)| key == UNIT_ATTENTION);
+                matches!(status, ABORTED | BUS_RESET) || status == SRB_STATUS_ERROR && attention
+            }
+            Self::Removal => matches!(
+                status,
+                ABORTED | NO_DEVICE | SELECTION_TIMEOUT | BUS_RESET | NO_HBA
+            ),
+        }
+    }
 }
 
 /// How a request is to end.
@@ -377,7 +418,7 @@ impl State {
         expected: Expected,
     ) -> Result<(), String> {
         let bytes = piece.blocks as usize * self.disk.block();
-        if self.task.faults.disturbed && !outcome.is_success() {
+        if self.task.faults.disturbance.explains(outcome) {
             if piece.kind == Kind::Write {
                 self.disk.lost(piece.lba, piece.blocks);
             }
