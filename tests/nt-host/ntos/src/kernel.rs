@@ -10,7 +10,7 @@ use host_machine::ram::Ram;
 use serde::Serialize;
 
 use crate::rules::{self, Violation};
-use crate::{export, fault, lock, pool, sched, trace};
+use crate::{export, fault, lock, pool, sched, shared_data, trace};
 
 /// How time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -145,6 +145,7 @@ pub fn boot(config: Config, ram: Ram) {
     lock::boot();
     sched::boot(&config);
     pool::boot(ram.clone());
+    shared_data::boot();
     export::boot();
     COUNTERS.take();
     RAM.set(Some(ram));
@@ -177,6 +178,7 @@ pub fn shutdown() -> Report {
     };
     sched::shutdown();
     pool::shutdown();
+    shared_data::shutdown();
     RAM.take();
     report
 }

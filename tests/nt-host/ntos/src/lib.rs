@@ -17,6 +17,7 @@ pub mod lock;
 pub mod pool;
 pub mod rules;
 pub mod sched;
+mod shared_data;
 #[cfg(test)]
 mod testing;
 pub mod trace;

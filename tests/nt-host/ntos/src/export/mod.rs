@@ -19,6 +19,7 @@ mod slist;
 mod spinlock;
 mod string;
 mod thread;
+pub(crate) mod time;
 mod timer;
 mod wait;
 
@@ -33,6 +34,7 @@ pub use call::Call;
 pub use etw::registered_providers;
 pub use format::{Arguments, format_narrow, format_wide};
 pub use memory::{IoSpace, set_io_space};
+pub(crate) use rtl::version;
 pub use table::{
     Handler, address_of, note_curated, register, register_curated, register_data, resolve,
 };

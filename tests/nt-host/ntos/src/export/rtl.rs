@@ -1,7 +1,7 @@
 //! The run-time library: counted strings, versions, bitmaps, random numbers.
 
 mod bitmap;
-mod version;
+pub(crate) mod version;
 
 use super::Call;
 use super::string::upper;

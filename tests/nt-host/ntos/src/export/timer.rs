@@ -6,17 +6,12 @@ use std::time::Duration;
 
 use super::dpc;
 use super::table::register as export;
+use super::time;
 use super::wait::{self, Kind};
 use crate::abi::{DISPATCHER_HEADER, KTIMER};
 use crate::sched::{self, TimerId};
 use crate::{guest, rules};
 
-/// What KeQueryPerformanceCounter counts per second: 10 MHz, as Windows 10 on most machines.
-pub(super) const FREQUENCY: u64 = 10_000_000;
-/// The system time at boot, in 100 ns since 1601: 2024-01-01, so that runs are repeatable.
-const BOOT_TIME: u64 = 133_485_408_000_000_000;
-/// KeQueryTimeIncrement: 15.625 ms in 100 ns, Windows' usual clock interval.
-const INCREMENT: u64 = 156_250;
 /// nf-ntifs-kestallexecutionprocessor: "typically to less than 50 microseconds".
 const LONGEST_STALL: u64 = 50;
 
@@ -25,57 +20,52 @@ thread_local! {
     static SET: RefCell<BTreeMap<usize, (TimerId, Duration)>> = const { RefCell::new(BTreeMap::new()) };
 }
 
-/// The clock in units of 100 ns.
-fn ticks() -> u64 {
-    (sched::now().as_nanos() / 100) as u64
-}
-
 pub(super) fn register() {
     SET.take();
     let k = "ntoskrnl.exe";
     for dll in [k, "hal.dll"] {
         export(dll, "KeQueryPerformanceCounter", |c| {
             if c.ptr(0) != 0 {
-                guest::write_u64(c.ptr(0), FREQUENCY);
+                guest::write_u64(c.ptr(0), time::FREQUENCY);
             }
-            ticks()
+            time::interrupt()
         });
         export(dll, "KeStallExecutionProcessor", |c| {
-            let time = u64::from(c.u32(0));
-            if time > LONGEST_STALL && sched::irql() >= sched::DISPATCH {
+            let length = u64::from(c.u32(0));
+            if length > LONGEST_STALL && sched::irql() >= sched::DISPATCH {
                 rules::violate(
                     rules::STALL_TIME,
-                    format!("stalls for {time} µs, at most {LONGEST_STALL} are documented"),
+                    format!("stalls for {length} µs, at most {LONGEST_STALL} are documented"),
                 );
             }
-            sched::stall(time);
+            sched::stall(length);
             0
         });
     }
-    export(k, "KeQueryInterruptTime", |_| ticks());
-    export(k, "KeQueryUnbiasedInterruptTime", |_| ticks());
+    export(k, "KeQueryInterruptTime", |_| time::interrupt());
+    export(k, "KeQueryUnbiasedInterruptTime", |_| time::interrupt());
     for name in [
         "KeQueryInterruptTimePrecise",
         "KeQueryUnbiasedInterruptTimePrecise",
     ] {
         export(k, name, |c| {
             if c.ptr(0) != 0 {
-                guest::write_u64(c.ptr(0), ticks());
+                guest::write_u64(c.ptr(0), time::interrupt());
             }
-            ticks()
+            time::interrupt()
         });
     }
     for name in ["KeQuerySystemTime", "KeQuerySystemTimePrecise"] {
         export(k, name, |c| {
-            guest::write_u64(c.ptr(0), BOOT_TIME + ticks());
+            guest::write_u64(c.ptr(0), time::system());
             0
         });
     }
     export(k, "KeQueryTickCount", |c| {
-        guest::write_u64(c.ptr(0), ticks() / INCREMENT);
+        guest::write_u64(c.ptr(0), time::tick_count());
         0
     });
-    export(k, "KeQueryTimeIncrement", |_| INCREMENT);
+    export(k, "KeQueryTimeIncrement", |_| time::INCREMENT);
     // The time zone is UTC.
     for name in ["ExSystemTimeToLocalTime", "ExLocalTimeToSystemTime"] {
         export(k, name, |c| {
@@ -106,7 +96,7 @@ pub(super) fn from_now(due: u64) -> Duration {
     let units = if due < 0 {
         due.unsigned_abs()
     } else {
-        due.unsigned_abs().saturating_sub(BOOT_TIME + ticks())
+        due.unsigned_abs().saturating_sub(time::system())
     };
     Duration::from_nanos(units.saturating_mul(100))
 }

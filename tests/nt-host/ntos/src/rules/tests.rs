@@ -1,8 +1,6 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use host_machine::cpu;
-
 use super::*;
 use crate::testing::{expect, expect_fatal, import, on_cpu, start};
 use crate::{callback, guest, kernel, pool, shutdown};
@@ -53,6 +51,8 @@ mod code {
     pub const LOAD: &[u32] = &[0x00c3_018b];
     /// `mov [rcx], eax; ret`
     pub const STORE: &[u32] = &[0x00c3_0189];
+    /// `movzx eax, byte gs:[184h]; ret`
+    pub const CPU: &[u32] = &[0x04b6_0f65, 0x0001_8425, 0x0000_c300];
     /// `ud2`
     pub const ILLEGAL: &[u32] = &[0x0000_0b0f];
     /// `int 29h`
@@ -74,6 +74,8 @@ mod code {
     pub const LOAD: &[u32] = &[0xb940_0000, 0xd65f_03c0];
     /// `str w1, [x0]; ret`
     pub const STORE: &[u32] = &[0xb900_0001, 0xd65f_03c0];
+    /// `ldrb w0, [x18, #0x980]; ret`
+    pub const CPU: &[u32] = &[0x3966_0240, 0xd65f_03c0];
     /// `udf #0`
     pub const ILLEGAL: &[u32] = &[0];
     /// `brk #0xf003`
@@ -99,6 +101,17 @@ fn driver_code_runs_and_returns() {
         0x1234_5678
     );
     expect(&[]);
+}
+
+#[test]
+fn inlined_processor_numbers_follow_the_thread() {
+    start(3);
+    let found = on_cpu(|| {
+        let first = run(code::CPU, 0);
+        crate::sched::migrate(2);
+        (first, run(code::CPU, 0))
+    });
+    assert_eq!(found.expect("it returns"), (0, 2));
 }
 
 #[test]
@@ -152,6 +165,7 @@ fn the_processors_refusals() {
 #[cfg(target_arch = "x86_64")]
 #[test]
 fn a_routine_that_uses_more_than_a_kernel_stack() {
+    use host_machine::cpu;
     use host_machine::image::Binding;
     start(1);
     on_cpu(|| {

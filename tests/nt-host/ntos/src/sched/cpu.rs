@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use super::region::Region;
 use super::{DISPATCH, PASSIVE, ThreadId};
 use crate::lock;
 
@@ -39,6 +40,7 @@ pub(super) struct Cpu {
     pub ready: VecDeque<ThreadId>,
     /// Takes interrupts and DPCs while no other thread is loaded.
     pub idle: ThreadId,
+    pub region: Region,
     pub dpcs: VecDeque<Dpc>,
     /// In order of arrival.
     pub interrupts: Vec<Interrupt>,
@@ -50,12 +52,13 @@ pub(super) struct Cpu {
 }
 
 impl Cpu {
-    pub fn new(idle: ThreadId) -> Cpu {
+    pub fn new(idle: ThreadId, region: Region) -> Cpu {
         Cpu {
             irql: PASSIVE,
             loaded: None,
             ready: VecDeque::new(),
             idle,
+            region,
             dpcs: VecDeque::new(),
             interrupts: Vec::new(),
             pause: Pause::No,

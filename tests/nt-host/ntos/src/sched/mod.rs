@@ -6,6 +6,7 @@
 mod clock;
 mod cpu;
 mod deliver;
+mod region;
 mod run;
 mod state;
 #[cfg(test)]
@@ -237,6 +238,7 @@ pub fn migrate(cpu: u32) {
     }
     with(|s| s.migrate(cpu as usize));
     fiber::suspend();
+    region::use_region(with(|s| s.region_here()));
     deliver::deliver();
 }
 

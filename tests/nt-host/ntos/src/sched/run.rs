@@ -191,6 +191,7 @@ fn resume(index: usize) {
         s.cpus[index].irql = s.cpus[index].irql.max(thread.irql);
         thread.irql = PASSIVE;
         s.slice = 0;
+        s.cpus[index].region.set_thread(id);
         s.resumed = s.now();
         (id, fiber, frames)
     });

@@ -9,6 +9,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::cpu::{Cpu, Work};
+use super::region::{self, Region};
 use super::{DISPATCH, PASSIVE, ThreadId, TimerId, deliver};
 use crate::context::Frame;
 use crate::kernel::{Clock, Config, Preempt};
@@ -101,7 +102,7 @@ pub(crate) fn boot(config: &Config) {
     };
     for index in 0..config.cpus as usize {
         let idle = state.add_thread(index, "idle", Box::new(idle));
-        state.cpus.push(Cpu::new(idle));
+        state.cpus.push(Cpu::new(idle, Region::new(index)));
     }
     STATE.replace(Some(state));
 }
@@ -133,6 +134,10 @@ impl State {
 
     pub fn add_thread(&mut self, cpu: usize, name: &str, f: Work) -> ThreadId {
         let id = ThreadId(self.id());
+        let f = Box::new(move || {
+            region::use_region(with(|s| s.region_here()));
+            f();
+        });
         let thread = Thread {
             name: name.to_owned(),
             cpu,
@@ -144,6 +149,12 @@ impl State {
         };
         self.threads.insert(id, thread);
         id
+    }
+
+    /// Where the current CPU's control region lies.
+    pub fn region_here(&mut self) -> usize {
+        let here = self.here();
+        self.cpus[here].region.address()
     }
 
     /// The index of the CPU that runs, 0 if none.

@@ -4,9 +4,9 @@ use crate::export::table::register as export;
 use crate::guest;
 
 const K: &str = "ntoskrnl.exe";
-const MAJOR: u32 = 10;
-const MINOR: u32 = 0;
-const BUILD: u32 = 14393;
+pub(crate) const MAJOR: u32 = 10;
+pub(crate) const MINOR: u32 = 0;
+pub(crate) const BUILD: u32 = 14393;
 /// sdkddkver.h: NTDDI_WIN10_RS1.
 const NTDDI: u32 = 0x0a00_0002;
 /// STATUS_REVISION_MISMATCH, STATUS_INVALID_PARAMETER.
@@ -18,7 +18,7 @@ const INVALID_PARAMETER: u64 = 0xc000_000d;
 const PLAIN: u32 = 276;
 const EXTENDED: u32 = 284;
 const PLATFORM_NT: u32 = 2;
-const PRODUCT_WORKSTATION: u8 = 1;
+pub(crate) const PRODUCT_WORKSTATION: u8 = 1;
 
 pub(super) fn register() {
     export(K, "RtlGetVersion", |c| {
