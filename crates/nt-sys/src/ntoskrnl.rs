@@ -2,9 +2,7 @@
 //!
 //! source: wdm.h; since: Windows XP
 
-#[cfg(not(target_arch = "x86"))]
-use crate::types::{BOOLEAN, KSPIN_LOCK};
-use crate::types::{KIRQL, PROCESSOR_NUMBER, PVOID, SINGLE_LIST_ENTRY, ULONG_PTR};
+use crate::types::{KIRQL, KSPIN_LOCK, PROCESSOR_NUMBER, PVOID, SINGLE_LIST_ENTRY, ULONG_PTR};
 
 pub const PASSIVE_LEVEL: KIRQL = 0;
 pub const APC_LEVEL: KIRQL = 1;
@@ -39,7 +37,7 @@ pub struct KDPC {
 #[repr(C)]
 pub struct KSPIN_LOCK_QUEUE {
     pub Next: *mut KSPIN_LOCK_QUEUE,
-    pub Lock: *mut usize,
+    pub Lock: *mut KSPIN_LOCK,
 }
 
 #[repr(C)]
@@ -74,19 +72,4 @@ unsafe extern "system" {
     pub fn KeQueryActiveProcessorCountEx(GroupNumber: u16) -> u32;
     /// Any IRQL; the answer holds only while the thread cannot move (IRQL >= DISPATCH_LEVEL). since: Windows 7
     pub fn KeGetCurrentProcessorNumberEx(ProcNumber: *mut PROCESSOR_NUMBER) -> u32;
-}
-
-// On x86 these are macros over fastcall functions of other names, and no driver of ours is built for x86.
-#[cfg(not(target_arch = "x86"))]
-#[cfg_attr(
-    windows,
-    link(name = "ntoskrnl.exe", kind = "raw-dylib", modifiers = "+verbatim")
-)]
-unsafe extern "system" {
-    /// IRQL >= DISPATCH_LEVEL.
-    pub fn KeAcquireSpinLockAtDpcLevel(SpinLock: *mut KSPIN_LOCK);
-    /// IRQL >= DISPATCH_LEVEL.
-    pub fn KeReleaseSpinLockFromDpcLevel(SpinLock: *mut KSPIN_LOCK);
-    /// IRQL >= DISPATCH_LEVEL. TRUE if the lock is now the caller's. since: Windows Server 2003 SP1 (headers: Windows Vista)
-    pub fn KeTryToAcquireSpinLockAtDpcLevel(SpinLock: *mut KSPIN_LOCK) -> BOOLEAN;
 }

@@ -14,9 +14,6 @@
     )
 )]
 
-#[cfg(test)]
-extern crate std;
-
 pub mod cpu;
 pub mod irql;
 #[cfg(all(windows, panic = "abort"))]
@@ -24,7 +21,5 @@ mod panic;
 #[cfg(windows)]
 mod rt;
 pub mod status;
-#[cfg(not(target_arch = "x86"))]
-pub mod sync;
 
 pub use nt_sys as sys;

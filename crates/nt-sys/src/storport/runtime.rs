@@ -4,6 +4,7 @@
 
 use super::{KINTERRUPT_MODE, STOR_PHYSICAL_ADDRESS};
 use crate::ntoskrnl::{KDPC, KLOCK_QUEUE_HANDLE};
+use crate::types::KSPIN_LOCK;
 
 pub type STOR_SYNCHRONIZATION_MODEL = i32;
 pub const StorSynchronizeHalfDuplex: STOR_SYNCHRONIZATION_MODEL = 0;
@@ -18,7 +19,7 @@ pub const InterruptLock: STOR_SPINLOCK = 3;
 #[repr(C)]
 pub struct STOR_DPC {
     pub Dpc: KDPC,
-    pub Lock: usize,
+    pub Lock: KSPIN_LOCK,
 }
 
 /// What an owner of a StorPort lock holds. The lock's queue points to it: it must not move while the lock is held.
