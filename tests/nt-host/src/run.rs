@@ -6,14 +6,17 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use host_machine::ram::Ram;
 use host_ntos::{Clock, sched};
-use host_storport::{Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, StartError};
+use host_storport::{
+    Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, Function, Request, StartError,
+};
 use test_device::image::Image;
 
-use crate::cdb::{self, Form};
+use crate::cdb::{self, Form, Transfer};
 use crate::disk::Disk;
+use crate::judge::{Disturbance, describe};
 use crate::scenario::{Goal, Scenario};
 use crate::verdict::Verdict;
-use crate::workload::{Disturbance, Tally, Task, Workload, describe};
+use crate::workload::{Tally, Task, Workload};
 
 /// Guest memory. Sparse: what is not used costs nothing.
 const RAM: usize = 256 << 20;
@@ -126,6 +129,7 @@ fn attempt(
         scenario,
         seed: options.seed,
         disk: Some(disk),
+        write_through: false,
         verdict,
     };
     let result = session.life(sys, &options.sys, device);
@@ -166,6 +170,7 @@ struct Session<'a> {
     scenario: &'a Scenario,
     seed: u64,
     disk: Option<Disk>,
+    write_through: bool,
     verdict: &'a mut Verdict,
 }
 
@@ -263,6 +268,8 @@ impl Session<'_> {
             return self.provoke(adapter);
         }
         let address = self.unit(adapter)?;
+        let mode = adapter.execute(address, &cdb::mode_sense(), Data::In(0xff))?;
+        self.write_through = mode.is_success() && cdb::fua_supported(&mode.data);
         let operations = self.scenario.operations;
         match self.scenario.goal {
             Goal::Move | Goal::MoveOrRefuse | Goal::Repeat => {
@@ -334,6 +341,7 @@ impl Session<'_> {
             request: limits.max_request,
             seed: self.seed.wrapping_add(round << 32),
             forms: self.scenario.forms.clone(),
+            write_through: self.write_through,
             faults: self.scenario.faults(self.seed)?,
             timeout: Duration::from_secs(30),
         })
@@ -386,7 +394,7 @@ impl Session<'_> {
         for round in 1..=RESETS {
             let result_of = self
                 .until(&workload, round * self.scenario.operations / (RESETS + 1))
-                .and_then(|()| adapter.reset_bus(0).context("the bus was not reset"));
+                .and_then(|()| self.reset_once(adapter, address, round));
             if result_of.is_err() {
                 result = result_of;
                 workload.stop();
@@ -399,6 +407,21 @@ impl Session<'_> {
         drained.context("the workload did not come to its end")?;
         // What survived is checked by a workload that nothing disturbs.
         self.work(adapter, address, self.scenario.operations / 4, 3)
+    }
+
+    /// Resets the bus, or in every other round the logical unit.
+    fn reset_once(&self, adapter: &Adapter, address: Address, round: u64) -> anyhow::Result<()> {
+        if round.is_multiple_of(2) {
+            return adapter.reset_bus(0).context("the bus was not reset");
+        }
+        let reset = Request::new(address, Function::ResetLogicalUnit, Data::None);
+        let outcome = adapter.request(reset).context("the unit was not reset")?;
+        ensure!(
+            outcome.is_success(),
+            "resetting the unit: {}",
+            describe(&outcome)
+        );
+        Ok(())
     }
 
     fn vanish(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
@@ -415,13 +438,12 @@ impl Session<'_> {
 
     /// No block can be read, and the driver says so.
     fn empty(&self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
-        for write in [false, true] {
-            let cdb = cdb::transfer(Form::Ten, write, 0, 1);
-            let data = if write {
-                Data::Out(vec![0; 512])
-            } else {
-                Data::In(512)
-            };
+        let transfers = [
+            (Transfer::Read, Data::In(512)),
+            (Transfer::Write, Data::Out(vec![0; 512])),
+        ];
+        for (what, data) in transfers {
+            let cdb = cdb::transfer(Form::Ten, what, 0, 1);
             let outcome = adapter.execute(address, &cdb, data)?;
             ensure!(
                 !outcome.is_success() && outcome.sense_code().is_some(),

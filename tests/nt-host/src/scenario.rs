@@ -11,7 +11,7 @@ use test_device::inproc::{Config, InProcess};
 use test_device::qemu::{Builder, InjectedError, Operation};
 
 use crate::cdb::Form;
-use crate::workload::Faults;
+use crate::judge::Faults;
 
 /// A scenario.
 #[derive(Debug, Clone)]

@@ -39,7 +39,7 @@ pub fn plain(name: &str, about: &str, backend: Backend) -> Scenario {
         depth: DEPTH,
         forms: vec![Form::Ten, Form::Sixteen],
         dma_remapping: false,
-        deadline: Duration::from_secs(150),
+        deadline: Duration::from_secs(240),
     }
 }
 
@@ -201,6 +201,7 @@ fn in_process() -> Vec<Scenario> {
     };
     let full = |_: &mut Scenario| ();
     let short = |scenario: &mut Scenario| {
+        scenario.operations = OPERATIONS / 4;
         scenario.most = 128 << 10;
         scenario.size = 32 << 20;
     };
@@ -217,7 +218,15 @@ fn in_process() -> Vec<Scenario> {
             "size-max=5000",
             &short,
         ),
-        scenario("seg-max-1", "one segment a request", "seg-max=1", &short),
+        scenario(
+            "seg-max-1",
+            "one segment a request",
+            "seg-max=1",
+            &|scenario| {
+                short(scenario);
+                scenario.operations = OPERATIONS;
+            },
+        ),
         scenario(
             "seg-max-1022",
             "1022 segments a request, queue of 1024",
@@ -263,7 +272,7 @@ fn in_process() -> Vec<Scenario> {
         scenario(
             "device-errors",
             "some sectors end in IOERR, some in UNSUPP",
-            "queues=2 vectors=3 fail-sector=100 fail-sector=2000 fail-sector=4001:2 fail-sector=8000:2 fail-sector=30000",
+            &failing(),
             &|scenario| {
                 short(scenario);
                 scenario.operations = 10_000;
@@ -315,6 +324,22 @@ fn in_process() -> Vec<Scenario> {
             },
         ),
     ]
+}
+
+/// Two queues and 64 failing sectors over 32 MiB, every fourth with UNSUPP.
+fn failing() -> String {
+    let sectors = (0..64).map(|at| {
+        format!(
+            "fail-sector={}:{}",
+            at * 1009 + 13,
+            if at % 4 == 0 { 2 } else { 1 }
+        )
+    });
+    ["queues=2".to_owned(), "vectors=3".to_owned()]
+        .into_iter()
+        .chain(sectors)
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// Devices that have to be refused.

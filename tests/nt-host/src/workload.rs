@@ -8,8 +8,9 @@ use std::time::Duration;
 use host_storport::{Adapter, Address, Data, Outcome, Request};
 use serde::{Deserialize, Serialize};
 
-use crate::cdb::{self, Form};
+use crate::cdb::{self, Form, Transfer};
 use crate::disk::Disk;
+use crate::judge::{self, Expected, Faults};
 use crate::plan::{Kind, Operation, Planner};
 
 /// Failures that are kept in words; more are only counted.
@@ -17,6 +18,9 @@ const MOST_FAILURES: usize = 20;
 
 /// Operations after which the queue depth changes.
 const DEPTH_PERIOD: u64 = 200;
+
+/// One write in so many is a write through.
+const WRITE_THROUGH: u64 = 16;
 
 /// What to do.
 #[derive(Debug, Clone)]
@@ -33,84 +37,12 @@ pub struct Task {
     pub seed: u64,
     /// Command forms to use, in turn at random.
     pub forms: Vec<Form>,
+    /// Whether some writes go through the cache (FUA).
+    pub write_through: bool,
     /// What is to fail.
     pub faults: Faults,
     /// How long an SRB may take.
     pub timeout: Duration,
-}
-
-/// Which requests are to fail, and how.
-#[derive(Debug, Clone, Default)]
-pub struct Faults {
-    /// Every write fails with DATA PROTECT.
-    pub write_protected: bool,
-    /// Reads of these blocks fail.
-    pub bad_reads: Vec<u64>,
-    /// Writes to these blocks fail.
-    pub bad_writes: Vec<u64>,
-    /// What happens to the device meanwhile.
-    pub disturbance: Disturbance,
-}
-
-/// Something that cuts requests off.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Disturbance {
-    /// Nothing.
-    #[default]
-    None,
-    /// Bus resets.
-    Reset,
-    /// Surprise removal.
-    Removal,
-}
-
-impl Disturbance {
-    /// Whether a request may end like this because of it: the statuses that storport.h has for the purpose, or, after a reset, a
-    /// unit attention.
-    fn explains(self, outcome: &Outcome) -> bool {
-        // storport.h
-        const ABORTED: u8 = 0x02;
-        const NO_DEVICE: u8 = 0x08;
-        const SELECTION_TIMEOUT: u8 = 0x0a;
-        const BUS_RESET: u8 = 0x0e;
-        const NO_HBA: u8 = 0x11;
-        // SPC-4 §4.5.6
-        const UNIT_ATTENTION: u8 = 0x6;
-        let status = outcome.srb_status();
-        match self {
-            Self::None => false,
-            Self::Reset => {
-                let attention = outcome
-                    .sense_code()
-                    .is_some_and(|(key, ..)| key == UNIT_ATTENTION);
-                matches!(status, ABORTED | BUS_RESET) || status == SRB_STATUS_ERROR && attention
-            }
-            Self::Removal => matches!(
-                status,
-                ABORTED | NO_DEVICE | SELECTION_TIMEOUT | BUS_RESET | NO_HBA
-            ),
-        }
-    }
-}
-
-/// How a request is to end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Expected {
-    Success,
-    WriteProtected,
-    DeviceError,
-}
-
-impl Faults {
-    fn expected(&self, kind: Kind, lba: u64, blocks: u64) -> Expected {
-        let hits = |bad: &[u64]| bad.iter().any(|block| (lba..lba + blocks).contains(block));
-        match kind {
-            Kind::Write if self.write_protected => Expected::WriteProtected,
-            Kind::Write if hits(&self.bad_writes) => Expected::DeviceError,
-            Kind::Read if hits(&self.bad_reads) => Expected::DeviceError,
-            _ => Expected::Success,
-        }
-    }
 }
 
 /// What was done.
@@ -171,6 +103,7 @@ struct Piece {
     blocks: u64,
     generation: u32,
     form: Form,
+    through: bool,
 }
 
 /// An operation of which pieces are left.
@@ -326,6 +259,7 @@ impl State {
             blocks: 0,
             generation,
             form: Form::Ten,
+            through: self.task.write_through && self.planner.below(WRITE_THROUGH) == 0,
         };
         let end = operation.lba + operation.blocks;
         let mut left = 0;
@@ -361,13 +295,18 @@ impl State {
         let (cdb, data) = match piece.kind {
             Kind::Flush => (cdb::synchronize_cache(), Data::None),
             Kind::Read => (
-                cdb::transfer(piece.form, false, piece.lba, piece.blocks as u32),
+                cdb::transfer(piece.form, Transfer::Read, piece.lba, piece.blocks as u32),
                 Data::In(bytes),
             ),
             Kind::Write => {
                 let mut out = vec![0; bytes];
                 self.disk.fill(piece.lba, piece.generation, &mut out);
-                let cdb = cdb::transfer(piece.form, true, piece.lba, piece.blocks as u32);
+                let what = if piece.through && piece.form != Form::Six {
+                    Transfer::WriteThrough
+                } else {
+                    Transfer::Write
+                };
+                let cdb = cdb::transfer(piece.form, what, piece.lba, piece.blocks as u32);
                 (cdb, Data::Out(out))
             }
         };
@@ -427,7 +366,7 @@ impl State {
         }
         match expected {
             Expected::Success => {
-                success(outcome, bytes)?;
+                judge::success(outcome, bytes)?;
                 match piece.kind {
                     Kind::Flush => self.tally.flushes += 1,
                     Kind::Read => {
@@ -440,68 +379,11 @@ impl State {
                     }
                 }
             }
-            Expected::WriteProtected => {
-                failure(outcome, &[DATA_PROTECT])?;
-                self.tally.expected_errors += 1;
-            }
-            Expected::DeviceError => {
-                // QEMU's scsi-disk tells of a full image with DATA PROTECT: SPACE ALLOCATION FAILED.
-                failure(
-                    outcome,
-                    &[MEDIUM_ERROR, HARDWARE_ERROR, ABORTED_COMMAND, DATA_PROTECT],
-                )?;
+            Expected::Failure(keys) => {
+                judge::failure(outcome, keys)?;
                 self.tally.expected_errors += 1;
             }
         }
         Ok(())
     }
-}
-
-// Sense keys. // SPC-4 §4.5.6
-const MEDIUM_ERROR: u8 = 0x3;
-const HARDWARE_ERROR: u8 = 0x4;
-const DATA_PROTECT: u8 = 0x7;
-const ABORTED_COMMAND: u8 = 0xb;
-
-/// SRB_STATUS_ERROR, storport.h.
-const SRB_STATUS_ERROR: u8 = 0x04;
-/// SCSI status CHECK CONDITION. // SAM-5 §5.3
-const CHECK_CONDITION: u8 = 0x02;
-
-fn success(outcome: &Outcome, bytes: usize) -> Result<(), String> {
-    if !outcome.is_success() || outcome.scsi_status != 0 {
-        return Err(format!("failed: {}", describe(outcome)));
-    }
-    if outcome.transferred as usize != bytes {
-        return Err(format!(
-            "moved {} of {bytes} bytes and calls it success",
-            outcome.transferred
-        ));
-    }
-    Ok(())
-}
-
-fn failure(outcome: &Outcome, keys: &[u8]) -> Result<(), String> {
-    let key = outcome.sense_code().map(|(key, ..)| key);
-    let status = outcome.srb_status() == SRB_STATUS_ERROR && outcome.scsi_status == CHECK_CONDITION;
-    if status && key.is_some_and(|key| keys.contains(&key)) {
-        return Ok(());
-    }
-    Err(format!(
-        "was to fail with SRB status 0x04, CHECK CONDITION and a sense key of {keys:x?}: {}",
-        describe(outcome)
-    ))
-}
-
-/// An outcome in words.
-#[must_use]
-pub fn describe(outcome: &Outcome) -> String {
-    let sense = match outcome.sense_code() {
-        Some((key, code, qualifier)) => format!("sense {key:x}/{code:02x}/{qualifier:02x}"),
-        None => "no sense data".to_owned(),
-    };
-    format!(
-        "SRB status {:#04x}, SCSI status {:#04x}, {sense}, {} bytes moved",
-        outcome.raw_status, outcome.scsi_status, outcome.transferred
-    )
 }

@@ -188,7 +188,8 @@ impl Registers {
                 if self.config.reset_reads.is_some() {
                     self.resetting = Some(reads - 1);
                 }
-                self.status
+                // Not 0 before it is done. // Virtio 1.3 §4.1.4.3.1
+                self.status.max(common::ACKNOWLEDGE)
             }
             None => self.status,
         }
