@@ -61,6 +61,9 @@ fn write(folder: &Path, name: &str, text: &str) {
 struct Curated {
     /// The level or range, in the documentation's spelling.
     irql: Option<String>,
+    /// Whether the row counts although documentation or annotations say something.
+    #[serde(default)]
+    overrides: bool,
     /// The parameter widths in bytes, for functions that the measured prototypes lack.
     widths: Option<Vec<u8>>,
     /// What the row rests on.
@@ -222,20 +225,18 @@ fn function_table(
             .map(|list| list.iter().filter_map(Value::as_str).collect())
             .unwrap_or_default();
         let annotated = irql::from_annotations(annotations.into_iter());
+        let row = curated.and_then(|row| row.irql.as_deref()).map(|line| {
+            let range = irql::from_docs(line);
+            range.unwrap_or_else(|| panic!("curated.toml, {name}: {line}"))
+        });
+        let overrides = curated.is_some_and(|row| row.overrides);
         let (range, source) = match (docs, annotated) {
+            _ if overrides => (row, "Source::Curated"),
             (Some(a), Some(b)) => (Some(a.stricter(b)), "Source::Both"),
             (Some(a), None) => (Some(a), "Source::Documentation"),
             (None, Some(b)) => (Some(b), "Source::Annotation"),
-            (None, None) => match curated.and_then(|row| row.irql.as_deref()) {
-                Some(line) => {
-                    let range = irql::from_docs(line);
-                    (
-                        Some(range.unwrap_or_else(|| panic!("curated.toml, {name}: {line}"))),
-                        "Source::Curated",
-                    )
-                }
-                None => (None, "Source::Silent"),
-            },
+            (None, None) if row.is_some() => (row, "Source::Curated"),
+            (None, None) => (None, "Source::Silent"),
         };
         let _ = writeln!(
             text,

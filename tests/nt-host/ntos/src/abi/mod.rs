@@ -92,7 +92,7 @@ pub enum Source {
     Annotation,
     /// Both; the stricter is taken.
     Both,
-    /// A row of curated.toml, because both are silent.
+    /// A row of curated.toml, because both are silent or its evidence is better.
     Curated,
     /// Nothing is known: no check is made.
     Silent,

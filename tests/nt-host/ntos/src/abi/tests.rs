@@ -78,6 +78,8 @@ fn facts_reach_the_tables() {
         function("KeSetTargetProcessorDpc").and_then(|f| f.widths),
         Some(&[8_u8, 1][..])
     );
+    let f = function("KeReleaseSpinLockFromDpcLevel").expect("it is documented");
+    assert_eq!((f.irql, f.source), (range(2, 15), Source::Curated));
     assert!(function("NtMakeCoffee").is_none());
     assert!(
         FUNCTIONS.windows(2).all(|pair| pair[0].name < pair[1].name),

@@ -20,11 +20,15 @@ fn the_page_tells_the_kernels_time_and_version() {
             "the upper half once more"
         );
         assert_eq!(read(0x14, 8), time::system());
-        assert_eq!(read(0x320, 8), 2_000_000_0 / time::INCREMENT);
+        assert_eq!(read(0x320, 8), 20_000_000 / time::INCREMENT);
         assert_eq!(
             (read(0x26c, 4), read(0x270, 4), read(0x260, 2)),
             (10, 0, 14393)
         );
-        assert_eq!(read(0x320, 4) * read(0x4, 4) >> 24, 2000, "in milliseconds");
+        assert_eq!(
+            (read(0x320, 4) * read(0x4, 4)) >> 24,
+            2000,
+            "in milliseconds"
+        );
     });
 }
