@@ -81,7 +81,10 @@ impl Adapter {
     /// HwFindAdapter has not returned yet.
     pub fn limits(&self) -> Result<Limits, Failure> {
         let config = self.state.config().ok_or_else(|| self.wrong_state())?;
-        Ok(Limits { channels: self.state.perf.get().channels, ..config.limits })
+        Ok(Limits {
+            channels: self.state.perf.get().channels,
+            ..config.limits
+        })
     }
 
     /// Queues a request. It never blocks; what becomes of the request is told to its `on_complete`.
@@ -105,7 +108,8 @@ impl Adapter {
         let answer: Rc<RefCell<Option<Outcome>>> = Rc::default();
         let put = Rc::clone(&answer);
         // Three tiers of reset may follow a timeout.
-        let patience = self.state.options.patience + request.timeout + 4 * self.state.options.reset_timeout;
+        let patience =
+            self.state.options.patience + request.timeout + 4 * self.state.options.reset_timeout;
         self.submit(request.on_complete(move |outcome| *put.borrow_mut() = Some(outcome)));
         sched::run_until(&mut || answer.borrow().is_some(), patience)?;
         answer.take().ok_or_else(|| self.wrong_state())
@@ -157,7 +161,10 @@ impl Adapter {
             if timeout::reset_bus(state, path) {
                 Ok(())
             } else {
-                Err(Failure::Failed { stage: "HwResetBus", code: 0 })
+                Err(Failure::Failed {
+                    stage: "HwResetBus",
+                    code: 0,
+                })
             }
         })
     }

@@ -26,7 +26,13 @@ pub struct Done {
 
 /// `RequestComplete`: the miniport gives a request back.
 pub fn complete(adapter: &Rc<AdapterState>, srb: usize) {
-    let Some((kind, id)) = adapter.io.borrow().outstanding.get(&srb).map(|o| (o.kind, o.id)) else {
+    let Some((kind, id)) = adapter
+        .io
+        .borrow()
+        .outstanding
+        .get(&srb)
+        .map(|o| (o.kind, o.id))
+    else {
         let retired = adapter.io.borrow().retired.contains(&srb);
         let (rule, what) = if retired {
             (DOUBLE_COMPLETION, "was completed before")
@@ -43,7 +49,9 @@ pub fn complete(adapter: &Rc<AdapterState>, srb: usize) {
         _ => return,
     };
     let result = srb::read(srb, kind, &function);
-    let Some(o) = adapter.io.borrow_mut().outstanding.remove(&srb) else { return };
+    let Some(o) = adapter.io.borrow_mut().outstanding.remove(&srb) else {
+        return;
+    };
     if result.raw_status & status::MASK == status::BUSY {
         adapter.counters.borrow_mut().busy += 1;
         requeue(adapter, srb, o);
@@ -55,9 +63,42 @@ pub fn complete(adapter: &Rc<AdapterState>, srb: usize) {
 
 /// Takes a request back that HwStartIo refused; it is sent again later.
 pub fn take_back(adapter: &Rc<AdapterState>, srb: usize) {
-    let Some(o) = adapter.io.borrow_mut().outstanding.remove(&srb) else { return };
+    let Some(o) = adapter.io.borrow_mut().outstanding.remove(&srb) else {
+        return;
+    };
     adapter.counters.borrow_mut().busy += 1;
     requeue(adapter, srb, o);
+}
+
+/// The rings themselves must lie in memory that was mapped for the device.
+pub fn observe_rings(adapter: &AdapterState) {
+    let rings = adapter.device.borrow().rings();
+    if rings == *adapter.rings.borrow() {
+        return;
+    }
+    for ring in &rings {
+        let len = u64::from(ring.len);
+        if adapter
+            .grants
+            .borrow()
+            .check(ring.address, len, ring.device_writes)
+            .is_err()
+        {
+            let rule = if is_physical(adapter, ring.address, len) {
+                DMA_PHYSICAL
+            } else {
+                DMA_OUTSIDE
+            };
+            rules::violate(
+                rule,
+                format!(
+                    "{len} bytes of a queue at {:#x} were not mapped for the device",
+                    ring.address
+                ),
+            );
+        }
+    }
+    *adapter.rings.borrow_mut() = rings;
 }
 
 /// Follows the rings: every chain that the device was given must lie in memory that was mapped for it.
@@ -75,7 +116,10 @@ pub fn observe(adapter: &AdapterState) {
         let mut owners = Vec::new();
         for part in chain.parts.iter().chain(&chain.table) {
             let len = u64::from(part.len);
-            let checked = adapter.grants.borrow().check(part.address, len, part.device_writes);
+            let checked = adapter
+                .grants
+                .borrow()
+                .check(part.address, len, part.device_writes);
             match checked {
                 Ok(owner) => owners.extend(owner.srb()),
                 Err(breach) => report(adapter, &chain, part, breach),
@@ -94,44 +138,60 @@ pub fn observe(adapter: &AdapterState) {
     }
 }
 
-fn report(adapter: &AdapterState, chain: &test_device::Chain, part: &test_device::Part, breach: Breach) {
+fn report(
+    adapter: &AdapterState,
+    chain: &test_device::Chain,
+    part: &test_device::Part,
+    breach: Breach,
+) {
     let (queue, head, address, len) = (chain.queue, chain.head, part.address, part.len);
     let place = format!("queue {queue}, descriptor chain {head}: {len} bytes at {address:#x}");
     match breach {
         Breach::Direction(owner) => rules::violate(
             DMA_DIRECTION,
-            format!("{place} are for the device to write, but were mapped for it to read ({owner:?})"),
+            format!(
+                "{place} are for the device to write, but were mapped for it to read ({owner:?})"
+            ),
         ),
         Breach::Outside => {
-            let physical = physical_offset(adapter).and_then(|offset| address.checked_sub(offset)).is_some_and(|a| {
-                adapter.ram.device_slice(a, len as usize).is_some()
-            });
+            let physical = is_physical(adapter, address, len.into());
             if physical {
                 rules::violate(DMA_PHYSICAL, format!("{place}, a physical address"));
             } else {
-                rules::violate(DMA_OUTSIDE, format!("{place} were not mapped for the device"));
+                rules::violate(
+                    DMA_OUTSIDE,
+                    format!("{place} were not mapped for the device"),
+                );
             }
         }
     }
 }
 
-fn physical_offset(_adapter: &AdapterState) -> Option<u64> {
-    Some(host_ntos::config().physical_offset).filter(|&offset| offset != 0)
+/// Whether memory lies there by physical addresses, which no device knows.
+fn is_physical(adapter: &AdapterState, address: u64, len: u64) -> bool {
+    let offset = host_ntos::config().physical_offset;
+    offset != 0
+        && address
+            .checked_sub(offset)
+            .is_some_and(|device| adapter.ram.device_slice(device, len as usize).is_some())
 }
 
 fn check_device_let_go(adapter: &AdapterState, srb: usize) {
     let chains = adapter.chains.borrow();
     let device = adapter.device.borrow();
-    let held = device
-        .outstanding()
-        .iter()
-        .find(|c| chains.get(&c.number).is_some_and(|owners| owners.contains(&srb)));
+    let held = device.outstanding().iter().find(|c| {
+        chains
+            .get(&c.number)
+            .is_some_and(|owners| owners.contains(&srb))
+    });
     let Some(chain) = held else { return };
     let (queue, head) = (chain.queue, chain.head);
     drop(chains);
     rules::violate(
         EARLY_COMPLETION,
-        format!("SRB {srb:#x} is completed while the device still holds its chain {head} of queue {queue}"),
+        format!(
+            "SRB {srb:#x} is completed while the device still holds its chain {head} of queue {queue}"
+        ),
     );
 }
 
@@ -142,16 +202,26 @@ fn check_result(o: &Outstanding, result: &srb::Result, srb: usize) {
         // MS: ns-storport-_storage_request_block: a miniport never sets it.
         "SRB_STATUS_QUEUE_FROZEN".to_owned()
     } else if result.transferred as usize > o.request.data.len() {
-        format!("{} bytes transferred of {}", result.transferred, o.request.data.len())
+        format!(
+            "{} bytes transferred of {}",
+            result.transferred,
+            o.request.data.len()
+        )
     } else {
         return;
     };
-    rules::violate(COMPLETION_STATUS, format!("SRB {srb:#x} is completed with {what}"));
+    rules::violate(
+        COMPLETION_STATUS,
+        format!("SRB {srb:#x} is completed with {what}"),
+    );
 }
 
 fn finish(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding, result: &srb::Result) {
     let sense = (result.raw_status & status::AUTOSENSE_VALID != 0).then(|| {
-        guest::bytes(o.slot.sense.at(), usize::from(result.sense_length).min(o.slot.sense.len()))
+        guest::bytes(
+            o.slot.sense.at(),
+            usize::from(result.sense_length).min(o.slot.sense.len()),
+        )
     });
     let data = match (&o.request.data, &o.buffer) {
         (Data::In(_) | Data::Both(_), Some(buffer)) => buffer.contents(&adapter.ram),
@@ -172,7 +242,11 @@ fn finish(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding, result: &srb::
             counters.bytes += u64::from(outcome.transferred);
         }
     }
-    let cpu = if adapter.perf.get().flags & perf::DPC_REDIRECTION != 0 { o.cpu } else { sched::cpu() };
+    let cpu = if adapter.perf.get().flags & perf::DPC_REDIRECTION != 0 {
+        o.cpu
+    } else {
+        sched::cpu()
+    };
     let run = reclaim(adapter, srb, o).request.on_complete;
     tell(adapter, cpu, Done { run, outcome });
     io::kick_all(adapter);
@@ -181,13 +255,25 @@ fn finish(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding, result: &srb::
 /// A request that is sent again: Windows gives it a new SRB extension (MS: nc-storport-hw_startio, SRB_STATUS_BUSY).
 fn requeue(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding) {
     let cpu = o.cpu;
-    let Waiting { request, submitted, bypass } = reclaim(adapter, srb, o);
+    let Waiting {
+        request,
+        submitted,
+        bypass,
+    } = reclaim(adapter, srb, o);
     if let Some(queue) = adapter.io.borrow_mut().waiting.get_mut(cpu as usize) {
-        queue.push_front(Waiting { request, submitted, bypass });
+        queue.push_front(Waiting {
+            request,
+            submitted,
+            bypass,
+        });
     }
     // With nothing outstanding no completion would look at the queue again; and a busy adapter is not asked at once.
     let this = Rc::clone(adapter);
-    sched::timer(std::time::Duration::from_millis(1), cpu, Box::new(move || io::kick(&this, cpu)));
+    sched::timer(
+        std::time::Duration::from_millis(1),
+        cpu,
+        Box::new(move || io::kick(&this, cpu)),
+    );
 }
 
 /// Takes everything that was lent for a request back.
@@ -196,7 +282,10 @@ fn reclaim(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding) -> Waiting {
         sched::cancel_timer(timer);
     }
     if let Some(part) = o.slot.overrun() {
-        rules::violate(OVERRUN, format!("the miniport wrote beyond the {part} of SRB {srb:#x}"));
+        rules::violate(
+            OVERRUN,
+            format!("the miniport wrote beyond the {part} of SRB {srb:#x}"),
+        );
     }
     count_extension(adapter, &o);
     io::revoke(adapter, &o.slot, o.buffer.as_ref());
@@ -212,7 +301,11 @@ fn reclaim(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding) -> Waiting {
     if let Some(buffer) = o.buffer {
         adapter.buffers.borrow_mut().give(buffer);
     }
-    Waiting { request: o.request, submitted: o.submitted, bypass: o.bypass }
+    Waiting {
+        request: o.request,
+        submitted: o.submitted,
+        bypass: o.bypass,
+    }
 }
 
 fn count_extension(adapter: &AdapterState, o: &Outstanding) {
@@ -228,12 +321,21 @@ pub fn tell(adapter: &Rc<AdapterState>, cpu: u32, done: Done) {
         queue.push_back(done);
     }
     let this = Rc::clone(adapter);
-    sched::queue_dpc(cpu, adapter.keys.completion(cpu), Box::new(move || tell_all(&this, cpu)));
+    sched::queue_dpc(
+        cpu,
+        adapter.keys.completion(cpu),
+        Box::new(move || tell_all(&this, cpu)),
+    );
 }
 
 fn tell_all(adapter: &AdapterState, cpu: u32) {
     loop {
-        let next = adapter.io.borrow_mut().done.get_mut(cpu as usize).and_then(std::collections::VecDeque::pop_front);
+        let next = adapter
+            .io
+            .borrow_mut()
+            .done
+            .get_mut(cpu as usize)
+            .and_then(std::collections::VecDeque::pop_front);
         let Some(done) = next else { return };
         (done.run)(done.outcome);
     }

@@ -27,18 +27,29 @@ const WANTS_STORAGE_SRB: u32 = 2;
 pub fn prepare(adapter: &AdapterState) -> Option<Region> {
     let ranges_at = Config::SIZE.next_multiple_of(16);
     // As many as the miniport said; ranges beyond those that the device has stay empty.
-    let wanted = adapter.bars.len().max(adapter.init().access_ranges.min(64) as usize);
+    let wanted = adapter
+        .bars
+        .len()
+        .max(adapter.init().access_ranges.min(64) as usize);
     let size = ranges_at + wanted.max(1) * ACCESS_RANGE::SIZE;
     let region = Region::new(&adapter.ram, size, Placement::Scattered, 0)?;
     let at = region.at();
     let init = adapter.init();
     let set = |field: host_ntos::abi::Field, value: u64| field.set(at, value);
     set(Config::Length, Config::SIZE as u64);
-    set(Config::AdapterInterfaceType, u64::from(enums::INTERFACE_TYPE::PCIBus));
+    set(
+        Config::AdapterInterfaceType,
+        u64::from(enums::INTERFACE_TYPE::PCIBus),
+    );
     // LevelSensitive is 0, the value for PCI.
     set(Config::MaximumTransferLength, UNINITIALIZED.into());
     set(Config::NumberOfPhysicalBreaks, DEFAULT_BREAKS);
-    for field in [Config::DmaChannel, Config::DmaPort, Config::DmaChannel2, Config::DmaPort2] {
+    for field in [
+        Config::DmaChannel,
+        Config::DmaPort,
+        Config::DmaChannel2,
+        Config::DmaPort2,
+    ] {
         set(field, UNINITIALIZED.into());
     }
     set(Config::NumberOfAccessRanges, wanted as u64);
@@ -59,7 +70,10 @@ pub fn prepare(adapter: &AdapterState) -> Option<Region> {
     set(Config::MapBuffers, init.map_buffers.into());
     set(Config::MaximumNumberOfTargets, MAXIMUM_TARGETS);
     set(Config::MaximumNumberOfLogicalUnits, MAXIMUM_UNITS);
-    set(Config::SrbType, u64::from(init.srb_type_flags & WANTS_STORAGE_SRB != 0));
+    set(
+        Config::SrbType,
+        u64::from(init.srb_type_flags & WANTS_STORAGE_SRB != 0),
+    );
     set(Config::AddressType, ADDRESS_BTL8.into());
     set(Config::SlotNumber, adapter.options.slot.into());
     set(Config::DeviceExtensionSize, init.device_extension.into());
@@ -99,7 +113,10 @@ pub fn constants(at: usize) -> Vec<u64> {
 pub fn read(adapter: &AdapterState, at: usize, before: &[u64]) -> Configured {
     for ((name, field), old) in CONSTANT.iter().zip(before) {
         if field.get(at) != *old {
-            bad(format!("{name} was changed from {old:#x} to {:#x}", field.get(at)));
+            bad(format!(
+                "{name} was changed from {old:#x} to {:#x}",
+                field.get(at)
+            ));
         }
     }
     let number = |field: host_ntos::abi::Field| field.get(at) as u32;
@@ -123,7 +140,11 @@ pub fn read(adapter: &AdapterState, at: usize, before: &[u64]) -> Configured {
     judge(at, &limits);
     Configured {
         limits,
-        kind: if number(Config::SrbType) == 1 { Kind::Storage } else { Kind::Scsi },
+        kind: if number(Config::SrbType) == 1 {
+            Kind::Storage
+        } else {
+            Kind::Scsi
+        },
         map_buffers: number(Config::MapBuffers) as u8,
         // StorSynchronizeHalfDuplex is 0.
         half_duplex: number(Config::SynchronizationModel) == 0,
@@ -149,18 +170,27 @@ fn judge(at: usize, limits: &Limits) {
         bad("NumberOfPhysicalBreaks is 0".into());
     }
     if limits.maximum_transfer_length < 4096 {
-        bad(format!("MaximumTransferLength is {}, less than a page", limits.maximum_transfer_length));
+        bad(format!(
+            "MaximumTransferLength is {}, less than a page",
+            limits.maximum_transfer_length
+        ));
     }
     if !(limits.alignment_mask + 1).is_power_of_two() || limits.alignment_mask > 0x1ff {
         bad(format!("AlignmentMask is {:#x}", limits.alignment_mask));
     }
     if limits.max_ios_per_lun > limits.max_number_of_io {
-        bad(format!("MaxIOsPerLun {} exceeds MaxNumberOfIO {}", limits.max_ios_per_lun, limits.max_number_of_io));
+        bad(format!(
+            "MaxIOsPerLun {} exceeds MaxNumberOfIO {}",
+            limits.max_ios_per_lun, limits.max_number_of_io
+        ));
     }
     if limits.max_ios_per_lun > 255 && Config::SrbType.get(at) != 1 {
         bad("MaxIOsPerLun above 255 needs STORAGE_REQUEST_BLOCK".into());
     }
-    for (name, field) in [("ScatterGather", Config::ScatterGather), ("Master", Config::Master)] {
+    for (name, field) in [
+        ("ScatterGather", Config::ScatterGather),
+        ("Master", Config::Master),
+    ] {
         if field.get(at) == 0 {
             bad(format!("{name} must stay TRUE"));
         }

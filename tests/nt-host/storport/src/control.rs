@@ -10,7 +10,8 @@ use host_machine::ram::Placement;
 use host_ntos::abi::STOR_ADAPTER_CONTROL_POWER as Power;
 use host_ntos::abi::enums::{
     SCSI_ADAPTER_CONTROL_TYPE as control, SCSI_UNIT_CONTROL_TYPE as unit,
-    STOR_DEVICE_POWER_STATE as power_state, STOR_PNP_ACTION as pnp, STOR_POWER_ACTION as power_action,
+    STOR_DEVICE_POWER_STATE as power_state, STOR_PNP_ACTION as pnp,
+    STOR_POWER_ACTION as power_action,
 };
 use host_ntos::{rules, sched};
 
@@ -41,7 +42,11 @@ fn running(adapter: &AdapterState) -> Result<(), Failure> {
 fn drain(adapter: &Rc<AdapterState>) {
     let this = Rc::clone(adapter);
     let done = Box::new(move || idle(&this));
-    if !sched::block_until("all requests to be completed", Some(adapter.options.patience), done) {
+    if !sched::block_until(
+        "all requests to be completed",
+        Some(adapter.options.patience),
+        done,
+    ) {
         lost(adapter, "before the adapter was stopped");
     }
 }
@@ -49,14 +54,22 @@ fn drain(adapter: &Rc<AdapterState>) {
 fn lost(adapter: &AdapterState, when: &str) {
     let srbs: Vec<usize> = adapter.io.borrow().outstanding.keys().copied().collect();
     if !srbs.is_empty() {
-        rules::violate(LOST_REQUEST, format!("{} requests were not completed {when}: {srbs:x?}", srbs.len()));
+        rules::violate(
+            LOST_REQUEST,
+            format!(
+                "{} requests were not completed {when}: {srbs:x?}",
+                srbs.len()
+            ),
+        );
     }
 }
 
 fn ask(adapter: &Rc<AdapterState>, address: Address, function: Function, data: Data) {
-    let request =
-        Request { timeout: adapter.options.reset_timeout, ..Request::new(address, function, data) };
-    timeout::run(adapter, request, adapter.options.patience);
+    let request = Request {
+        timeout: adapter.options.reset_timeout,
+        ..Request::new(address, function, data)
+    };
+    timeout::run(adapter, request, adapter.options.patience, true);
 }
 
 fn units(adapter: &AdapterState) -> Vec<Address> {
@@ -75,11 +88,17 @@ fn flush(adapter: &Rc<AdapterState>, function: &Function) {
 /// The power request to the adapter: by HwAdapterControl if it supports that, by SRB otherwise.
 fn power(adapter: &Rc<AdapterState>, state: u32, action: u32) -> bool {
     if !adapter.supports(control::ScsiAdapterPower) {
-        let function = Function::Power { state, action, adapter: true };
+        let function = Function::Power {
+            state,
+            action,
+            adapter: true,
+        };
         ask(adapter, Address::default(), function, Data::None);
         return false;
     }
-    let Some(region) = Region::new(&adapter.ram, Power::SIZE, Placement::Contiguous, 0) else { return true };
+    let Some(region) = Region::new(&adapter.ram, Power::SIZE, Placement::Contiguous, 0) else {
+        return true;
+    };
     // STOR_POWER_CONTROL_HEADER: version 1 and the size of the whole.
     host_ntos::guest::write_u32(region.at(), 1);
     host_ntos::guest::write_u32(region.at() + 4, Power::SIZE as u32);
@@ -95,7 +114,11 @@ pub fn stop(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     adapter.phase.set(Phase::Stopped);
     drain(adapter);
     flush(adapter, &Function::Flush);
-    if !power(adapter, power_state::StorPowerDeviceD3, power_action::StorPowerActionSleep) {
+    if !power(
+        adapter,
+        power_state::StorPowerDeviceD3,
+        power_action::StorPowerActionSleep,
+    ) {
         stop_adapter(adapter)?;
     }
     interrupt::disconnect(adapter);
@@ -110,11 +133,15 @@ fn stop_adapter(adapter: &AdapterState) -> Result<(), Failure> {
             adapter_control(adapter, control::ScsiSetBootConfig, 0);
             Ok(())
         }
-        Some(code) => Err(Failure::Failed { stage: "ScsiStopAdapter", code }),
+        Some(code) => Err(Failure::Failed {
+            stage: "ScsiStopAdapter",
+            code,
+        }),
         None => {
             rules::violate(
                 crate::rules::CALLBACK_RESULT,
-                "HwAdapterControl does not support ScsiStopAdapter, which every miniport must".into(),
+                "HwAdapterControl does not support ScsiStopAdapter, which every miniport must"
+                    .into(),
             );
             Ok(())
         }
@@ -126,33 +153,51 @@ fn check_stopped(adapter: &AdapterState) {
     complete::observe(adapter);
     let held = adapter.device.borrow().outstanding().len();
     if held > 0 {
-        rules::violate(DMA_AFTER_STOP, format!("the device still holds {held} chains after ScsiStopAdapter"));
+        rules::violate(
+            DMA_AFTER_STOP,
+            format!("the device still holds {held} chains after ScsiStopAdapter"),
+        );
     }
 }
 
 /// Powers the adapter up again. Runs in a thread.
 pub fn restart(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     if adapter.phase.get() != Phase::Stopped {
-        return Err(Failure::State(format!("{:?}", adapter.phase.get()).to_lowercase()));
+        return Err(Failure::State(
+            format!("{:?}", adapter.phase.get()).to_lowercase(),
+        ));
     }
     let messages = adapter.config().map_or(0, |c| c.limits.messages);
     if adapter.supports(control::ScsiRestartAdapter) {
         // "The HBA's interrupt is not yet connected when the Storport driver makes this call."
         adapter_control(adapter, control::ScsiSetRunningConfig, 0);
-        let (routine, each) = adapter.config().map_or((0, false), |c| (c.ms_routine, c.per_message));
+        let (routine, each) = adapter
+            .config()
+            .map_or((0, false), |c| (c.ms_routine, c.per_message));
         interrupt::connect(adapter, messages, routine, each);
         match adapter_control(adapter, control::ScsiRestartAdapter, 0) {
             Some(0) => start::passive_initialize(adapter).map_err(refused)?,
             code => {
-                return Err(Failure::Failed { stage: "ScsiRestartAdapter", code: code.unwrap_or_default() });
+                return Err(Failure::Failed {
+                    stage: "ScsiRestartAdapter",
+                    code: code.unwrap_or_default(),
+                });
             }
         }
-    } else if !power(adapter, power_state::StorPowerDeviceD0, power_action::StorPowerActionNone) {
+    } else if !power(
+        adapter,
+        power_state::StorPowerDeviceD0,
+        power_action::StorPowerActionNone,
+    ) {
         // MS: nc-storport-hw_find_adapter: then it is called at DISPATCH_LEVEL.
         let found = sched::at_irql(sched::DISPATCH, || start::find_adapter(adapter, messages));
-        found.and_then(|()| start::initialize(adapter)).map_err(refused)?;
+        found
+            .and_then(|()| start::initialize(adapter))
+            .map_err(refused)?;
     } else {
-        let (routine, each) = adapter.config().map_or((0, false), |c| (c.ms_routine, c.per_message));
+        let (routine, each) = adapter
+            .config()
+            .map_or((0, false), |c| (c.ms_routine, c.per_message));
         interrupt::connect(adapter, messages, routine, each);
     }
     adapter.phase.set(Phase::Running);
@@ -171,10 +216,26 @@ fn refused(error: StartError) -> Failure {
 /// Tells units and adapter that they are removed, by SRB_FUNCTION_PNP and HwUnitControl.
 fn tell(adapter: &Rc<AdapterState>, action: u32, control: u32) {
     for address in units(adapter) {
-        ask(adapter, address, Function::Pnp { action, adapter: false }, Data::None);
+        ask(
+            adapter,
+            address,
+            Function::Pnp {
+                action,
+                adapter: false,
+            },
+            Data::None,
+        );
         scan::unit_notify(adapter, address, control);
     }
-    ask(adapter, Address::default(), Function::Pnp { action, adapter: true }, Data::None);
+    ask(
+        adapter,
+        Address::default(),
+        Function::Pnp {
+            action,
+            adapter: true,
+        },
+        Data::None,
+    );
 }
 
 /// Removes the adapter in order. Runs in a thread.
@@ -188,8 +249,10 @@ pub fn remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
             stop_adapter(adapter)?;
             check_stopped(adapter);
         }
-        Phase::Stopped => {}
-        other => return Err(Failure::State(format!("{other:?}").to_lowercase())),
+        Phase::Stopped | Phase::New => {}
+        // Refused by its miniport or taken away: there is nothing left to remove.
+        Phase::Dead => return Ok(()),
+        Phase::Starting => return Err(Failure::State("starting".into())),
     }
     gone(adapter);
     Ok(())
@@ -201,7 +264,13 @@ pub fn surprise_remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     test_device::Device::remove(&mut *adapter.device.borrow_mut());
     // ScsiAdapterSurpriseRemoval: below DISPATCH_LEVEL, no locks, no parameters.
     adapter_control(adapter, control::ScsiAdapterSurpriseRemoval, 0);
-    tell(adapter, pnp::StorSurpriseRemoval, unit::ScsiUnitSurpriseRemoval);
+    // What waits is failed by the port driver; what the miniport has is the miniport's to complete.
+    crate::io::fail_queued(adapter);
+    tell(
+        adapter,
+        pnp::StorSurpriseRemoval,
+        unit::ScsiUnitSurpriseRemoval,
+    );
     drain(adapter);
     tell(adapter, pnp::StorRemoveDevice, unit::ScsiUnitRemove);
     adapter.phase.set(Phase::Stopped);
@@ -213,36 +282,59 @@ pub fn surprise_remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
 }
 
 /// What a failed start leaves: the port driver releases it all.
-pub fn abandon(adapter: &AdapterState) {
+pub fn abandon(adapter: &Rc<AdapterState>) {
     interrupt::disconnect(adapter);
     complete::observe(adapter);
     let held = adapter.device.borrow().outstanding().len();
     if held > 0 {
-        rules::violate(DMA_AFTER_STOP, format!("the device holds {held} chains although the adapter was refused"));
+        rules::violate(
+            DMA_AFTER_STOP,
+            format!("the device holds {held} chains although the adapter was refused"),
+        );
     }
     gone(adapter);
 }
 
 /// Ends the adapter: what the miniport should have freed is reported, then everything is taken away.
-fn gone(adapter: &AdapterState) {
+fn gone(adapter: &Rc<AdapterState>) {
     interrupt::disconnect(adapter);
     adapter.phase.set(Phase::Dead);
+    crate::io::fail_queued(adapter);
     lost(adapter, "when the adapter was removed");
     let leaks = [
         (LEAK_TIMER, adapter.timers.borrow().len(), "timers"),
         (LEAK_WORKER, adapter.workers.borrow().len(), "work items"),
-        (LEAK_DMA_MEMORY, adapter.contiguous.borrow().len(), "contiguous or DMA allocations"),
-        (LEAK_REGISTRY_BUFFER, usize::from(adapter.registry_buffer.borrow().is_some()), "registry buffers"),
+        (
+            LEAK_DMA_MEMORY,
+            adapter.contiguous.borrow().len(),
+            "contiguous or DMA allocations",
+        ),
+        (
+            LEAK_REGISTRY_BUFFER,
+            usize::from(adapter.registry_buffer.borrow().is_some()),
+            "registry buffers",
+        ),
     ];
     for (rule, count, what) in leaks {
         if count > 0 {
-            rules::violate(rule, format!("{count} {what} were not freed when the adapter was removed"));
+            rules::violate(
+                rule,
+                format!("{count} {what} were not freed when the adapter was removed"),
+            );
         }
     }
-    let pending: Vec<_> = adapter.timers.borrow().values().filter_map(|t| t.pending).collect();
-    pending.into_iter().chain(adapter.request_timer.borrow().pending).for_each(|timer| {
-        sched::cancel_timer(timer);
-    });
+    let pending: Vec<_> = adapter
+        .timers
+        .borrow()
+        .values()
+        .filter_map(|t| t.pending)
+        .collect();
+    pending
+        .into_iter()
+        .chain(adapter.request_timer.borrow().pending)
+        .for_each(|timer| {
+            sched::cancel_timer(timer);
+        });
     test_device::Device::disable_interrupts(&mut *adapter.device.borrow_mut());
     release(adapter);
 }
@@ -257,11 +349,16 @@ pub fn release(adapter: &AdapterState) {
             Mapping::Ports => {}
         }
     }
-    for (name, region) in [("device extension", &adapter.extension), ("uncached extension", &adapter.uncached)] {
-        if let Some(region) = region.borrow_mut().take() {
-            if !region.intact() {
-                rules::violate(crate::rules::OVERRUN, format!("the miniport wrote beyond the {name}"));
-            }
+    for (name, region) in [
+        ("device extension", &adapter.extension),
+        ("uncached extension", &adapter.uncached),
+    ] {
+        let region = region.borrow_mut().take();
+        if region.is_some_and(|region| !region.intact()) {
+            rules::violate(
+                crate::rules::OVERRUN,
+                format!("the miniport wrote beyond the {name}"),
+            );
         }
     }
     adapter.config_block.borrow_mut().take();

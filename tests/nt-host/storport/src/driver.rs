@@ -35,7 +35,9 @@ pub enum LoadFailure {
     #[error("DriverEntry returned {0:#010x}")]
     Entry(u32),
     /// DriverEntry succeeded without registering a miniport.
-    #[error("DriverEntry succeeded but never called StorPortInitialize: this is no StorPort miniport")]
+    #[error(
+        "DriverEntry succeeded but never called StorPortInitialize: this is no StorPort miniport"
+    )]
     NoMiniport,
     /// The run could not go on.
     #[error(transparent)]
@@ -78,7 +80,10 @@ pub fn load(image: &[u8], name: &str, options: DriverOptions) -> Result<Driver, 
     });
     state::with(|port| port.drivers.push(Rc::clone(&state)));
     let driver = Driver { state };
-    let args = [driver.state.object.at() as u64, (driver.state.object.at() + PATH_AT) as u64];
+    let args = [
+        driver.state.object.at() as u64,
+        (driver.state.object.at() + PATH_AT) as u64,
+    ];
     let status = run_thread("DriverEntry", PATIENCE, move || {
         callback::call("DRIVER_INITIALIZE", entry, &args) as u32
     })?
@@ -111,7 +116,11 @@ fn driver_object(ram: &Ram, image: &image::Image, service: &str) -> Option<Regio
     DRIVER_OBJECT::DriverExtension.set(at, (at + EXTENSION_AT) as u64);
     DRIVER_EXTENSION::DriverObject.set(at + EXTENSION_AT, at as u64);
     let path = format!("\\Registry\\Machine\\System\\CurrentControlSet\\Services\\{service}");
-    let text: Vec<u8> = path.encode_utf16().flat_map(u16::to_le_bytes).take(TEXT_ROOM - 2).collect();
+    let text: Vec<u8> = path
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .take(TEXT_ROOM - 2)
+        .collect();
     guest::write(at + TEXT_AT, &text);
     UNICODE_STRING::Length.set(at + PATH_AT, text.len() as u64);
     UNICODE_STRING::MaximumLength.set(at + PATH_AT, text.len() as u64 + 2);
@@ -136,10 +145,16 @@ impl Driver {
     ///
     /// # Errors
     /// The port driver is not installed.
-    pub fn add_adapter(&self, device: Box<dyn Device>, options: AdapterOptions) -> anyhow::Result<Adapter> {
+    pub fn add_adapter(
+        &self,
+        device: Box<dyn Device>,
+        options: AdapterOptions,
+    ) -> anyhow::Result<Adapter> {
         let driver = Rc::clone(&self.state);
         let (ram, number) = state::with(|port| (port.ram.clone(), port.adapters.len() as u32))
-            .ok_or_else(|| anyhow::anyhow!("the StorPort port driver is not installed in this run"))?;
+            .ok_or_else(|| {
+                anyhow::anyhow!("the StorPort port driver is not installed in this run")
+            })?;
         let state = Rc::new(AdapterState::new(number, driver, device, options, &ram));
         state::with(|port| port.adapters.push(Rc::clone(&state)));
         Ok(Adapter { state })
@@ -156,7 +171,10 @@ impl Driver {
             .collect();
         for adapter in adapters {
             if !matches!(adapter.phase.get(), Phase::Dead | Phase::New) {
-                Adapter { state: Rc::clone(&adapter) }.remove()?;
+                Adapter {
+                    state: Rc::clone(&adapter),
+                }
+                .remove()?;
             }
             control::release(&adapter);
             state::with(|port| port.adapters.retain(|a| !Rc::ptr_eq(a, &adapter)));
@@ -166,7 +184,9 @@ impl Driver {
         let unload = DRIVER_OBJECT::DriverUnload.get(object) as usize;
         if rules::in_image(unload) {
             let args = [object as u64];
-            run_thread("DriverUnload", PATIENCE, move || callback::call("DRIVER_UNLOAD", unload, &args))?;
+            run_thread("DriverUnload", PATIENCE, move || {
+                callback::call("DRIVER_UNLOAD", unload, &args)
+            })?;
         }
         pool::check_leaks();
         self.forget();
@@ -191,11 +211,19 @@ pub fn storport_initialize(object: usize, registry_path: usize, data: usize) -> 
     if object == 0 || registry_path == 0 || data == 0 {
         return nt::INVALID_PARAMETER;
     }
-    let driver = state::with(|port| port.drivers.iter().find(|d| d.object.at() == object).cloned()).flatten();
+    let driver = state::with(|port| {
+        port.drivers
+            .iter()
+            .find(|d| d.object.at() == object)
+            .cloned()
+    })
+    .flatten();
     let Some(driver) = driver else {
         rules::violate(
             crate::rules::PARAMETER,
-            format!("StorPortInitialize: {object:#x} is not the driver object that DriverEntry was given"),
+            format!(
+                "StorPortInitialize: {object:#x} is not the driver object that DriverEntry was given"
+            ),
         );
         return nt::INVALID_PARAMETER;
     };
@@ -206,7 +234,11 @@ pub fn storport_initialize(object: usize, registry_path: usize, data: usize) -> 
     }
     // Fields beyond the size that was named are not there.
     let get = |field: host_ntos::abi::Field| {
-        if field.offset + field.size <= size { field.get(data) } else { 0 }
+        if field.offset + field.size <= size {
+            field.get(data)
+        } else {
+            0
+        }
     };
     let init = Init {
         size: size as u32,
@@ -262,12 +294,19 @@ fn check_initialization_data(data: usize, init: &Init) {
             rules::violate(INITIALIZATION_DATA, format!("{name} must be TRUE"));
         }
     }
-    for (name, field) in [("HwDmaStarted", H::HwDmaStarted), ("HwAdapterState", H::HwAdapterState)] {
+    for (name, field) in [
+        ("HwDmaStarted", H::HwDmaStarted),
+        ("HwAdapterState", H::HwAdapterState),
+    ] {
         if field.get(data) != 0 {
             rules::violate(INITIALIZATION_DATA, format!("{name} must be NULL"));
         }
     }
-    if init.interface == enums::INTERFACE_TYPE::Isa || init.interface == enums::INTERFACE_TYPE::Eisa {
-        rules::violate(INITIALIZATION_DATA, format!("AdapterInterfaceType {} is not supported", init.interface));
+    if init.interface == enums::INTERFACE_TYPE::Isa || init.interface == enums::INTERFACE_TYPE::Eisa
+    {
+        rules::violate(
+            INITIALIZATION_DATA,
+            format!("AdapterInterfaceType {} is not supported", init.interface),
+        );
     }
 }

@@ -33,7 +33,10 @@ impl Hold {
 
     fn completed(&mut self) {
         self.outstanding = self.outstanding.saturating_sub(1);
-        self.busy = self.busy.and_then(|left| left.checked_sub(1)).filter(|&left| left > 0);
+        self.busy = self
+            .busy
+            .and_then(|left| left.checked_sub(1))
+            .filter(|&left| left > 0);
         if self.outstanding == 0 {
             self.busy = None;
         }
@@ -97,7 +100,11 @@ impl Flow {
     /// A reset begins or ends.
     pub fn freeze(&mut self, unit: Option<Address>, on: bool) {
         let hold = self.hold(unit);
-        hold.frozen = if on { hold.frozen + 1 } else { hold.frozen.saturating_sub(1) };
+        hold.frozen = if on {
+            hold.frozen + 1
+        } else {
+            hold.frozen.saturating_sub(1)
+        };
     }
 
     /// StorPortSetDeviceQueueDepth: accepted from 1 to MaxIOsPerLun.
@@ -122,7 +129,12 @@ mod tests {
     use super::*;
 
     fn flow() -> Flow {
-        Flow { max: 4, initial_depth: 3, max_depth: 8, ..Flow::default() }
+        Flow {
+            max: 4,
+            initial_depth: 3,
+            max_depth: 8,
+            ..Flow::default()
+        }
     }
 
     #[test]
@@ -137,12 +149,20 @@ mod tests {
         flow.completed(a);
         assert!(flow.open(a, now));
         flow.set_busy(None, 5);
-        assert!(flow.open(a, now), "nothing is outstanding, so nothing can be waited for");
+        assert!(
+            flow.open(a, now),
+            "nothing is outstanding, so nothing can be waited for"
+        );
     }
 
     #[test]
     fn depth_is_per_unit_and_bounded() {
-        let (mut flow, a, b, now) = (flow(), Address::new(0, 0), Address::new(1, 0), Duration::ZERO);
+        let (mut flow, a, b, now) = (
+            flow(),
+            Address::new(0, 0),
+            Address::new(1, 0),
+            Duration::ZERO,
+        );
         assert!(!flow.set_depth(a, 0) && !flow.set_depth(a, 9) && flow.set_depth(a, 1));
         flow.sent(a);
         assert!(!flow.open(a, now) && flow.open(b, now));

@@ -57,7 +57,14 @@ impl Grants {
     /// Lets the device reach `len` bytes at `start`.
     pub fn add(&mut self, start: u64, len: u64, owner: Owner, writable: bool) {
         if len > 0 {
-            self.by_start.insert(start, Grant { end: start + len, owner, writable });
+            self.by_start.insert(
+                start,
+                Grant {
+                    end: start + len,
+                    owner,
+                    writable,
+                },
+            );
         }
     }
 
@@ -96,12 +103,23 @@ mod tests {
         grants.add(0x1000, 0x200, Owner::Data(7), false);
         grants.add(0x1200, 0x100, Owner::Uncached, true);
         assert_eq!(grants.check(0x1000, 0x200, false), Ok(Owner::Data(7)));
-        assert_eq!(grants.check(0x1000, 0x201, false), Err(Breach::Outside), "two grants are not one");
-        assert_eq!(grants.check(0x11ff, 1, true), Err(Breach::Direction(Owner::Data(7))));
+        assert_eq!(
+            grants.check(0x1000, 0x201, false),
+            Err(Breach::Outside),
+            "two grants are not one"
+        );
+        assert_eq!(
+            grants.check(0x11ff, 1, true),
+            Err(Breach::Direction(Owner::Data(7)))
+        );
         assert_eq!(grants.check(0x12ff, 1, true), Ok(Owner::Uncached));
         assert_eq!(grants.check(0x1300, 1, false), Err(Breach::Outside));
         assert_eq!(grants.check(0xfff, 1, false), Err(Breach::Outside));
-        assert_eq!(grants.check(0x1100, u64::MAX, false), Err(Breach::Outside), "no overflow");
+        assert_eq!(
+            grants.check(0x1100, u64::MAX, false),
+            Err(Breach::Outside),
+            "no overflow"
+        );
         grants.remove(0x1000);
         assert_eq!(grants.check(0x1000, 1, false), Err(Breach::Outside));
     }

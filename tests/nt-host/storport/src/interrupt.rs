@@ -18,14 +18,26 @@ use crate::state::{self, AdapterState, Callback, Connection, DIRQL, Phase};
 /// 100,000 of them; here a line has one owner.
 const UNCLAIMED_LIMIT: u32 = 1000;
 
-const INTERRUPT_LOCK: LockKind = LockKind { name: "InterruptLock", rank: None, irql: DIRQL };
-const MESSAGE_LOCK: LockKind = LockKind { name: "MSI lock", rank: None, irql: DIRQL };
+const INTERRUPT_LOCK: LockKind = LockKind {
+    name: "InterruptLock",
+    rank: None,
+    irql: DIRQL,
+};
+const MESSAGE_LOCK: LockKind = LockKind {
+    name: "MSI lock",
+    rank: None,
+    irql: DIRQL,
+};
 
 /// Has the bus driver route the interrupts: as many messages as the INF allows and the function has, or the line.
 pub fn route(adapter: &AdapterState) -> anyhow::Result<u16> {
     let mut device = adapter.device.borrow_mut();
     let count = test_device::Device::msix_vectors(&*device).min(adapter.options.msi_limit);
-    let mode = if count > 0 { InterruptMode::Messages(count) } else { InterruptMode::Line };
+    let mode = if count > 0 {
+        InterruptMode::Messages(count)
+    } else {
+        InterruptMode::Line
+    };
     test_device::Device::enable_interrupts(&mut *device, mode)?;
     Ok(count)
 }
@@ -47,7 +59,10 @@ pub fn disconnect(adapter: &AdapterState) {
 /// Messages that have a lock of their own.
 pub fn message_locks(adapter: &AdapterState) -> u16 {
     match adapter.connection.get() {
-        Connection::Messages { count, per_message: true } => count,
+        Connection::Messages {
+            count,
+            per_message: true,
+        } => count,
         _ => 0,
     }
 }
@@ -57,7 +72,11 @@ pub fn lock_all(adapter: &AdapterState) -> u8 {
     match message_locks(adapter) {
         0 => lock::acquire(adapter.keys.interrupt(), INTERRUPT_LOCK),
         count => {
-            let irql = if sched::irql() < DIRQL { sched::raise(DIRQL) } else { sched::irql() };
+            let irql = if sched::irql() < DIRQL {
+                sched::raise(DIRQL)
+            } else {
+                sched::irql()
+            };
             (0..count).for_each(|m| lock::acquire_raised(adapter.keys.message(m), MESSAGE_LOCK));
             irql
         }
@@ -69,7 +88,9 @@ pub fn unlock_all(adapter: &AdapterState, irql: u8) {
     match message_locks(adapter) {
         0 => lock::release(adapter.keys.interrupt(), irql),
         count => {
-            (0..count).rev().for_each(|m| lock::release_raised(adapter.keys.message(m)));
+            (0..count)
+                .rev()
+                .for_each(|m| lock::release_raised(adapter.keys.message(m)));
             if irql < sched::irql() {
                 sched::lower(irql);
             }
@@ -89,7 +110,11 @@ pub fn unlock_message(adapter: &AdapterState, message: u16, irql: u8) {
 
 /// The lock that the routine of a message holds.
 pub fn message_key(adapter: &AdapterState, message: u16) -> usize {
-    if message_locks(adapter) > 0 { adapter.keys.message(message) } else { adapter.keys.interrupt() }
+    if message_locks(adapter) > 0 {
+        adapter.keys.message(message)
+    } else {
+        adapter.keys.interrupt()
+    }
 }
 
 /// Whether this CPU holds an interrupt lock of the adapter.
@@ -114,6 +139,7 @@ pub fn poll(wait: Duration) {
     for adapter in live {
         let polled = test_device::Device::poll(&mut *adapter.device.borrow_mut(), share);
         complete::observe(&adapter);
+        complete::observe_rings(&adapter);
         match polled {
             Ok(interrupts) => {
                 for message in interrupts.messages {
@@ -135,16 +161,28 @@ pub fn poll(wait: Duration) {
 
 fn post_message(adapter: &Rc<AdapterState>, message: u16) {
     // A message that comes before its routine has begun is one interrupt with it, as in the local APIC.
-    if adapter.lines.borrow_mut().pending.insert(message, ()).is_some() {
+    if adapter
+        .lines
+        .borrow_mut()
+        .pending
+        .insert(message, ())
+        .is_some()
+    {
         return;
     }
     let this = Rc::clone(adapter);
-    sched::interrupt(cpu_of(message), DIRQL, Box::new(move || on_message(&this, message)));
+    sched::interrupt(
+        cpu_of(message),
+        DIRQL,
+        Box::new(move || on_message(&this, message)),
+    );
 }
 
 fn on_message(adapter: &AdapterState, message: u16) {
     adapter.lines.borrow_mut().pending.remove(&message);
-    let Some(config) = adapter.config() else { return };
+    let Some(config) = adapter.config() else {
+        return;
+    };
     let extension = adapter.extension_at() as u64;
     let key = message_key(adapter, message);
     match adapter.connection.get() {
@@ -168,8 +206,13 @@ fn interrupt_routine(adapter: &AdapterState) -> bool {
     lock::acquire_raised(key, INTERRUPT_LOCK);
     adapter.counters.borrow_mut().interrupts += 1;
     let args = [adapter.extension_at() as u64];
-    let claimed =
-        adapter.call(Callback::Interrupt, "HW_INTERRUPT", adapter.init().hw_interrupt, &args) as u8 != 0;
+    let claimed = adapter.call(
+        Callback::Interrupt,
+        "HW_INTERRUPT",
+        adapter.init().hw_interrupt,
+        &args,
+    ) as u8
+        != 0;
     lock::release_raised(key);
     claimed
 }
@@ -188,7 +231,11 @@ fn on_line(adapter: &AdapterState) {
     let claimed = connected && interrupt_routine(adapter);
     let mut lines = adapter.lines.borrow_mut();
     lines.line_pending = false;
-    lines.unclaimed = if claimed || !connected { 0 } else { lines.unclaimed + 1 };
+    lines.unclaimed = if claimed || !connected {
+        0
+    } else {
+        lines.unclaimed + 1
+    };
     let storm = lines.unclaimed == UNCLAIMED_LIMIT;
     drop(lines);
     if storm {

@@ -89,7 +89,11 @@ pub fn submit(adapter: &Rc<AdapterState>, request: Request, bypass: bool) {
         let cpus = io.waiting.len() as u32;
         let cpu = request.cpu.unwrap_or(io.next_cpu) % cpus;
         io.next_cpu = (cpu + 1) % cpus;
-        let waiting = Waiting { request, submitted: sched::now(), bypass };
+        let waiting = Waiting {
+            request,
+            submitted: sched::now(),
+            bypass,
+        };
         if let Some(queue) = io.waiting.get_mut(cpu as usize) {
             queue.push_back(waiting);
         }
@@ -101,14 +105,22 @@ pub fn submit(adapter: &Rc<AdapterState>, request: Request, bypass: bool) {
 /// Has a CPU look at its queue.
 pub fn kick(adapter: &Rc<AdapterState>, cpu: u32) {
     let this = Rc::clone(adapter);
-    sched::queue_dpc(cpu, adapter.keys.dispatch(cpu), Box::new(move || dispatch(&this, cpu)));
+    sched::queue_dpc(
+        cpu,
+        adapter.keys.dispatch(cpu),
+        Box::new(move || dispatch(&this, cpu)),
+    );
 }
 
 /// Has every CPU with queued requests look at them.
 pub fn kick_all(adapter: &Rc<AdapterState>) {
     let cpus: Vec<u32> = {
         let io = adapter.io.borrow();
-        (0..).zip(&io.waiting).filter(|(_, queue)| !queue.is_empty()).map(|(cpu, _)| cpu).collect()
+        (0..)
+            .zip(&io.waiting)
+            .filter(|(_, queue)| !queue.is_empty())
+            .map(|(cpu, _)| cpu)
+            .collect()
     };
     cpus.into_iter().for_each(|cpu| kick(adapter, cpu));
 }
@@ -135,9 +147,27 @@ fn next(adapter: &AdapterState, cpu: u32) -> Option<Waiting> {
     Some(waiting)
 }
 
+/// Ends everything that waits, because the device is gone.
+pub fn fail_queued(adapter: &Rc<AdapterState>) {
+    let waiting: Vec<(u32, Waiting)> = {
+        let mut io = adapter.io.borrow_mut();
+        (0..)
+            .zip(&mut io.waiting)
+            .flat_map(|(cpu, queue)| queue.drain(..).map(move |w| (cpu, w)))
+            .collect()
+    };
+    for (cpu, waiting) in waiting {
+        answer(adapter, cpu, waiting, codes::status::NO_DEVICE);
+    }
+}
+
 /// Gives a request that cannot be sent back to its requester.
 fn refuse(adapter: &Rc<AdapterState>, cpu: u32, waiting: Waiting, status: u8) {
     adapter.flow.borrow_mut().completed(waiting.request.address);
+    answer(adapter, cpu, waiting, status);
+}
+
+fn answer(adapter: &Rc<AdapterState>, cpu: u32, waiting: Waiting, status: u8) {
     let outcome = Outcome {
         raw_status: status,
         scsi_status: 0,
@@ -146,14 +176,23 @@ fn refuse(adapter: &Rc<AdapterState>, cpu: u32, waiting: Waiting, status: u8) {
         data: Vec::new(),
         latency: sched::now().saturating_sub(waiting.submitted),
     };
-    complete::tell(adapter, cpu, Done { run: waiting.request.on_complete, outcome });
+    complete::tell(
+        adapter,
+        cpu,
+        Done {
+            run: waiting.request.on_complete,
+            outcome,
+        },
+    );
 }
 
 fn send(adapter: &Rc<AdapterState>, cpu: u32, waiting: Waiting) {
     let Some(config) = adapter.config() else {
         return refuse(adapter, cpu, waiting, codes::status::NO_DEVICE);
     };
-    let Some((srb, id)) = prepare(adapter, cpu, &config, waiting) else { return };
+    let Some((srb, id)) = prepare(adapter, cpu, &config, waiting) else {
+        return;
+    };
     let init = adapter.init();
     let extension = adapter.extension_at() as u64;
     if init.hw_build_io != 0 {
@@ -167,7 +206,9 @@ fn send(adapter: &Rc<AdapterState>, cpu: u32, waiting: Waiting) {
         if !is_outstanding(adapter, srb, id) {
             rules::violate(
                 CALLBACK_RESULT,
-                format!("HwBuildIo completed SRB {srb:#x} and returned TRUE, which asks for HwStartIo with it"),
+                format!(
+                    "HwBuildIo completed SRB {srb:#x} and returned TRUE, which asks for HwStartIo with it"
+                ),
             );
             return;
         }
@@ -182,16 +223,32 @@ fn start(adapter: &Rc<AdapterState>, srb: usize, id: u64, config: &Configured) {
         (adapter.keys.start_io(), "StartIoLock")
     } else {
         // A channel is one of the concurrent calls that were negotiated.
-        (adapter.keys.channel(sched::cpu() % perf.channels), "channel")
+        (
+            adapter.keys.channel(sched::cpu() % perf.channels),
+            "channel",
+        )
     };
-    let irql = lock::acquire(key, LockKind { name, rank: None, irql: sched::DISPATCH });
+    let irql = lock::acquire(
+        key,
+        LockKind {
+            name,
+            rank: None,
+            irql: sched::DISPATCH,
+        },
+    );
     let raised = config.half_duplex.then(|| interrupt::lock_all(adapter));
     // Another CPU may have completed it while this one waited for the lock.
     let mine = with_outstanding(adapter, srb, id, |o| o.started = true).is_some();
     let result = mine.then(|| {
         adapter.counters.borrow_mut().start_io += 1;
         let args = [adapter.extension_at() as u64, srb as u64];
-        adapter.call(Callback::StartIo, "HW_STARTIO", adapter.init().hw_start_io, &args) as u8 != 0
+        adapter.call(
+            Callback::StartIo,
+            "HW_STARTIO",
+            adapter.init().hw_start_io,
+            &args,
+        ) as u8
+            != 0
     });
     if let Some(irql) = raised {
         interrupt::unlock_all(adapter, irql);
@@ -205,7 +262,12 @@ fn start(adapter: &Rc<AdapterState>, srb: usize, id: u64, config: &Configured) {
 
 /// Whether the request with this identity is with the miniport.
 pub fn is_outstanding(adapter: &AdapterState, srb: usize, id: u64) -> bool {
-    adapter.io.borrow().outstanding.get(&srb).is_some_and(|o| o.id == id)
+    adapter
+        .io
+        .borrow()
+        .outstanding
+        .get(&srb)
+        .is_some_and(|o| o.id == id)
 }
 
 fn with_outstanding<R>(
@@ -214,7 +276,13 @@ fn with_outstanding<R>(
     id: u64,
     f: impl FnOnce(&mut Outstanding) -> R,
 ) -> Option<R> {
-    adapter.io.borrow_mut().outstanding.get_mut(&srb).filter(|o| o.id == id).map(f)
+    adapter
+        .io
+        .borrow_mut()
+        .outstanding
+        .get_mut(&srb)
+        .filter(|o| o.id == id)
+        .map(f)
 }
 
 /// Lends memory, writes the SRB, maps the data for the device and arms the timeout.
@@ -240,7 +308,10 @@ fn prepare(
     let (id, channel) = {
         let mut io = adapter.io.borrow_mut();
         io.next_id += 1;
-        (io.next_id, cpu.checked_rem(adapter.perf.get().channels).unwrap_or(0))
+        (
+            io.next_id,
+            cpu.checked_rem(adapter.perf.get().channels).unwrap_or(0),
+        )
     };
     srb::write(
         srb,
@@ -347,8 +418,15 @@ fn data_buffer(
         None => sched::random((4096 / unit.clamp(1, 4096)) as u32) as usize * unit,
     };
     // As chosen first; then from the start of a page, which needs one piece fewer; then in one run.
-    let tries = [(offset, request.layout), (0, request.layout), (0, Layout::Contiguous)];
-    for (offset, layout) in tries.iter().take(if request.page_offset.is_some() { 1 } else { 3 }) {
+    let tries = [
+        (offset, request.layout),
+        (0, request.layout),
+        (0, Layout::Contiguous),
+    ];
+    for (offset, layout) in tries
+        .iter()
+        .take(if request.page_offset.is_some() { 1 } else { 3 })
+    {
         let buffer = adapter
             .buffers
             .borrow_mut()

@@ -50,7 +50,11 @@ pub fn install() {
 /// What a fault at an address means, if it lies in memory of a request that was completed.
 fn explain(address: usize) -> Option<(host_ntos::rules::Rule, String)> {
     state::adapters().iter().find_map(|adapter| {
-        let data = adapter.buffers.borrow().was_mapped(address).then_some("data buffer");
+        let data = adapter
+            .buffers
+            .borrow()
+            .was_mapped(address)
+            .then_some("data buffer");
         let part = adapter.slots.borrow().find(address).or(data)?;
         let what = format!("{address:#x} lies in the {part} of a completed request");
         Some((rules::USE_AFTER_COMPLETION, what))

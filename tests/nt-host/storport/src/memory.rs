@@ -104,7 +104,8 @@ impl Region {
             return None;
         }
         let first = address - self.block.va() as usize;
-        let (start, len) = *runs(self.block.pages(), first, self.at + self.len - address).first()?;
+        let (start, len) =
+            *runs(self.block.pages(), first, self.at + self.len - address).first()?;
         Some((start, len as usize))
     }
 }
@@ -115,7 +116,9 @@ pub fn runs(pages: &[u64], first: usize, len: usize) -> Vec<(u64, u64)> {
     let mut at = first;
     let end = first + len;
     while at < end {
-        let Some(page) = pages.get(at / PAGE) else { break };
+        let Some(page) = pages.get(at / PAGE) else {
+            break;
+        };
         let within = at % PAGE;
         let part = (PAGE - within).min(end - at) as u64;
         let start = page + within as u64;
@@ -155,10 +158,16 @@ impl Slot {
     }
 
     fn regions(&self) -> impl Iterator<Item = (&'static str, &Region)> {
-        [("SRB", Some(&self.srb)), ("SRB extension", self.extension.as_ref())]
-            .into_iter()
-            .chain([("sense buffer", Some(&self.sense)), ("scatter/gather list", self.list.as_ref())])
-            .filter_map(|(name, region)| Some((name, region?)))
+        [
+            ("SRB", Some(&self.srb)),
+            ("SRB extension", self.extension.as_ref()),
+        ]
+        .into_iter()
+        .chain([
+            ("sense buffer", Some(&self.sense)),
+            ("scatter/gather list", self.list.as_ref()),
+        ])
+        .filter_map(|(name, region)| Some((name, region?)))
     }
 
     /// Makes it accessible and as Windows hands it over: a zeroed SRB at its end of the page, an extension that is not initialised.
@@ -182,12 +191,16 @@ impl Slot {
 
     /// The part of it that `address` lies in.
     pub fn part(&self, address: usize) -> Option<&'static str> {
-        self.regions().find(|(_, region)| region.in_pages(address)).map(|(name, _)| name)
+        self.regions()
+            .find(|(_, region)| region.in_pages(address))
+            .map(|(name, _)| name)
     }
 
     /// The first part beyond whose size something was written.
     pub fn overrun(&self) -> Option<&'static str> {
-        self.regions().find(|(_, region)| !region.intact()).map(|(name, _)| name)
+        self.regions()
+            .find(|(_, region)| !region.intact())
+            .map(|(name, _)| name)
     }
 }
 
@@ -206,7 +219,10 @@ fn straddling(ram: &Ram, len: usize) -> Option<Region> {
 
 /// How many bytes of a region no longer hold what it was handed over with.
 pub fn written(region: &Region) -> usize {
-    guest::bytes(region.at, region.len).iter().filter(|&&byte| byte != POISON).count()
+    guest::bytes(region.at, region.len)
+        .iter()
+        .filter(|&&byte| byte != POISON)
+        .count()
 }
 
 /// Slots, lent in turn.
@@ -271,7 +287,8 @@ impl Buffer {
 
     /// Where it is mapped, if it is.
     pub fn va(&self) -> Option<usize> {
-        self.mapped.then(|| self.block.va() as usize + self.page * PAGE + self.offset)
+        self.mapped
+            .then(|| self.block.va() as usize + self.page * PAGE + self.offset)
     }
 
     /// The device address of a mapped address and the bytes of one run from there.
@@ -279,7 +296,9 @@ impl Buffer {
         let within = address.checked_sub(self.va()?)?;
         let left = self.len.checked_sub(within).filter(|&left| left > 0)?;
         let first = self.page * PAGE + self.offset + within;
-        runs(self.block.pages(), first, left).first().map(|&(start, len)| (start, len as usize))
+        runs(self.block.pages(), first, left)
+            .first()
+            .map(|&(start, len)| (start, len as usize))
     }
 
     /// Maps it, if it is not.
@@ -330,17 +349,35 @@ const IDLE_PAGES: usize = 8192;
 
 impl Buffers {
     /// A buffer of `len` bytes that starts `offset` bytes into a page. One to be mapped has no pages but its own.
-    pub fn take(&mut self, ram: &Ram, len: usize, offset: usize, layout: Layout, mapped: bool) -> Option<Buffer> {
+    pub fn take(
+        &mut self,
+        ram: &Ram,
+        len: usize,
+        offset: usize,
+        layout: Layout,
+        mapped: bool,
+    ) -> Option<Buffer> {
         let pages = (offset + len).div_ceil(PAGE).max(1);
         if mapped {
             let block = ram.alloc(pages * PAGE, placement(layout)).or_else(|| {
                 self.free_all();
                 ram.alloc(pages * PAGE, placement(layout))
             })?;
-            return Some(Buffer { block, page: 0, offset, len, layout, mapped });
+            return Some(Buffer {
+                block,
+                page: 0,
+                offset,
+                len,
+                layout,
+                mapped,
+            });
         }
         let class = pages.next_power_of_two();
-        let block = match self.idle.get_mut(&(class, layout as u8)).and_then(VecDeque::pop_front) {
+        let block = match self
+            .idle
+            .get_mut(&(class, layout as u8))
+            .and_then(VecDeque::pop_front)
+        {
             Some(block) => {
                 self.idle_pages -= class;
                 block
@@ -355,7 +392,14 @@ impl Buffers {
             }
         };
         let page = sched::random((class - pages + 1) as u32) as usize;
-        Some(Buffer { block, page, offset, len, layout, mapped })
+        Some(Buffer {
+            block,
+            page,
+            offset,
+            len,
+            layout,
+            mapped,
+        })
     }
 
     /// Takes a buffer back; nothing of it is mapped any more.
@@ -373,12 +417,17 @@ impl Buffers {
             return;
         }
         self.idle_pages += pages;
-        self.idle.entry((pages, buffer.layout as u8)).or_default().push_back(buffer.block);
+        self.idle
+            .entry((pages, buffer.layout as u8))
+            .or_default()
+            .push_back(buffer.block);
     }
 
     /// Whether `address` lies in a buffer that was mapped for a request that is completed.
     pub fn was_mapped(&self, address: usize) -> bool {
-        self.retired.iter().any(|block| address.wrapping_sub(block.va() as usize) < block.len())
+        self.retired
+            .iter()
+            .any(|block| address.wrapping_sub(block.va() as usize) < block.len())
     }
 
     fn free_all(&mut self) {
@@ -403,8 +452,14 @@ mod tests {
     #[test]
     fn adjacent_pages_are_one_run() {
         let pages = [0x10000, 0x11000, 0x20000, 0x21000];
-        assert_eq!(runs(&pages, 0, 0x4000), [(0x10000, 0x2000), (0x20000, 0x2000)]);
-        assert_eq!(runs(&pages, 0xff0, 0x1020), [(0x10ff0, 0x1010), (0x20000, 0x10)]);
+        assert_eq!(
+            runs(&pages, 0, 0x4000),
+            [(0x10000, 0x2000), (0x20000, 0x2000)]
+        );
+        assert_eq!(
+            runs(&pages, 0xff0, 0x1020),
+            [(0x10ff0, 0x1010), (0x20000, 0x10)]
+        );
         assert_eq!(runs(&pages, 0x10, 0), []);
     }
 }

@@ -23,7 +23,8 @@ pub struct Registry {
 impl Registry {
     /// Sets `name` below `key`, a path like `Parameters\Device`.
     pub fn set(&mut self, key: &str, name: &str, value: Value) {
-        self.values.insert((key.to_lowercase(), name.to_lowercase()), value);
+        self.values
+            .insert((key.to_lowercase(), name.to_lowercase()), value);
     }
     /// The value `name` below `key`.
     #[must_use]

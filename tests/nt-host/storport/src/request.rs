@@ -17,7 +17,11 @@ impl Address {
     /// The logical unit `lun` of `target` on bus 0.
     #[must_use]
     pub const fn new(target: u8, lun: u8) -> Self {
-        Self { path: 0, target, lun }
+        Self {
+            path: 0,
+            target,
+            lun,
+        }
     }
 }
 

@@ -5,11 +5,12 @@
 use host_ntos::rules::Rule;
 
 /// MS: nf-storport-storportnotification (RequestComplete): afterwards the port driver owns the request.
-pub const DOUBLE_COMPLETION: Rule =
-    Rule::new("double-completion", "a request is completed once");
+pub const DOUBLE_COMPLETION: Rule = Rule::new("double-completion", "a request is completed once");
 /// MS: nf-storport-storportnotification (RequestComplete).
-pub const FOREIGN_COMPLETION: Rule =
-    Rule::new("foreign-completion", "only a request that StorPort sent is completed");
+pub const FOREIGN_COMPLETION: Rule = Rule::new(
+    "foreign-completion",
+    "only a request that StorPort sent is completed",
+);
 /// The requester's buffer is unlocked on completion, so DMA to it must be over.
 pub const EARLY_COMPLETION: Rule = Rule::new(
     "early-completion",
@@ -21,39 +22,52 @@ pub const USE_AFTER_COMPLETION: Rule = Rule::new(
     "memory of a request is not touched after the request is completed",
 );
 /// storport.h, SRB_STATUS_*: what a completed request may say.
-pub const COMPLETION_STATUS: Rule =
-    Rule::new("completion-status", "a completed request has a final status and possible lengths");
+pub const COMPLETION_STATUS: Rule = Rule::new(
+    "completion-status",
+    "a completed request has a final status and possible lengths",
+);
 /// MS: nc-storport-hw_reset_bus, ScsiStopAdapter: every request is completed in the end.
-pub const LOST_REQUEST: Rule =
-    Rule::new("lost-request", "every request is completed, at the latest when the bus is reset");
+pub const LOST_REQUEST: Rule = Rule::new(
+    "lost-request",
+    "every request is completed, at the latest when the bus is reset",
+);
 /// A device address differs from a physical one wherever DMA is remapped.
 pub const DMA_PHYSICAL: Rule = Rule::new(
     "dma-physical-address",
     "the device is given addresses from StorPort, not physical addresses",
 );
 /// The device reaches what StorPort mapped for it and nothing else.
-pub const DMA_OUTSIDE: Rule =
-    Rule::new("dma-out-of-bounds", "the device is given only memory that StorPort mapped for it");
+pub const DMA_OUTSIDE: Rule = Rule::new(
+    "dma-out-of-bounds",
+    "the device is given only memory that StorPort mapped for it",
+);
 /// DMA is mapped for the direction that SrbFlags state.
-pub const DMA_DIRECTION: Rule =
-    Rule::new("dma-direction", "the device does not write to a buffer that it is to read");
+pub const DMA_DIRECTION: Rule = Rule::new(
+    "dma-direction",
+    "the device does not write to a buffer that it is to read",
+);
 /// ScsiStopAdapter: halts all processing; the memory goes away after it.
-pub const DMA_AFTER_STOP: Rule =
-    Rule::new("dma-after-stop", "a stopped adapter holds no memory");
+pub const DMA_AFTER_STOP: Rule = Rule::new("dma-after-stop", "a stopped adapter holds no memory");
 /// Calls that are documented for certain callbacks only.
-pub const CALL_CONTEXT: Rule =
-    Rule::new("call-context", "a routine is called only from the callbacks it is documented for");
+pub const CALL_CONTEXT: Rule = Rule::new(
+    "call-context",
+    "a routine is called only from the callbacks it is documented for",
+);
 /// Arguments that no driver can mean.
-pub const PARAMETER: Rule =
-    Rule::new("parameter", "arguments name things of this adapter that exist");
+pub const PARAMETER: Rule = Rule::new(
+    "parameter",
+    "arguments name things of this adapter that exist",
+);
 /// MS: nf-storport-storportacquirespinlock, the table of locks each routine can acquire.
 pub const LOCK_CONTEXT: Rule = Rule::new(
     "lock-context",
     "a callback acquires only the locks that are documented for it",
 );
 /// MS: nf-storport-storportreleasespinlock.
-pub const LOCK_HANDLE: Rule =
-    Rule::new("lock-handle", "a lock is released with the handle of its acquisition");
+pub const LOCK_HANDLE: Rule = Rule::new(
+    "lock-handle",
+    "a lock is released with the handle of its acquisition",
+);
 /// MS: ns-storport-_port_configuration_information.
 pub const CONFIGURATION: Rule = Rule::new(
     "configuration",
@@ -65,30 +79,44 @@ pub const INITIALIZATION_DATA: Rule = Rule::new(
     "HW_INITIALIZATION_DATA is filled as its documentation demands",
 );
 /// Memory promised by size in the initialization data.
-pub const OVERRUN: Rule =
-    Rule::new("overrun", "memory beyond the size that was asked for is not written");
+pub const OVERRUN: Rule = Rule::new(
+    "overrun",
+    "memory beyond the size that was asked for is not written",
+);
 /// MS: nf-storport-storportfreeregistrybuffer.
-pub const LEAK_REGISTRY_BUFFER: Rule =
-    Rule::new("leak-registry-buffer", "the registry buffer is freed before the adapter is removed");
+pub const LEAK_REGISTRY_BUFFER: Rule = Rule::new(
+    "leak-registry-buffer",
+    "the registry buffer is freed before the adapter is removed",
+);
 /// MS: nf-storport-storportfreetimer: freed when the adapter is removed.
-pub const LEAK_TIMER: Rule =
-    Rule::new("leak-timer", "every timer is freed before the adapter is removed");
+pub const LEAK_TIMER: Rule = Rule::new(
+    "leak-timer",
+    "every timer is freed before the adapter is removed",
+);
 /// MS: nf-storport-storportfreeworker: freed when the adapter is removed.
-pub const LEAK_WORKER: Rule =
-    Rule::new("leak-worker", "every work item is freed before the adapter is removed");
+pub const LEAK_WORKER: Rule = Rule::new(
+    "leak-worker",
+    "every work item is freed before the adapter is removed",
+);
 /// MS: nf-storport-storportallocatecontiguousmemoryspecifycachenode, nf-storport-storportallocatedmamemory.
-pub const LEAK_DMA_MEMORY: Rule =
-    Rule::new("leak-dma-memory", "contiguous and DMA memory is freed before the adapter is removed");
+pub const LEAK_DMA_MEMORY: Rule = Rule::new(
+    "leak-dma-memory",
+    "contiguous and DMA memory is freed before the adapter is removed",
+);
 /// ScsiStopAdapter: halts all processing. A DPC object lies in the device extension, which goes away with the adapter.
 pub const LEAK_DPC: Rule = Rule::new("leak-dpc", "no DPC runs after the adapter was stopped");
 /// MS: nc-storport-hw_buildio, nc-storport-hw_startio: who owns a request after each result.
-pub const CALLBACK_RESULT: Rule =
-    Rule::new("callback-result", "a callback's result agrees with what it did to the request");
+pub const CALLBACK_RESULT: Rule = Rule::new(
+    "callback-result",
+    "a callback's result agrees with what it did to the request",
+);
 /// What a virtio device is told about the driver that the specification forbids.
 pub const DEVICE: Rule = Rule::new("device", "the driver keeps the specification of its device");
 /// Interrupts that nobody claims keep a level-triggered line asserted for ever.
-pub const UNCLAIMED_INTERRUPT: Rule =
-    Rule::new("unclaimed-interrupt", "an asserted interrupt line is claimed and deasserted");
+pub const UNCLAIMED_INTERRUPT: Rule = Rule::new(
+    "unclaimed-interrupt",
+    "an asserted interrupt line is claimed and deasserted",
+);
 
 /// All of them, for listings.
 pub const ALL: &[Rule] = &[

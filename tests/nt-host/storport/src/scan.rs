@@ -7,12 +7,12 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use host_ntos::abi::enums::SCSI_UNIT_CONTROL_TYPE as unit_control;
-use host_ntos::guest;
+use host_ntos::{guest, sched};
 
 use crate::codes::{scsi, status};
 use crate::memory::Region;
 use crate::request::{Address, Data, Outcome, Request};
-use crate::state::{AdapterState, Callback};
+use crate::state::{AdapterState, Callback, Phase};
 use crate::timeout;
 
 /// How large a disk is.
@@ -46,11 +46,17 @@ const TRIES: usize = 4;
 /// Scans all buses. Runs in a thread at PASSIVE_LEVEL.
 pub fn scan(adapter: &Rc<AdapterState>) {
     adapter.rescan.set(false);
-    let Some(config) = adapter.config() else { return };
+    let Some(config) = adapter.config() else {
+        return;
+    };
     let mut units = Vec::new();
     for path in 0..config.buses {
         for target in 0..config.targets {
-            let first = Address { path, target, lun: 0 };
+            let first = Address {
+                path,
+                target,
+                lun: 0,
+            };
             for lun in logical_units(adapter, first, config.logical_units) {
                 units.extend(identify(adapter, Address { lun, ..first }));
             }
@@ -59,11 +65,32 @@ pub fn scan(adapter: &Rc<AdapterState>) {
     *adapter.units.borrow_mut() = units;
 }
 
+/// Scans again in a thread of its own, then runs `after`: what a miniport's notification of a change leads to.
+pub fn scan_later(adapter: &Rc<AdapterState>, after: impl FnOnce() + 'static) {
+    let again = adapter.rescan.replace(true);
+    let this = Rc::clone(adapter);
+    let running = adapter.phase.get() == Phase::Running;
+    let run = move || {
+        if running && !again {
+            scan(&this);
+        }
+        after();
+    };
+    sched::spawn(sched::cpu(), "bus scan", Box::new(run));
+}
+
 fn ask(adapter: &Rc<AdapterState>, address: Address, cdb: &[u8], len: usize) -> Option<Outcome> {
     for _ in 0..TRIES {
+        // A scan that finds its adapter stopped has nobody to ask.
+        if adapter.phase.get() != Phase::Running {
+            return None;
+        }
         let data = if len == 0 { Data::None } else { Data::In(len) };
-        let request = Request { timeout: TIMEOUT, ..Request::scsi(address, cdb, data) };
-        let outcome = timeout::run(adapter, request, adapter.options.patience)?;
+        let request = Request {
+            timeout: TIMEOUT,
+            ..Request::scsi(address, cdb, data)
+        };
+        let outcome = timeout::run(adapter, request, adapter.options.patience, false)?;
         // UNIT ATTENTION tells of something that happened before; the command is sent again.
         if outcome.sense_code().is_none_or(|(key, ..)| key != 6) {
             return Some(outcome);
@@ -109,7 +136,9 @@ fn logical_units(adapter: &Rc<AdapterState>, first: Address, max: u8) -> Vec<u8>
         // Without REPORT LUNS every number is tried.
         return (0..max).collect();
     };
-    let bytes = list.get(..4).map_or(0, |b| b.iter().fold(0_usize, |n, &b| n << 8 | usize::from(b)));
+    let bytes = list.get(..4).map_or(0, |b| {
+        b.iter().fold(0_usize, |n, &b| n << 8 | usize::from(b))
+    });
     list.get(8..)
         .unwrap_or_default()
         .chunks_exact(8)
@@ -123,14 +152,23 @@ fn logical_units(adapter: &Rc<AdapterState>, first: Address, max: u8) -> Vec<u8>
 }
 
 fn inquiry(page: Option<u8>, len: u8) -> [u8; 6] {
-    [scsi::INQUIRY, u8::from(page.is_some()), page.unwrap_or(0), 0, len, 0]
+    [
+        scsi::INQUIRY,
+        u8::from(page.is_some()),
+        page.unwrap_or(0),
+        0,
+        len,
+        0,
+    ]
 }
 
 fn identify(adapter: &Rc<AdapterState>, address: Address) -> Option<Unit> {
     lu_extension(adapter, address);
-    let standard = answer(ask(adapter, address, &inquiry(None, 36), 36)).filter(|data| data.len() >= 5);
+    let standard =
+        answer(ask(adapter, address, &inquiry(None, 36), 36)).filter(|data| data.len() >= 5);
     // Peripheral qualifier 3: no device can be here; 1: none is.
-    let Some(standard) = standard.filter(|data| data.first().is_some_and(|&first| first >> 5 == 0)) else {
+    let Some(standard) = standard.filter(|data| data.first().is_some_and(|&first| first >> 5 == 0))
+    else {
         adapter.lu_extensions.borrow_mut().remove(&address);
         return None;
     };
@@ -146,7 +184,13 @@ fn identify(adapter: &Rc<AdapterState>, address: Address) -> Option<Unit> {
     let disk = standard.first().is_some_and(|&first| first & 0x1f == 0);
     let capacity = disk.then(|| capacity(adapter, address)).flatten();
     let read_only = disk && write_protected(adapter, address);
-    Some(Unit { address, inquiry: standard, pages, capacity, read_only })
+    Some(Unit {
+        address,
+        inquiry: standard,
+        pages,
+        capacity,
+        read_only,
+    })
 }
 
 fn page(adapter: &Rc<AdapterState>, address: Address, code: u8) -> Option<Vec<u8>> {
@@ -165,17 +209,29 @@ fn capacity(adapter: &Rc<AdapterState>, address: Address) -> Option<Capacity> {
     if let Some(data) = answer(ask(adapter, address, &cdb, 32)) {
         let last = number(data.get(..8)?);
         // All ones is what an empty disk says: there is no last block.
-        return Some(Capacity { blocks: last.wrapping_add(1), block_size: number(data.get(8..12)?) as u32 });
+        return Some(Capacity {
+            blocks: last.wrapping_add(1),
+            block_size: number(data.get(8..12)?) as u32,
+        });
     }
-    let data = answer(ask(adapter, address, &[scsi::READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0], 8))?;
+    let data = answer(ask(
+        adapter,
+        address,
+        &[scsi::READ_CAPACITY_10, 0, 0, 0, 0, 0, 0, 0, 0, 0],
+        8,
+    ))?;
     let blocks = (number(data.get(..4)?) as u32).wrapping_add(1);
-    Some(Capacity { blocks: blocks.into(), block_size: number(data.get(4..8)?) as u32 })
+    Some(Capacity {
+        blocks: blocks.into(),
+        block_size: number(data.get(4..8)?) as u32,
+    })
 }
 
 fn write_protected(adapter: &Rc<AdapterState>, address: Address) -> bool {
     // Page 3Fh, all pages; the device-specific parameter is byte 2 of the header.
     let cdb = [scsi::MODE_SENSE_6, 0, 0x3f, 0, 192, 0];
-    answer(ask(adapter, address, &cdb, 192)).is_some_and(|data| data.get(2).is_some_and(|b| b & 0x80 != 0))
+    answer(ask(adapter, address, &cdb, 192))
+        .is_some_and(|data| data.get(2).is_some_and(|b| b & 0x80 != 0))
 }
 
 /// The zeroed extension of a unit, as StorPortGetLogicalUnit hands it out.
@@ -196,10 +252,23 @@ fn unit_start(adapter: &AdapterState, address: Address) {
 /// Calls HwUnitControl with a unit's address at PASSIVE_LEVEL, if the miniport supports the type.
 pub fn unit_notify(adapter: &AdapterState, address: Address, code: u32) {
     use host_ntos::abi::STOR_ADDR_BTL8 as A;
-    if !adapter.unit_supported.borrow().get(code as usize).copied().unwrap_or(false) {
+    if !adapter
+        .unit_supported
+        .borrow()
+        .get(code as usize)
+        .copied()
+        .unwrap_or(false)
+    {
         return;
     }
-    let Some(at) = Region::new(&adapter.ram, A::SIZE, host_machine::ram::Placement::Contiguous, 0) else { return };
+    let Some(at) = Region::new(
+        &adapter.ram,
+        A::SIZE,
+        host_machine::ram::Placement::Contiguous,
+        0,
+    ) else {
+        return;
+    };
     let address = [
         (A::Type, u64::from(crate::codes::ADDRESS_BTL8)),
         (A::Port, adapter.number.into()),
@@ -208,8 +277,15 @@ pub fn unit_notify(adapter: &AdapterState, address: Address, code: u32) {
         (A::Target, address.target.into()),
         (A::Lun, address.lun.into()),
     ];
-    address.iter().for_each(|(field, value)| field.set(at.at(), *value));
+    address
+        .iter()
+        .for_each(|(field, value)| field.set(at.at(), *value));
     let args = [adapter.extension_at() as u64, code.into(), at.at() as u64];
-    adapter.call(Callback::UnitControl, "HW_UNIT_CONTROL", adapter.init().hw_unit_control, &args);
+    adapter.call(
+        Callback::UnitControl,
+        "HW_UNIT_CONTROL",
+        adapter.init().hw_unit_control,
+        &args,
+    );
     guest::fill(at.at(), A::SIZE, 0);
 }

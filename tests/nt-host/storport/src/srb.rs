@@ -3,7 +3,7 @@
 //! Layouts come from the measured facts; what each field holds from MS: ns-srb-_scsi_request_block and
 //! ns-storport-_storage_request_block.
 
-use host_ntos::abi::enums::{SRBEXDATATYPE as data_type};
+use host_ntos::abi::enums::SRBEXDATATYPE as data_type;
 use host_ntos::abi::{
     SCSI_PNP_REQUEST_BLOCK, SCSI_POWER_REQUEST_BLOCK, SCSI_REQUEST_BLOCK, SRBEX_DATA_PNP,
     SRBEX_DATA_POWER, SRBEX_DATA_SCSI_CDB_VAR, SRBEX_DATA_SCSI_CDB16, SRBEX_DATA_SCSI_CDB32,
@@ -69,12 +69,14 @@ impl Function {
 /// Type, length and bytes of the extended data of a function.
 fn extended_data(function: &Function) -> Option<(u32, usize)> {
     match function {
-        Function::ExecuteScsi(cdb) if cdb.len() <= 16 => {
-            Some((data_type::SrbExDataTypeScsiCdb16, SRBEX_DATA_SCSI_CDB16::SIZE))
-        }
-        Function::ExecuteScsi(cdb) if cdb.len() <= 32 => {
-            Some((data_type::SrbExDataTypeScsiCdb32, SRBEX_DATA_SCSI_CDB32::SIZE))
-        }
+        Function::ExecuteScsi(cdb) if cdb.len() <= 16 => Some((
+            data_type::SrbExDataTypeScsiCdb16,
+            SRBEX_DATA_SCSI_CDB16::SIZE,
+        )),
+        Function::ExecuteScsi(cdb) if cdb.len() <= 32 => Some((
+            data_type::SrbExDataTypeScsiCdb32,
+            SRBEX_DATA_SCSI_CDB32::SIZE,
+        )),
         Function::ExecuteScsi(cdb) => {
             let size = SRBEX_DATA_SCSI_CDB_VAR::Cdb.offset + cdb.len();
             Some((data_type::SrbExDataTypeScsiCdbVar, size.next_multiple_of(8)))
@@ -109,7 +111,11 @@ fn all_flags(c: &Contents<'_>) -> u32 {
         Data::Both(_) => flags::DATA_IN | flags::DATA_OUT,
     };
     let tagged = matches!(c.function, Function::ExecuteScsi(_));
-    let tag = if tagged { flags::QUEUE_ACTION_ENABLE } else { 0 };
+    let tag = if tagged {
+        flags::QUEUE_ACTION_ENABLE
+    } else {
+        0
+    };
     c.flags | direction | tag | flags::NO_QUEUE_FREEZE
 }
 
@@ -133,13 +139,20 @@ fn write_scsi(at: usize, c: &Contents<'_>) {
             S::CdbLength.set(at, cdb.len() as u64);
             S::SenseInfoBuffer.set(at, c.sense as u64);
             S::SenseInfoBufferLength.set(at, c.sense_length.into());
-            guest::write(S::Cdb.at(at), cdb.get(..cdb.len().min(16)).unwrap_or_default());
+            guest::write(
+                S::Cdb.at(at),
+                cdb.get(..cdb.len().min(16)).unwrap_or_default(),
+            );
         }
         Function::Pnp { action, adapter } => {
             SCSI_PNP_REQUEST_BLOCK::PnPAction.set(at, (*action).into());
             SCSI_PNP_REQUEST_BLOCK::SrbPnPFlags.set(at, u64::from(*adapter));
         }
-        Function::Power { state, action, adapter } => {
+        Function::Power {
+            state,
+            action,
+            adapter,
+        } => {
             SCSI_POWER_REQUEST_BLOCK::DevicePowerState.set(at, (*state).into());
             SCSI_POWER_REQUEST_BLOCK::PowerAction.set(at, (*action).into());
             SCSI_POWER_REQUEST_BLOCK::SrbPowerFlags.set(at, u64::from(*adapter));
@@ -208,7 +221,11 @@ fn write_extended_data(at: usize, kind: u32, length: usize, c: &Contents<'_>) {
             Pnp::PnPAction.set(at, (*action).into());
             Pnp::SrbPnPFlags.set(at, u64::from(*adapter));
         }
-        Function::Power { state, action, adapter } => {
+        Function::Power {
+            state,
+            action,
+            adapter,
+        } => {
             Power::DevicePowerState.set(at, (*state).into());
             Power::PowerAction.set(at, (*action).into());
             Power::SrbPowerFlags.set(at, u64::from(*adapter));
@@ -236,7 +253,11 @@ pub fn read(at: usize, kind: Kind, function: &Function) -> Result {
                 raw_status: S::SrbStatus.get(at) as u8,
                 scsi_status: if scsi { S::ScsiStatus.get(at) as u8 } else { 0 },
                 transferred: S::DataTransferLength.get(at) as u32,
-                sense_length: if scsi { S::SenseInfoBufferLength.get(at) as u8 } else { 0 },
+                sense_length: if scsi {
+                    S::SenseInfoBufferLength.get(at) as u8
+                } else {
+                    0
+                },
             }
         }
         Kind::Storage => {
@@ -244,9 +265,17 @@ pub fn read(at: usize, kind: Kind, function: &Function) -> Result {
             let data = at + DATA_AT;
             Result {
                 raw_status: S::SrbStatus.get(at) as u8,
-                scsi_status: if scsi { Cdb::ScsiStatus.get(data) as u8 } else { 0 },
+                scsi_status: if scsi {
+                    Cdb::ScsiStatus.get(data) as u8
+                } else {
+                    0
+                },
                 transferred: S::DataTransferLength.get(at) as u32,
-                sense_length: if scsi { Cdb::SenseInfoBufferLength.get(data) as u8 } else { 0 },
+                sense_length: if scsi {
+                    Cdb::SenseInfoBufferLength.get(data) as u8
+                } else {
+                    0
+                },
             }
         }
     }

@@ -21,7 +21,10 @@ use crate::{config, interrupt, scan};
 /// Runs the whole in a thread on the boot processor.
 pub fn start(adapter: &Rc<AdapterState>) -> Result<(), StartError> {
     if adapter.phase.get() != Phase::New {
-        return Err(StartError::Impossible(format!("the adapter is {:?} already", adapter.phase.get())));
+        return Err(StartError::Impossible(format!(
+            "the adapter is {:?} already",
+            adapter.phase.get()
+        )));
     }
     let this = Rc::clone(adapter);
     run_thread("start", adapter.options.patience, move || {
@@ -42,11 +45,15 @@ fn in_thread(adapter: &Rc<AdapterState>) -> Result<(), StartError> {
     let extension = Region::new(&adapter.ram, size, Placement::Random, 0).ok_or_else(memory)?;
     if !adapter.options.dma_remapping {
         let mut grants = adapter.grants.borrow_mut();
-        extension.runs().into_iter().for_each(|(at, len)| grants.add(at, len, Owner::DeviceExtension, true));
+        extension
+            .runs()
+            .into_iter()
+            .for_each(|(at, len)| grants.add(at, len, Owner::DeviceExtension, true));
     }
     *adapter.extension.borrow_mut() = Some(Rc::new(extension));
     // The bus driver assigns interrupts when the device is started, before the port driver calls the miniport.
-    let messages = interrupt::route(adapter).map_err(|e| StartError::Impossible(format!("{e:#}")))?;
+    let messages =
+        interrupt::route(adapter).map_err(|e| StartError::Impossible(format!("{e:#}")))?;
     find_adapter(adapter, messages)?;
     initialize(adapter)?;
     query_control_types(adapter);
@@ -65,7 +72,8 @@ pub fn find_adapter(adapter: &AdapterState, messages: u16) -> Result<(), StartEr
     let mut text = adapter.options.driver_parameter.clone().into_bytes();
     text.push(0);
     // ArgumentString and, behind it, the reserved BOOLEAN.
-    let extra = Region::new(&adapter.ram, text.len() + 1, Placement::Contiguous, 0).ok_or_else(memory)?;
+    let extra =
+        Region::new(&adapter.ram, text.len() + 1, Placement::Contiguous, 0).ok_or_else(memory)?;
     guest::write(extra.at(), &text);
     let args = [
         adapter.extension_at() as u64,
@@ -75,16 +83,31 @@ pub fn find_adapter(adapter: &AdapterState, messages: u16) -> Result<(), StartEr
         at as u64,
         (extra.at() + text.len()) as u64,
     ];
-    let found =
-        adapter.call(Callback::FindAdapter, "HW_FIND_ADAPTER", adapter.init().hw_find_adapter, &args) as u32;
+    let found = adapter.call(
+        Callback::FindAdapter,
+        "HW_FIND_ADAPTER",
+        adapter.init().hw_find_adapter,
+        &args,
+    ) as u32;
     if found != find::FOUND {
-        return Err(StartError::Refused { stage: "HwFindAdapter", code: found });
+        return Err(StartError::Refused {
+            stage: "HwFindAdapter",
+            code: found,
+        });
     }
     let mut configured = config::read(adapter, at, &before);
-    interrupt::connect(adapter, messages, configured.ms_routine, configured.per_message);
+    interrupt::connect(
+        adapter,
+        messages,
+        configured.ms_routine,
+        configured.per_message,
+    );
     configured.limits.messages = messages;
     adapter.configured.set(Some(configured));
-    adapter.slots.borrow_mut().set_extension(configured.limits.srb_extension_size as usize);
+    adapter
+        .slots
+        .borrow_mut()
+        .set_extension(configured.limits.srb_extension_size as usize);
     let mut flow = adapter.flow.borrow_mut();
     flow.max = configured.limits.max_number_of_io;
     flow.initial_depth = configured.limits.initial_lun_queue_depth;
@@ -98,11 +121,19 @@ pub fn initialize(adapter: &AdapterState) -> Result<(), StartError> {
     adapter.halted.set(false);
     let args = [adapter.extension_at() as u64];
     let irql = interrupt::lock_all(adapter);
-    let fine =
-        adapter.call(Callback::Initialize, "HW_INITIALIZE", adapter.init().hw_initialize, &args) as u8 != 0;
+    let fine = adapter.call(
+        Callback::Initialize,
+        "HW_INITIALIZE",
+        adapter.init().hw_initialize,
+        &args,
+    ) as u8
+        != 0;
     interrupt::unlock_all(adapter, irql);
     if !fine {
-        return Err(StartError::Refused { stage: "HwInitialize", code: 0 });
+        return Err(StartError::Refused {
+            stage: "HwInitialize",
+            code: 0,
+        });
     }
     passive_initialize(adapter)
 }
@@ -116,7 +147,10 @@ pub fn passive_initialize(adapter: &AdapterState) -> Result<(), StartError> {
     let args = [adapter.extension_at() as u64];
     let name = "HW_PASSIVE_INITIALIZE_ROUTINE";
     if adapter.call(Callback::PassiveInitialize, name, routine, &args) as u8 == 0 {
-        return Err(StartError::Refused { stage: "HwPassiveInitializeRoutine", code: 0 });
+        return Err(StartError::Refused {
+            stage: "HwPassiveInitializeRoutine",
+            code: 0,
+        });
     }
     Ok(())
 }
@@ -126,12 +160,27 @@ fn query_control_types(adapter: &AdapterState) {
     let code = control::ScsiQuerySupportedControlTypes;
     let init = adapter.init();
     let callback = Callback::AdapterControl(code);
-    *adapter.supported.borrow_mut() =
-        query(adapter, callback, "HW_ADAPTER_CONTROL", init.hw_adapter_control, code, max);
+    *adapter.supported.borrow_mut() = query(
+        adapter,
+        callback,
+        "HW_ADAPTER_CONTROL",
+        init.hw_adapter_control,
+        code,
+        max,
+    );
     if init.hw_unit_control != 0 {
-        let (code, max) = (unit::ScsiQuerySupportedUnitControlTypes, unit::ScsiUnitControlMax);
-        *adapter.unit_supported.borrow_mut() =
-            query(adapter, Callback::UnitControl, "HW_UNIT_CONTROL", init.hw_unit_control, code, max);
+        let (code, max) = (
+            unit::ScsiQuerySupportedUnitControlTypes,
+            unit::ScsiUnitControlMax,
+        );
+        *adapter.unit_supported.borrow_mut() = query(
+            adapter,
+            Callback::UnitControl,
+            "HW_UNIT_CONTROL",
+            init.hw_unit_control,
+            code,
+            max,
+        );
     }
 }
 
@@ -145,7 +194,9 @@ fn query(
 ) -> Vec<bool> {
     let table = List::SupportedTypeList.offset;
     let size = table + max as usize;
-    let Some(list) = Region::new(&adapter.ram, size, Placement::Contiguous, 0) else { return Vec::new() };
+    let Some(list) = Region::new(&adapter.ram, size, Placement::Contiguous, 0) else {
+        return Vec::new();
+    };
     List::MaxControlType.set(list.at(), max.into());
     let args = [adapter.extension_at() as u64, code.into(), list.at() as u64];
     let fine = adapter.call(callback, name, routine, &args) as u32 == 0;
@@ -158,7 +209,10 @@ fn query(
     if !fine {
         return Vec::new();
     }
-    guest::bytes(list.at() + table, max as usize).into_iter().map(|byte| byte != 0).collect()
+    guest::bytes(list.at() + table, max as usize)
+        .into_iter()
+        .map(|byte| byte != 0)
+        .collect()
 }
 
 /// Calls HwAdapterControl as its table of IRQLs and locks says; `None` if the miniport does not support the type.
@@ -167,14 +221,21 @@ pub fn adapter_control(adapter: &AdapterState, code: u32, parameters: usize) -> 
         return None;
     }
     let routine = adapter.init().hw_adapter_control;
-    let args = [adapter.extension_at() as u64, code.into(), parameters as u64];
+    let args = [
+        adapter.extension_at() as u64,
+        code.into(),
+        parameters as u64,
+    ];
     let callback = Callback::AdapterControl(code);
     // ScsiStopAdapter and ScsiRestartAdapter: DIRQL, interrupt lock. The rest: PASSIVE_LEVEL is allowed for each.
     let locked = [control::ScsiStopAdapter, control::ScsiRestartAdapter].contains(&code);
     let irql = locked.then(|| interrupt::lock_all(adapter));
     let result = adapter.call(callback, "HW_ADAPTER_CONTROL", routine, &args) as u32;
     // Before the IRQL falls: what the miniport left queued runs then.
-    adapter.halted.set(code == control::ScsiStopAdapter || (adapter.halted.get() && code != control::ScsiRestartAdapter));
+    adapter.halted.set(
+        code == control::ScsiStopAdapter
+            || (adapter.halted.get() && code != control::ScsiRestartAdapter),
+    );
     if let Some(irql) = irql {
         interrupt::unlock_all(adapter, irql);
     }

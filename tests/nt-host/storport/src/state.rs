@@ -221,6 +221,8 @@ pub struct AdapterState {
     pub grants: RefCell<Grants>,
     /// Whose memory the chains that the device holds touch, by chain number.
     pub chains: RefCell<HashMap<u64, Vec<usize>>>,
+    /// The queues as last checked.
+    pub rings: RefCell<Vec<test_device::Part>>,
     pub io: RefCell<Io>,
     pub flow: RefCell<Flow>,
     pub perf: Cell<Perf>,
@@ -260,7 +262,11 @@ thread_local! {
 /// Starts anew with this memory.
 pub fn reset(ram: &Ram) {
     let old = PORT.with_borrow_mut(|port| {
-        port.replace(Port { ram: ram.clone(), drivers: Vec::new(), adapters: Vec::new() })
+        port.replace(Port {
+            ram: ram.clone(),
+            drivers: Vec::new(),
+            adapters: Vec::new(),
+        })
     });
     drop(old);
 }
@@ -277,7 +283,9 @@ pub fn adapters() -> Vec<Rc<AdapterState>> {
 
 /// The adapter with this HwDeviceExtension. Another address is a violation.
 pub fn adapter(extension: usize, who: &str) -> Option<Rc<AdapterState>> {
-    let found = adapters().into_iter().find(|a| a.extension_at() == extension && extension != 0);
+    let found = adapters()
+        .into_iter()
+        .find(|a| a.extension_at() == extension && extension != 0);
     if found.is_none() {
         rules::violate(
             crate::rules::PARAMETER,
@@ -306,7 +314,9 @@ impl AdapterState {
             ram: ram.clone(),
             device: RefCell::new(Observed::new(device, ram)),
             bars,
-            keys: Keys { space: Box::new([0; 4096]) },
+            keys: Keys {
+                space: Box::new([0; 4096]),
+            },
             phase: Cell::new(Phase::New),
             extension: RefCell::default(),
             config_block: RefCell::default(),
@@ -320,6 +330,7 @@ impl AdapterState {
             buffers: RefCell::default(),
             grants: RefCell::default(),
             chains: RefCell::default(),
+            rings: RefCell::default(),
             io: RefCell::new(Io::new(cpus)),
             flow: RefCell::default(),
             perf: Cell::default(),
@@ -347,7 +358,10 @@ impl AdapterState {
 
     /// HwDeviceExtension, 0 before there is one.
     pub fn extension_at(&self) -> usize {
-        self.extension.borrow().as_ref().map_or(0, |region| region.at())
+        self.extension
+            .borrow()
+            .as_ref()
+            .map_or(0, |region| region.at())
     }
 
     /// What the driver registered. All zeros before StorPortInitialize, when no adapter can exist.
@@ -361,7 +375,13 @@ impl AdapterState {
     }
 
     /// Calls the miniport at the current IRQL and keeps note of where it is.
-    pub fn call(&self, callback: Callback, name: &'static str, address: usize, args: &[u64]) -> u64 {
+    pub fn call(
+        &self,
+        callback: Callback,
+        name: &'static str,
+        address: usize,
+        args: &[u64],
+    ) -> u64 {
         let cpu = sched::cpu() as usize;
         self.push(cpu, callback);
         let result = callback::call(name, address, args);
@@ -386,7 +406,11 @@ impl AdapterState {
 
     /// The innermost callback on this CPU.
     pub fn callback(&self) -> Option<Callback> {
-        self.calls.borrow().get(sched::cpu() as usize)?.last().copied()
+        self.calls
+            .borrow()
+            .get(sched::cpu() as usize)?
+            .last()
+            .copied()
     }
 
     /// A violation unless the miniport is in one of these callbacks.
@@ -394,7 +418,10 @@ impl AdapterState {
         let now = self.callback();
         let fine = now.is_some_and(|now| allowed.contains(&now));
         if !fine {
-            rules::violate(crate::rules::CALL_CONTEXT, format!("{what} called in {now:?}, documented for {allowed:?}"));
+            rules::violate(
+                crate::rules::CALL_CONTEXT,
+                format!("{what} called in {now:?}, documented for {allowed:?}"),
+            );
         }
         fine
     }
@@ -408,6 +435,10 @@ impl AdapterState {
 
     /// Whether the miniport said that it supports this adapter control type.
     pub fn supports(&self, control: u32) -> bool {
-        self.supported.borrow().get(control as usize).copied().unwrap_or(false)
+        self.supported
+            .borrow()
+            .get(control as usize)
+            .copied()
+            .unwrap_or(false)
     }
 }

@@ -20,17 +20,29 @@ use crate::{interrupt, io};
 pub const RESET_EVENT: u32 = 129;
 
 /// Arms the timeout of a request. `TimeOutValue` counts seconds.
-pub fn arm(adapter: &Rc<AdapterState>, srb: usize, id: u64, after: Duration, cpu: u32) -> sched::TimerId {
+pub fn arm(
+    adapter: &Rc<AdapterState>,
+    srb: usize,
+    id: u64,
+    after: Duration,
+    cpu: u32,
+) -> sched::TimerId {
     let this = Rc::clone(adapter);
     let seconds = after.as_secs_f64().ceil().max(1.0) as u64;
-    sched::timer(Duration::from_secs(seconds), cpu, Box::new(move || expired(&this, srb, id)))
+    sched::timer(
+        Duration::from_secs(seconds),
+        cpu,
+        Box::new(move || expired(&this, srb, id)),
+    )
 }
 
 /// Runs at DISPATCH_LEVEL.
 fn expired(adapter: &Rc<AdapterState>, srb: usize, id: u64) {
     let address = {
         let mut io = adapter.io.borrow_mut();
-        let Some(o) = io.outstanding.get_mut(&srb).filter(|o| o.id == id) else { return };
+        let Some(o) = io.outstanding.get_mut(&srb).filter(|o| o.id == id) else {
+            return;
+        };
         o.timer = None;
         // A reset that does not return is dealt with by whoever sent it.
         if o.bypass {
@@ -49,7 +61,11 @@ fn expired(adapter: &Rc<AdapterState>, srb: usize, id: u64) {
         data: Vec::new(),
     });
     let this = Rc::clone(adapter);
-    sched::spawn(sched::cpu(), "reset", Box::new(move || escalate(&this, srb, id, address)));
+    sched::spawn(
+        sched::cpu(),
+        "reset",
+        Box::new(move || escalate(&this, srb, id, address)),
+    );
 }
 
 /// Runs in a thread at PASSIVE_LEVEL.
@@ -59,8 +75,11 @@ fn escalate(adapter: &Rc<AdapterState>, srb: usize, id: u64, address: Address) {
         if !io::is_outstanding(adapter, srb, id) {
             break;
         }
-        let request = Request { timeout: adapter.options.reset_timeout, ..Request::new(address, function, Data::None) };
-        run(adapter, request, adapter.options.reset_timeout);
+        let request = Request {
+            timeout: adapter.options.reset_timeout,
+            ..Request::new(address, function, Data::None)
+        };
+        run(adapter, request, adapter.options.reset_timeout, true);
     }
     if io::is_outstanding(adapter, srb, id) {
         reset_bus(adapter, address.path);
@@ -70,7 +89,10 @@ fn escalate(adapter: &Rc<AdapterState>, srb: usize, id: u64, address: Address) {
         if !sched::block_until("a request to end after a bus reset", patience, done) {
             rules::violate(
                 LOST_REQUEST,
-                format!("SRB {srb:#x} is still not completed {:?} after its bus was reset", adapter.options.reset_timeout),
+                format!(
+                    "SRB {srb:#x} is still not completed {:?} after its bus was reset",
+                    adapter.options.reset_timeout
+                ),
             );
         }
     }
@@ -78,12 +100,17 @@ fn escalate(adapter: &Rc<AdapterState>, srb: usize, id: u64, address: Address) {
     io::kick_all(adapter);
 }
 
-/// Sends a request past every hold and waits for it in this thread; `None` when it does not come back in time.
-pub fn run(adapter: &Rc<AdapterState>, request: Request, patience: Duration) -> Option<Outcome> {
+/// Sends a request, past every hold if `bypass`, and waits for it in this thread; `None` when it does not come back in time.
+pub fn run(
+    adapter: &Rc<AdapterState>,
+    request: Request,
+    patience: Duration,
+    bypass: bool,
+) -> Option<Outcome> {
     let answer: Rc<RefCell<Option<Outcome>>> = Rc::default();
     let (put, look) = (Rc::clone(&answer), Rc::clone(&answer));
     let request = request.on_complete(move |outcome| *put.borrow_mut() = Some(outcome));
-    io::submit(adapter, request, true);
+    io::submit(adapter, request, bypass);
     let done = Box::new(move || look.borrow().is_some());
     sched::block_until("a request of the port driver", Some(patience), done);
     answer.take()
@@ -91,13 +118,22 @@ pub fn run(adapter: &Rc<AdapterState>, request: Request, patience: Duration) -> 
 
 /// Calls HwResetBus at DISPATCH_LEVEL with the StartIo lock, all channels and, half duplex, the interrupt lock.
 pub fn reset_bus(adapter: &Rc<AdapterState>, path: u8) -> bool {
-    let Some(config) = adapter.config().filter(|_| adapter.phase.get() == Phase::Running) else {
+    let Some(config) = adapter
+        .config()
+        .filter(|_| adapter.phase.get() == Phase::Running)
+    else {
         return false;
     };
     adapter.flow.borrow_mut().freeze(None, true);
     let (irql, raised) = lock_start_io(adapter, config.half_duplex);
     let args = [adapter.extension_at() as u64, u64::from(path)];
-    let fine = adapter.call(Callback::ResetBus, "HW_RESET_BUS", adapter.init().hw_reset_bus, &args) as u8 != 0;
+    let fine = adapter.call(
+        Callback::ResetBus,
+        "HW_RESET_BUS",
+        adapter.init().hw_reset_bus,
+        &args,
+    ) as u8
+        != 0;
     unlock_start_io(adapter, irql, raised);
     adapter.flow.borrow_mut().freeze(None, false);
     io::kick_all(adapter);
@@ -106,10 +142,18 @@ pub fn reset_bus(adapter: &Rc<AdapterState>, path: u8) -> bool {
 
 /// Keeps HwStartIo from being called: the StartIo lock and every channel.
 pub fn lock_start_io(adapter: &AdapterState, interrupt_too: bool) -> (u8, Option<u8>) {
-    let kind = LockKind { name: "StartIoLock", rank: None, irql: sched::DISPATCH };
+    let kind = LockKind {
+        name: "StartIoLock",
+        rank: None,
+        irql: sched::DISPATCH,
+    };
     let irql = lock::acquire(adapter.keys.start_io(), kind);
-    let channel = LockKind { name: "channel", ..kind };
-    (0..adapter.perf.get().channels).for_each(|c| lock::acquire_raised(adapter.keys.channel(c), channel));
+    let channel = LockKind {
+        name: "channel",
+        ..kind
+    };
+    (0..adapter.perf.get().channels)
+        .for_each(|c| lock::acquire_raised(adapter.keys.channel(c), channel));
     (irql, interrupt_too.then(|| interrupt::lock_all(adapter)))
 }
 
@@ -118,6 +162,8 @@ pub fn unlock_start_io(adapter: &AdapterState, irql: u8, raised: Option<u8>) {
     if let Some(before) = raised {
         interrupt::unlock_all(adapter, before);
     }
-    (0..adapter.perf.get().channels).rev().for_each(|c| lock::release_raised(adapter.keys.channel(c)));
+    (0..adapter.perf.get().channels)
+        .rev()
+        .for_each(|c| lock::release_raised(adapter.keys.channel(c)));
     lock::release(adapter.keys.start_io(), irql);
 }

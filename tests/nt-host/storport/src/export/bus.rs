@@ -67,12 +67,17 @@ const PCI_CONFIG_LENGTH: u32 = 256;
 /// PCI_INVALID_VENDOR_ID.
 const NO_VENDOR: u16 = 0xffff;
 
-const CONTEXT: &[Callback] =
-    &[Callback::FindAdapter, Callback::AdapterControl(control::ScsiSetRunningConfig), Callback::AdapterControl(control::ScsiSetBootConfig)];
+const CONTEXT: &[Callback] = &[
+    Callback::FindAdapter,
+    Callback::AdapterControl(control::ScsiSetRunningConfig),
+    Callback::AdapterControl(control::ScsiSetBootConfig),
+];
 
 /// (HwDeviceExtension, BusDataType, SystemIoBusNumber, SlotNumber, Buffer, Length)
 fn get_bus_data(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     adapter.require(call.name(), CONTEXT);
     if call.u32(1) != PCI_CONFIGURATION || call.u32(2) != 0 {
         return 0;
@@ -93,7 +98,9 @@ fn get_bus_data(call: &Call) -> u64 {
 
 /// (HwDeviceExtension, BusDataType, SystemIoBusNumber, SlotNumber, Buffer, Offset, Length)
 fn set_bus_data(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     adapter.require(call.name(), CONTEXT);
     if call.u32(1) != PCI_CONFIGURATION || call.u32(2) != 0 || call.u32(3) != adapter.options.slot {
         return 0;
@@ -103,14 +110,19 @@ fn set_bus_data(call: &Call) -> u64 {
         return 0;
     }
     for (index, byte) in (0..).zip(guest::bytes(call.ptr(4), length as usize)) {
-        adapter.device.borrow_mut().config_write(offset as u16 + index, 1, byte.into());
+        adapter
+            .device
+            .borrow_mut()
+            .config_write(offset as u16 + index, 1, byte.into());
     }
     u64::from(length)
 }
 
 /// (HwDeviceExtension, BusType, SystemIoBusNumber, IoAddress, NumberOfBytes, InIoSpace)
 fn get_device_base(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     let (address, length, ports) = (call.arg(3), u64::from(call.u32(4)), call.u8(5) != 0);
     let bar = adapter.bars.iter().copied().find(|bar| {
         address >= bar.address
@@ -123,13 +135,18 @@ fn get_device_base(call: &Call) -> u64 {
         // "Supports only those addresses that were assigned to the driver by the PnP manager."
         rules::violate(
             PARAMETER,
-            format!("StorPortGetDeviceBase: {length} bytes at {address:#x} are no range of this adapter"),
+            format!(
+                "StorPortGetDeviceBase: {length} bytes at {address:#x} are no range of this adapter"
+            ),
         );
         return 0;
     };
     if ports {
         // Port numbers are their own mapped addresses.
-        adapter.mappings.borrow_mut().insert(address as usize, Mapping::Ports);
+        adapter
+            .mappings
+            .borrow_mut()
+            .insert(address as usize, Mapping::Ports);
         return address;
     }
     let base = address - bar.address;
@@ -139,7 +156,10 @@ fn get_device_base(call: &Call) -> u64 {
         Box::new(move |access| register_access(&this, bar.index, base, access)),
     );
     let at = window.va() as usize;
-    adapter.mappings.borrow_mut().insert(at, Mapping::Memory(window));
+    adapter
+        .mappings
+        .borrow_mut()
+        .insert(at, Mapping::Memory(window));
     at as u64
 }
 
@@ -157,11 +177,16 @@ fn register_access(adapter: &AdapterState, bar: u8, base: u64, access: mmio::Acc
 
 /// (HwDeviceExtension, MappedAddress)
 fn free_device_base(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     let at = call.ptr(1);
     let mapping = adapter.mappings.borrow_mut().remove(&at);
     if mapping.is_none() {
-        rules::violate(PARAMETER, format!("StorPortFreeDeviceBase: {at:#x} was not mapped"));
+        rules::violate(
+            PARAMETER,
+            format!("StorPortFreeDeviceBase: {at:#x} was not mapped"),
+        );
     }
     drop(mapping);
     FALSE

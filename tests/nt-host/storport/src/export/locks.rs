@@ -16,8 +16,16 @@ use crate::interrupt;
 use crate::rules::{LOCK_CONTEXT, LOCK_HANDLE, PARAMETER};
 use crate::state::{AdapterState, Callback};
 
-const DPC_LOCK: LockKind = LockKind { name: "DpcLock", rank: None, irql: sched::DISPATCH };
-const START_IO_LOCK: LockKind = LockKind { name: "StartIoLock", rank: None, irql: sched::DISPATCH };
+const DPC_LOCK: LockKind = LockKind {
+    name: "DpcLock",
+    rank: None,
+    irql: sched::DISPATCH,
+};
+const START_IO_LOCK: LockKind = LockKind {
+    name: "StartIoLock",
+    rank: None,
+    irql: sched::DISPATCH,
+};
 
 /// Which of the three a kind is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -67,19 +75,31 @@ pub fn acquire(adapter: &Rc<AdapterState>, spin_lock: u32, context: usize, handl
     let in_context = callback.is_none_or(|callback| {
         let fine = allowed(adapter, callback).contains(&wanted);
         if !fine {
-            rules::violate(LOCK_CONTEXT, format!("{wanted:?} lock acquired in {callback:?}"));
+            rules::violate(
+                LOCK_CONTEXT,
+                format!("{wanted:?} lock acquired in {callback:?}"),
+            );
         }
         fine
     });
     if in_context && wanted != Wanted::Interrupt && interrupt::holds_any(adapter) {
-        rules::violate(rules::LOCK_ORDER, format!("{wanted:?} lock acquired while the interrupt lock is held"));
+        rules::violate(
+            rules::LOCK_ORDER,
+            format!("{wanted:?} lock acquired while the interrupt lock is held"),
+        );
     }
     let (key, before) = match wanted {
         Wanted::Interrupt => (adapter.keys.interrupt(), interrupt::lock_all(adapter)),
-        Wanted::StartIo => (adapter.keys.start_io(), take(adapter.keys.start_io(), START_IO_LOCK)),
+        Wanted::StartIo => (
+            adapter.keys.start_io(),
+            take(adapter.keys.start_io(), START_IO_LOCK),
+        ),
         Wanted::Dpc => {
             if !adapter.dpcs.borrow().contains_key(&context) {
-                rules::violate(PARAMETER, format!("DpcLock of {context:#x}, which is no initialised DPC"));
+                rules::violate(
+                    PARAMETER,
+                    format!("DpcLock of {context:#x}, which is no initialised DPC"),
+                );
             }
             let key = STOR_DPC::Lock.at(context);
             (key, take(key, DPC_LOCK))
@@ -111,13 +131,18 @@ pub fn release(adapter: &Rc<AdapterState>, handle: usize) -> u32 {
     let known = match spin_lock {
         kind::InterruptLock => key == adapter.keys.interrupt(),
         kind::StartIoLock => key == adapter.keys.start_io(),
-        kind::DpcLock | kind::ThreadedDpcLock | kind::DpcLevelLock => {
-            adapter.dpcs.borrow().keys().any(|&dpc| STOR_DPC::Lock.at(dpc) == key)
-        }
+        kind::DpcLock | kind::ThreadedDpcLock | kind::DpcLevelLock => adapter
+            .dpcs
+            .borrow()
+            .keys()
+            .any(|&dpc| STOR_DPC::Lock.at(dpc) == key),
         _ => false,
     };
     if !known || before > sched::irql() {
-        rules::violate(LOCK_HANDLE, format!("the handle at {handle:#x} is of no acquired lock"));
+        rules::violate(
+            LOCK_HANDLE,
+            format!("the handle at {handle:#x} is of no acquired lock"),
+        );
         return stor_status::INVALID_PARAMETER;
     }
     // A handle is good for one release.
@@ -134,7 +159,9 @@ pub fn release(adapter: &Rc<AdapterState>, handle: usize) -> u32 {
 
 /// StorPortAcquireMSISpinLock: (MessageId, OldIrql).
 pub fn acquire_msi(adapter: &Rc<AdapterState>, message: u32, old_irql: usize) -> u32 {
-    let Some(message) = message_id(adapter, message) else { return stor_status::INVALID_PARAMETER };
+    let Some(message) = message_id(adapter, message) else {
+        return stor_status::INVALID_PARAMETER;
+    };
     let before = interrupt::lock_message(adapter, message);
     // OldIrql points to a ULONG.
     guest::write_u32(old_irql, before.into());
@@ -143,7 +170,9 @@ pub fn acquire_msi(adapter: &Rc<AdapterState>, message: u32, old_irql: usize) ->
 
 /// StorPortReleaseMSISpinLock: (MessageId, OldIrql).
 pub fn release_msi(adapter: &Rc<AdapterState>, message: u32, old_irql: u32) -> u32 {
-    let Some(message) = message_id(adapter, message) else { return stor_status::INVALID_PARAMETER };
+    let Some(message) = message_id(adapter, message) else {
+        return stor_status::INVALID_PARAMETER;
+    };
     interrupt::unlock_message(adapter, message, old_irql as u8);
     stor_status::SUCCESS
 }
@@ -159,10 +188,17 @@ fn message_id(adapter: &AdapterState, message: u32) -> Option<u16> {
 
 /// StorPortSynchronizeAccess: (HwDeviceExtension, SynchronizedAccessRoutine, Context).
 pub fn synchronize_access(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return FALSE };
+    let Some(adapter) = adapter_of(call) else {
+        return FALSE;
+    };
     let irql = interrupt::lock_all(&adapter);
     let args = [call.arg(0), call.arg(2)];
-    let result = adapter.call(Callback::SynchronizedAccess, "STOR_SYNCHRONIZED_ACCESS", call.ptr(1), &args);
+    let result = adapter.call(
+        Callback::SynchronizedAccess,
+        "STOR_SYNCHRONIZED_ACCESS",
+        call.ptr(1),
+        &args,
+    );
     interrupt::unlock_all(&adapter, irql);
     result & 0xff
 }

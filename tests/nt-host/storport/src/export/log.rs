@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use host_ntos::abi::{Range, STOR_LOG_EVENT_DETAILS as Details};
-use host_ntos::export::{Arguments, Call, Handler, format_narrow};
+use host_ntos::export::{Arguments, Call, Handler, debug_line, format_narrow};
 use host_ntos::{guest, sched};
 
 use super::{ANY, adapter_of};
@@ -21,29 +21,40 @@ pub const EXPORTS: &[Row] = &[
         "its counterpart ScsiPortLogError is called from interrupt routines; StorPort defers the record",
         log_error,
     ),
-    ("StorPortDebugPrint", ANY, "nf-wdm-dbgprint, narrow text: IRQL <= DIRQL", debug_print),
+    (
+        "StorPortDebugPrint",
+        ANY,
+        "nf-wdm-dbgprint, narrow text: IRQL <= DIRQL",
+        debug_print,
+    ),
 ];
 
 /// (HwDeviceExtension, Srb, PathId, TargetId, Lun, ErrorCode, UniqueId)
 fn log_error(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     adapter.events.borrow_mut().push(Event {
         when: sched::now(),
         source: Source::LogError,
         code: call.u32(5),
         unique_id: call.u32(6),
-        address: Address { path: call.u8(2), target: call.u8(3), lun: call.u8(4) },
+        address: Address {
+            path: call.u8(2),
+            target: call.u8(3),
+            lun: call.u8(4),
+        },
         strings: Vec::new(),
         data: Vec::new(),
     });
     0
 }
 
-/// (DebugPrintLevel, DebugMessage, ...): the text is made, so that a wrong format is found, and dropped as without a debugger.
+/// (DebugPrintLevel, DebugMessage, ...): every level is shown.
 fn debug_print(call: &Call) -> u64 {
     let format = guest::c_string(call.ptr(1), 4096);
     let text = format_narrow(&format, Arguments::at(call.slot_address(2)));
-    drop(text);
+    debug_line(&String::from_utf8_lossy(&text));
     0
 }
 
@@ -96,7 +107,10 @@ pub fn log_system_event(adapter: &Rc<AdapterState>, details: usize, maximum: usi
             target: get(Details::TargetId) as u8,
             lun: get(Details::LunId) as u8,
         },
-        strings: strings.iter().map(|s| String::from_utf16_lossy(s)).collect(),
+        strings: strings
+            .iter()
+            .map(|s| String::from_utf16_lossy(s))
+            .collect(),
         data,
     });
     stor_status::SUCCESS

@@ -47,26 +47,37 @@ pub const EXPORTS: &[Row] = &[
         "nf-storport-storportgetlogicalunit: at DISPATCH_LEVEL it acquires the interrupt lock",
         get_logical_unit,
     ),
-    ("StorPortGetSrb", TO_DISPATCH, "ScsiPortGetSrb, for tagged requests", get_srb),
+    (
+        "StorPortGetSrb",
+        TO_DISPATCH,
+        "ScsiPortGetSrb, for tagged requests",
+        get_srb,
+    ),
     ("StorPortMoveMemory", ANY, "memmove", move_memory),
     ("ScsiPortMoveMemory", ANY, "memmove", move_memory),
 ];
 
 /// (HwDeviceExtension, ConfigInfo, NumberOfBytes). A second call gives the same extension again.
 fn get_uncached_extension(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     adapter.require(call.name(), &[Callback::FindAdapter]);
     if let Some(region) = adapter.uncached.borrow().as_ref() {
         return region.at() as u64;
     }
     let length = call.u32(2) as usize;
     // A common buffer is contiguous for the device and begins on a page; what it holds is not documented.
-    let Some(region) = Region::page_aligned(&adapter.ram, length, Placement::Contiguous, 0xb5) else {
+    let Some(region) = Region::page_aligned(&adapter.ram, length, Placement::Contiguous, 0xb5)
+    else {
         return 0;
     };
     let at = region.at();
     for (start, len) in region.runs() {
-        adapter.grants.borrow_mut().add(start, len, Owner::Uncached, true);
+        adapter
+            .grants
+            .borrow_mut()
+            .add(start, len, Owner::Uncached, true);
     }
     *adapter.uncached.borrow_mut() = Some(Rc::new(region));
     at as u64
@@ -74,7 +85,9 @@ fn get_uncached_extension(call: &Call) -> u64 {
 
 /// (HwDeviceExtension, Srb, VirtualAddress, Length*)
 fn get_physical_address(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     let (srb, at, length) = (call.ptr(1), call.ptr(2), call.ptr(3));
     let (address, run) = find(&adapter, srb, at).unwrap_or((0, 0));
     if length != 0 {
@@ -89,7 +102,10 @@ fn find(adapter: &AdapterState, srb: usize, at: usize) -> Option<(u64, usize)> {
         let io = adapter.io.borrow();
         let Some(o) = io.outstanding.get(&srb) else {
             drop(io);
-            rules::violate(PARAMETER, format!("StorPortGetPhysicalAddress: {srb:#x} is no outstanding SRB"));
+            rules::violate(
+                PARAMETER,
+                format!("StorPortGetPhysicalAddress: {srb:#x} is no outstanding SRB"),
+            );
             return None;
         };
         let data = o.buffer.as_ref().and_then(|b| b.device_address(at));
@@ -97,11 +113,20 @@ fn find(adapter: &AdapterState, srb: usize, at: usize) -> Option<(u64, usize)> {
             .or_else(|| o.slot.sense.device_address(at))
             .or_else(|| extension_of(&o.slot, at));
     }
-    if let Some(found) = adapter.uncached.borrow().as_ref().and_then(|r| r.device_address(at)) {
+    if let Some(found) = adapter
+        .uncached
+        .borrow()
+        .as_ref()
+        .and_then(|r| r.device_address(at))
+    {
         return Some(found);
     }
     let io = adapter.io.borrow();
-    if let Some(found) = io.outstanding.values().find_map(|o| extension_of(&o.slot, at)) {
+    if let Some(found) = io
+        .outstanding
+        .values()
+        .find_map(|o| extension_of(&o.slot, at))
+    {
         return Some(found);
     }
     drop(io);
@@ -130,14 +155,19 @@ fn resident(adapter: &AdapterState, at: usize) -> Option<(u64, usize)> {
     let (address, run) = adapter.ram.device_address(at as *const u8)?;
     let known = adapter.grants.borrow().check(address, 1, false).is_ok();
     if !known {
-        adapter.grants.borrow_mut().add(address, run as u64, Owner::Resident, true);
+        adapter
+            .grants
+            .borrow_mut()
+            .add(address, run as u64, Owner::Resident, true);
     }
     Some((address, run))
 }
 
 /// (HwDeviceExtension, PhysicalAddress): only of the uncached extension and SRB extensions.
 fn get_virtual_address(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     let address = call.slot(1);
     let within = |region: &Region| {
         let mut at = region.at();
@@ -151,12 +181,19 @@ fn get_virtual_address(call: &Call) -> u64 {
     };
     let uncached = adapter.uncached.borrow().clone();
     let found = uncached.as_deref().and_then(within).or_else(|| {
-        adapter.io.borrow().outstanding.values().find_map(|o| o.slot.extension.as_ref().and_then(within))
+        adapter
+            .io
+            .borrow()
+            .outstanding
+            .values()
+            .find_map(|o| o.slot.extension.as_ref().and_then(within))
     });
     if found.is_none() {
         rules::violate(
             PARAMETER,
-            format!("StorPortGetVirtualAddress: {address:#x} is no address of an uncached or SRB extension"),
+            format!(
+                "StorPortGetVirtualAddress: {address:#x} is no address of an uncached or SRB extension"
+            ),
         );
     }
     found.unwrap_or(0) as u64
@@ -164,7 +201,9 @@ fn get_virtual_address(call: &Call) -> u64 {
 
 /// (HwDeviceExtension, Srb). The list is read-only for the miniport and goes away with the request.
 fn get_scatter_gather_list(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     let srb = call.ptr(1);
     let runs = {
         let io = adapter.io.borrow();
@@ -175,18 +214,28 @@ fn get_scatter_gather_list(call: &Call) -> u64 {
             },
             None => {
                 drop(io);
-                rules::violate(PARAMETER, format!("StorPortGetScatterGatherList: {srb:#x} is no outstanding SRB"));
+                rules::violate(
+                    PARAMETER,
+                    format!("StorPortGetScatterGatherList: {srb:#x} is no outstanding SRB"),
+                );
                 return 0;
             }
         }
     };
     // Without data there is no list.
     let Some(runs) = runs else { return 0 };
-    let breaks = adapter.config().map_or(0, |c| c.limits.physical_breaks as usize);
+    let breaks = adapter
+        .config()
+        .map_or(0, |c| c.limits.physical_breaks as usize);
     let head = STOR_SCATTER_GATHER_LIST::SIZE;
     // Lists are kept with the slot, so each has room for the longest one.
     let room = head + breaks.max(runs.len()) * STOR_SCATTER_GATHER_ELEMENT::SIZE;
-    let mut kept = adapter.io.borrow_mut().outstanding.get_mut(&srb).and_then(|o| o.slot.list.take());
+    let mut kept = adapter
+        .io
+        .borrow_mut()
+        .outstanding
+        .get_mut(&srb)
+        .and_then(|o| o.slot.list.take());
     if kept.as_ref().is_none_or(|list| list.len() < room) {
         kept = Region::page_aligned(&adapter.ram, room, Placement::Contiguous, 0);
     }
@@ -195,10 +244,16 @@ fn get_scatter_gather_list(call: &Call) -> u64 {
     let at = list.at();
     STOR_SCATTER_GATHER_LIST::NumberOfElements.set(at, runs.len() as u64);
     // "Reserved": here it says whose list this is.
-    let id = adapter.io.borrow().outstanding.get(&srb).map_or(0, |o| o.id);
+    let id = adapter
+        .io
+        .borrow()
+        .outstanding
+        .get(&srb)
+        .map_or(0, |o| o.id);
     STOR_SCATTER_GATHER_LIST::Reserved.set(at, id);
     for (index, (start, len)) in runs.into_iter().enumerate() {
-        let element = STOR_SCATTER_GATHER_LIST::List.at(at) + index * STOR_SCATTER_GATHER_ELEMENT::SIZE;
+        let element =
+            STOR_SCATTER_GATHER_LIST::List.at(at) + index * STOR_SCATTER_GATHER_ELEMENT::SIZE;
         STOR_SCATTER_GATHER_ELEMENT::PhysicalAddress.set(element, start);
         STOR_SCATTER_GATHER_ELEMENT::Length.set(element, len);
         STOR_SCATTER_GATHER_ELEMENT::Reserved.set(element, 0);
@@ -216,19 +271,38 @@ fn list_is_of(list: &Region, id: u64) -> bool {
 
 /// (HwDeviceExtension, PathId, TargetId, Lun)
 fn get_logical_unit(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
-    let address = Address { path: call.u8(1), target: call.u8(2), lun: call.u8(3) };
-    let found = adapter.lu_extensions.borrow().get(&address).map_or(0, Region::at);
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
+    let address = Address {
+        path: call.u8(1),
+        target: call.u8(2),
+        lun: call.u8(3),
+    };
+    let found = adapter
+        .lu_extensions
+        .borrow()
+        .get(&address)
+        .map_or(0, Region::at);
     found as u64
 }
 
 /// (DeviceExtension, PathId, TargetId, Lun, QueueTag): the outstanding request with this tag.
 fn get_srb(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
-    let address = Address { path: call.u8(1), target: call.u8(2), lun: call.u8(3) };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
+    let address = Address {
+        path: call.u8(1),
+        target: call.u8(2),
+        lun: call.u8(3),
+    };
     let tag = call.slot(4) as u32;
     let io = adapter.io.borrow();
-    let found = io.outstanding.iter().find(|(_, o)| o.request.address == address && o.id as u32 == tag);
+    let found = io
+        .outstanding
+        .iter()
+        .find(|(_, o)| o.request.address == address && o.id as u32 == tag);
     found.map_or(0, |(&srb, _)| srb as u64)
 }
 
@@ -244,7 +318,8 @@ pub fn allocate_contiguous(adapter: &AdapterState, bytes: usize) -> Option<(usiz
     let at = region.at();
     let runs = region.runs();
     let mut grants = adapter.grants.borrow_mut();
-    runs.iter().for_each(|&(start, len)| grants.add(start, len, Owner::Contiguous, true));
+    runs.iter()
+        .for_each(|&(start, len)| grants.add(start, len, Owner::Contiguous, true));
     adapter.contiguous.borrow_mut().insert(at, region);
     Some((at, runs.first()?.0))
 }
@@ -257,10 +332,19 @@ pub fn free_contiguous(adapter: &AdapterState, at: usize, bytes: usize) -> bool 
         return false;
     };
     if region.len() != bytes {
-        rules::violate(PARAMETER, format!("{bytes} bytes freed of a contiguous allocation of {}", region.len()));
+        rules::violate(
+            PARAMETER,
+            format!(
+                "{bytes} bytes freed of a contiguous allocation of {}",
+                region.len()
+            ),
+        );
     }
     if !region.intact() {
-        rules::violate(crate::rules::OVERRUN, format!("written beyond a contiguous allocation of {bytes} bytes"));
+        rules::violate(
+            crate::rules::OVERRUN,
+            format!("written beyond a contiguous allocation of {bytes} bytes"),
+        );
     }
     for (start, _) in region.runs() {
         adapter.grants.borrow_mut().remove(start);
@@ -270,5 +354,12 @@ pub fn free_contiguous(adapter: &AdapterState, at: usize, bytes: usize) -> bool 
 
 /// ExtFunctionGetSystemAddress: maps the data buffer of a request.
 pub fn system_address(adapter: &AdapterState, srb: usize) -> Option<usize> {
-    adapter.io.borrow_mut().outstanding.get_mut(&srb)?.buffer.as_mut().map(crate::memory::Buffer::map)
+    adapter
+        .io
+        .borrow_mut()
+        .outstanding
+        .get_mut(&srb)?
+        .buffer
+        .as_mut()
+        .map(crate::memory::Buffer::map)
 }

@@ -31,19 +31,54 @@ const TRUE: u64 = 1;
 
 /// Registers everything that storport.sys exports for physical miniports.
 pub fn register() {
-    let add = |name, range, evidence, handler: Handler| register_curated(DLL, name, range, evidence, handler);
-    add("StorPortInitialize", PASSIVE, "nf-storport-storportinitialize: called from DriverEntry", initialize);
-    add("StorPortNotification", ANY, "each notification type is checked by itself", notification::notify);
-    add("ScsiPortNotification", ANY, "as StorPortNotification", notification::notify);
-    add("StorPortExtendedFunction", ANY, "each function code is checked by itself", extended::extended);
+    let add = |name, range, evidence, handler: Handler| {
+        register_curated(DLL, name, range, evidence, handler)
+    };
+    add(
+        "StorPortInitialize",
+        PASSIVE,
+        "nf-storport-storportinitialize: called from DriverEntry",
+        initialize,
+    );
+    add(
+        "StorPortNotification",
+        ANY,
+        "each notification type is checked by itself",
+        notification::notify,
+    );
+    add(
+        "ScsiPortNotification",
+        ANY,
+        "as StorPortNotification",
+        notification::notify,
+    );
+    add(
+        "StorPortExtendedFunction",
+        ANY,
+        "each function code is checked by itself",
+        extended::extended,
+    );
     for (name, handler) in flow::EXPORTS {
-        add(name, ANY, "documented for HwStartIo, the interrupt routine and DPCs alike", *handler);
+        add(
+            name,
+            ANY,
+            "documented for HwStartIo, the interrupt routine and DPCs alike",
+            *handler,
+        );
     }
     for (name, handler) in registers::EXPORTS {
-        add(name, ANY, "register access: nf-storport-storportreadregisterulong names no limit", *handler);
+        add(
+            name,
+            ANY,
+            "register access: nf-storport-storportreadregisterulong names no limit",
+            *handler,
+        );
     }
-    for (name, range, evidence, handler) in
-        bus::EXPORTS.iter().chain(memory::EXPORTS).chain(registry::EXPORTS).chain(log::EXPORTS)
+    for (name, range, evidence, handler) in bus::EXPORTS
+        .iter()
+        .chain(memory::EXPORTS)
+        .chain(registry::EXPORTS)
+        .chain(log::EXPORTS)
     {
         add(name, *range, evidence, *handler);
     }
@@ -62,15 +97,24 @@ pub fn register() {
             0
         },
     );
-    add("StorPortQuerySystemTime", ANY, "nf-storport-storportquerysystemtime: any level", |call| {
-        // 100 ns units; the run's clock begins at 0, which says nothing of the year.
-        host_ntos::guest::write_u64(call.ptr(0), (sched::now().as_nanos() / 100) as u64);
-        0
-    });
+    add(
+        "StorPortQuerySystemTime",
+        ANY,
+        "nf-storport-storportquerysystemtime: any level",
+        |call| {
+            // 100 ns units; the run's clock begins at 0, which says nothing of the year.
+            host_ntos::guest::write_u64(call.ptr(0), (sched::now().as_nanos() / 100) as u64);
+            0
+        },
+    );
 }
 
 fn initialize(call: &Call) -> u64 {
-    u64::from(crate::driver::storport_initialize(call.ptr(0), call.ptr(1), call.ptr(2)))
+    u64::from(crate::driver::storport_initialize(
+        call.ptr(0),
+        call.ptr(1),
+        call.ptr(2),
+    ))
 }
 
 /// The adapter that the first argument of a routine names, counted.

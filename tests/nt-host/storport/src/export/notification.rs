@@ -16,13 +16,18 @@ use crate::codes::stor_status;
 use crate::complete;
 use crate::rules::{CALL_CONTEXT, LEAK_DPC, PARAMETER};
 use crate::state::{self, AdapterState, Callback, DIRQL, Dpc};
-use crate::timeout;
+use crate::{scan, timeout};
 
 /// (NotificationType, HwDeviceExtension, ...)
 pub fn notify(call: &Call) -> u64 {
     let (kind, name) = (call.u32(0), name(call.u32(0)));
-    let Some(adapter) = state::adapter(call.ptr(1), name) else { return 0 };
-    adapter.counters.borrow_mut().call(&format!("StorPortNotification/{name}"));
+    let Some(adapter) = state::adapter(call.ptr(1), name) else {
+        return 0;
+    };
+    adapter
+        .counters
+        .borrow_mut()
+        .call(&format!("StorPortNotification/{name}"));
     rules::check_irql(name, irql_range(kind));
     dispatch(&adapter, kind, call);
     0
@@ -82,7 +87,7 @@ fn dispatch(adapter: &Rc<AdapterState>, code: u32, call: &Call) {
         kind::RequestComplete => complete::complete(adapter, call.ptr(2)),
         kind::ResetDetected => reset_detected(adapter),
         kind::RequestTimerCall => request_timer(adapter, call.ptr(2), call.u32(3)),
-        kind::BusChangeDetected => adapter.rescan.set(true),
+        kind::BusChangeDetected => scan::scan_later(adapter, || {}),
         kind::LinkDown => {
             // Windows pauses the adapter, for LinkDownTimeoutValue: 30 s by default.
             let until = sched::now() + Duration::from_secs(30);
@@ -136,7 +141,11 @@ fn reset_detected(adapter: &Rc<AdapterState>) {
     let until = sched::now() + Duration::from_micros(hold);
     adapter.flow.borrow_mut().set_paused(None, Some(until));
     let this = Rc::clone(adapter);
-    sched::timer(Duration::from_micros(hold), sched::cpu(), Box::new(move || crate::io::kick_all(&this)));
+    sched::timer(
+        Duration::from_micros(hold),
+        sched::cpu(),
+        Box::new(move || crate::io::kick_all(&this)),
+    );
 }
 
 /// (HwStorTimer, MiniportTimerValue in µs): one timer an adapter; 0 cancels it.
@@ -153,14 +162,22 @@ fn request_timer(adapter: &Rc<AdapterState>, routine: usize, microseconds: u32) 
         this.request_timer.borrow_mut().pending = None;
         call_timer(&this, "HW_TIMER", routine, &[this.extension_at() as u64]);
     });
-    let timer = sched::timer(Duration::from_micros(microseconds.into()), sched::cpu(), run);
+    let timer = sched::timer(
+        Duration::from_micros(microseconds.into()),
+        sched::cpu(),
+        run,
+    );
     adapter.request_timer.borrow_mut().pending = Some(timer);
 }
 
 /// Timer callbacks hold the StartIo lock and, half duplex, the interrupt lock.
 pub fn call_timer(adapter: &Rc<AdapterState>, name: &'static str, routine: usize, args: &[u64]) {
     let half_duplex = adapter.config().is_some_and(|c| c.half_duplex);
-    let name = if half_duplex { "HW_TIMER (half duplex)" } else { name };
+    let name = if half_duplex {
+        "HW_TIMER (half duplex)"
+    } else {
+        name
+    };
     let (irql, raised) = timeout::lock_start_io(adapter, half_duplex);
     adapter.call(Callback::Timer, name, routine, args);
     timeout::unlock_start_io(adapter, irql, raised);
@@ -170,8 +187,14 @@ pub fn call_timer(adapter: &Rc<AdapterState>, name: &'static str, routine: usize
 fn enable_passive(adapter: &Rc<AdapterState>, routine: usize, success: usize) {
     use host_ntos::abi::enums::SCSI_ADAPTER_CONTROL_TYPE as control;
     // A restart repeats HwInitialize, mostly by a call of it from HwAdapterControl.
-    let contexts = [Callback::Initialize, Callback::AdapterControl(control::ScsiRestartAdapter)];
-    let fine = adapter.callback().is_some_and(|now| contexts.contains(&now)) && routine != 0;
+    let contexts = [
+        Callback::Initialize,
+        Callback::AdapterControl(control::ScsiRestartAdapter),
+    ];
+    let fine = adapter
+        .callback()
+        .is_some_and(|now| contexts.contains(&now))
+        && routine != 0;
     if fine {
         adapter.passive_routine.set(routine);
     }
@@ -182,35 +205,56 @@ fn enable_passive(adapter: &Rc<AdapterState>, routine: usize, success: usize) {
 fn initialize_dpc(adapter: &Rc<AdapterState>, dpc: usize, routine: usize, first: bool) {
     if !matches!(
         adapter.callback(),
-        Some(Callback::PassiveInitialize | Callback::Initialize | Callback::FindAdapter | Callback::AdapterControl(_))
+        Some(
+            Callback::PassiveInitialize
+                | Callback::Initialize
+                | Callback::FindAdapter
+                | Callback::AdapterControl(_)
+        )
     ) {
         // "Must be called during HBA initialization."
-        rules::violate(CALL_CONTEXT, format!("StorPortInitializeDpc called in {:?}", adapter.callback()));
+        rules::violate(
+            CALL_CONTEXT,
+            format!("StorPortInitializeDpc called in {:?}", adapter.callback()),
+        );
     }
     guest::fill(dpc, STOR_DPC::SIZE, 0);
     // Behind the object's back nobody looks into it; the type tells that it was initialised (DpcObject).
     guest::write_u8(dpc, 0x13);
-    adapter.dpcs.borrow_mut().insert(dpc, Dpc { routine, first });
+    adapter
+        .dpcs
+        .borrow_mut()
+        .insert(dpc, Dpc { routine, first });
 }
 
 /// (Dpc, SystemArgument1, SystemArgument2, &Success). A DPC that is queued is not queued again.
 fn issue_dpc(adapter: &Rc<AdapterState>, at: usize, first: u64, second: u64) -> bool {
     let Some(dpc) = adapter.dpcs.borrow().get(&at).copied() else {
-        rules::violate(PARAMETER, format!("StorPortIssueDpc: {at:#x} is no initialised DPC"));
+        rules::violate(
+            PARAMETER,
+            format!("StorPortIssueDpc: {at:#x} is no initialised DPC"),
+        );
         return false;
     };
     let this = Rc::clone(adapter);
     let run = Box::new(move || {
         this.counters.borrow_mut().dpcs += 1;
         if this.halted.get() {
-            rules::violate(LEAK_DPC, format!("the DPC at {at:#x} runs after ScsiStopAdapter"));
+            rules::violate(
+                LEAK_DPC,
+                format!("the DPC at {at:#x} runs after ScsiStopAdapter"),
+            );
         }
         let args = [at as u64, this.extension_at() as u64, first, second];
         this.call(Callback::Dpc, "HW_DPC_ROUTINE", dpc.routine, &args);
     });
     // A DPC runs on the CPU that issues it; redirection moves the completion of requests.
     let cpu = sched::cpu();
-    if dpc.first { sched::queue_dpc_first(cpu, at, run) } else { sched::queue_dpc(cpu, at, run) }
+    if dpc.first {
+        sched::queue_dpc_first(cpu, at, run)
+    } else {
+        sched::queue_dpc(cpu, at, run)
+    }
 }
 
 /// (ChangedEntity, Address, Attributes, HwStateChange, HwStateChangeContext, &Status).
@@ -218,8 +262,13 @@ fn issue_dpc(adapter: &Rc<AdapterState>, at: usize, first: u64, second: u64) -> 
 /// MS: nf-storport-storportstatechangedetected: one at a time; leads to a new enumeration; then the routine is called.
 fn state_change(adapter: &Rc<AdapterState>, call: &Call) {
     use host_ntos::abi::STOR_ADDRESS;
-    let (entity, address, routine, context, status) =
-        (call.u32(2), call.ptr(3), call.ptr(5), call.slot(6), call.ptr(7));
+    let (entity, address, routine, context, status) = (
+        call.u32(2),
+        call.ptr(3),
+        call.ptr(5),
+        call.slot(6),
+        call.ptr(7),
+    );
     let result = if entity == 0
         || entity > 7
         || address == 0
@@ -229,7 +278,6 @@ fn state_change(adapter: &Rc<AdapterState>, call: &Call) {
     } else if adapter.state_change.replace(true) {
         stor_status::BUSY
     } else {
-        adapter.rescan.set(true);
         let this = Rc::clone(adapter);
         let run = move || {
             this.state_change.set(false);
@@ -240,11 +288,22 @@ fn state_change(adapter: &Rc<AdapterState>, call: &Call) {
             let (irql, raised) = timeout::lock_start_io(&this, half_duplex);
             // (HwDeviceExtension, Context, AddressType, Address, Status), storport.h.
             let kind = u64::from(crate::codes::ADDRESS_BTL8);
-            let args = [this.extension_at() as u64, context, kind, address as u64, stor_status::SUCCESS.into()];
-            this.call(Callback::StateChange, "HW_STATE_CHANGE (with locks)", routine, &args);
+            let args = [
+                this.extension_at() as u64,
+                context,
+                kind,
+                address as u64,
+                stor_status::SUCCESS.into(),
+            ];
+            this.call(
+                Callback::StateChange,
+                "HW_STATE_CHANGE (with locks)",
+                routine,
+                &args,
+            );
             timeout::unlock_start_io(&this, irql, raised);
         };
-        sched::timer(Duration::from_millis(1), sched::cpu(), Box::new(run));
+        scan::scan_later(adapter, run);
         stor_status::SUCCESS
     };
     if status != 0 {

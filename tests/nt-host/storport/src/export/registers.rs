@@ -17,14 +17,30 @@ pub const EXPORTS: &[(&str, Handler)] = &[
     ("StorPortWriteRegisterUshort", |c| write(c, 2)),
     ("StorPortWriteRegisterUlong", |c| write(c, 4)),
     ("StorPortWriteRegisterUlong64", |c| write(c, 8)),
-    ("StorPortReadRegisterBufferUchar", |c| read_buffer(c, 1, true)),
-    ("StorPortReadRegisterBufferUshort", |c| read_buffer(c, 2, true)),
-    ("StorPortReadRegisterBufferUlong", |c| read_buffer(c, 4, true)),
-    ("StorPortReadRegisterBufferUlong64", |c| read_buffer(c, 8, true)),
-    ("StorPortWriteRegisterBufferUchar", |c| write_buffer(c, 1, true)),
-    ("StorPortWriteRegisterBufferUshort", |c| write_buffer(c, 2, true)),
-    ("StorPortWriteRegisterBufferUlong", |c| write_buffer(c, 4, true)),
-    ("StorPortWriteRegisterBufferUlong64", |c| write_buffer(c, 8, true)),
+    ("StorPortReadRegisterBufferUchar", |c| {
+        read_buffer(c, 1, true)
+    }),
+    ("StorPortReadRegisterBufferUshort", |c| {
+        read_buffer(c, 2, true)
+    }),
+    ("StorPortReadRegisterBufferUlong", |c| {
+        read_buffer(c, 4, true)
+    }),
+    ("StorPortReadRegisterBufferUlong64", |c| {
+        read_buffer(c, 8, true)
+    }),
+    ("StorPortWriteRegisterBufferUchar", |c| {
+        write_buffer(c, 1, true)
+    }),
+    ("StorPortWriteRegisterBufferUshort", |c| {
+        write_buffer(c, 2, true)
+    }),
+    ("StorPortWriteRegisterBufferUlong", |c| {
+        write_buffer(c, 4, true)
+    }),
+    ("StorPortWriteRegisterBufferUlong64", |c| {
+        write_buffer(c, 8, true)
+    }),
     ("StorPortReadPortUchar", |c| read(c, 1)),
     ("StorPortReadPortUshort", |c| read(c, 2)),
     ("StorPortReadPortUlong", |c| read(c, 4)),
@@ -34,9 +50,15 @@ pub const EXPORTS: &[(&str, Handler)] = &[
     ("StorPortReadPortBufferUchar", |c| read_buffer(c, 1, false)),
     ("StorPortReadPortBufferUshort", |c| read_buffer(c, 2, false)),
     ("StorPortReadPortBufferUlong", |c| read_buffer(c, 4, false)),
-    ("StorPortWritePortBufferUchar", |c| write_buffer(c, 1, false)),
-    ("StorPortWritePortBufferUshort", |c| write_buffer(c, 2, false)),
-    ("StorPortWritePortBufferUlong", |c| write_buffer(c, 4, false)),
+    ("StorPortWritePortBufferUchar", |c| {
+        write_buffer(c, 1, false)
+    }),
+    ("StorPortWritePortBufferUshort", |c| {
+        write_buffer(c, 2, false)
+    }),
+    ("StorPortWritePortBufferUlong", |c| {
+        write_buffer(c, 4, false)
+    }),
 ];
 
 /// One access: to mapped registers, to an I/O port of an adapter, or to neither.
@@ -97,7 +119,11 @@ fn write_buffer(call: &Call, width: u8, advance: bool) -> u64 {
     for index in 0..call.u32(3) as usize {
         let step = index * usize::from(width);
         let to = call.ptr(1) + if advance { step } else { 0 };
-        access(to, width, Some(guest::read_uint(call.ptr(2) + step, width.into())));
+        access(
+            to,
+            width,
+            Some(guest::read_uint(call.ptr(2) + step, width.into())),
+        );
     }
     0
 }

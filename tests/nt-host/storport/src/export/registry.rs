@@ -20,9 +20,24 @@ pub const EXPORTS: &[Row] = &[
         "for StorPortRegistryRead, which is documented for PASSIVE_LEVEL",
         allocate,
     ),
-    ("StorPortFreeRegistryBuffer", PASSIVE, "as StorPortAllocateRegistryBuffer", free),
-    ("StorPortRegistryRead", PASSIVE, "nf-storport-storportregistryread", read),
-    ("StorPortRegistryWrite", PASSIVE, "nf-storport-storportregistrywrite", write),
+    (
+        "StorPortFreeRegistryBuffer",
+        PASSIVE,
+        "as StorPortAllocateRegistryBuffer",
+        free,
+    ),
+    (
+        "StorPortRegistryRead",
+        PASSIVE,
+        "nf-storport-storportregistryread",
+        read,
+    ),
+    (
+        "StorPortRegistryWrite",
+        PASSIVE,
+        "nf-storport-storportregistrywrite",
+        write,
+    ),
 ];
 
 const REG_SZ: u32 = 1;
@@ -33,12 +48,16 @@ const NAME_LIMIT: usize = 16383;
 
 /// (DeviceExtension, Length*): "only one registry buffer allocated at a time".
 fn allocate(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     if adapter.registry_buffer.borrow().is_some() {
         return 0;
     }
     let length = guest::read_u32(call.ptr(1)) as usize;
-    let Some(region) = Region::new(&adapter.ram, length, Placement::Random, 0) else { return 0 };
+    let Some(region) = Region::new(&adapter.ram, length, Placement::Random, 0) else {
+        return 0;
+    };
     guest::write_u32(call.ptr(1), region.len() as u32);
     let at = region.at();
     *adapter.registry_buffer.borrow_mut() = Some(region);
@@ -47,12 +66,17 @@ fn allocate(call: &Call) -> u64 {
 
 /// (DeviceExtension, Buffer)
 fn free(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return 0 };
+    let Some(adapter) = adapter_of(call) else {
+        return 0;
+    };
     let at = call.ptr(1);
     let mut buffer = adapter.registry_buffer.borrow_mut();
     if buffer.as_ref().is_none_or(|b| b.at() != at) {
         drop(buffer);
-        rules::violate(PARAMETER, format!("StorPortFreeRegistryBuffer: {at:#x} is not the registry buffer"));
+        rules::violate(
+            PARAMETER,
+            format!("StorPortFreeRegistryBuffer: {at:#x} is not the registry buffer"),
+        );
         return 0;
     }
     drop(buffer.take());
@@ -82,13 +106,19 @@ pub fn bytes_of(value: &Value) -> (u32, Vec<u8>) {
 
 /// (DeviceExtension, ValueName, Global, Type, Buffer, BufferLength*)
 fn read(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return FALSE };
+    let Some(adapter) = adapter_of(call) else {
+        return FALSE;
+    };
     let (key, name) = (key(&adapter, call.u32(2)), name(call.ptr(1)));
     let found = adapter.written_registry.borrow().get(&key, &name).cloned();
     let value = found.or_else(|| adapter.driver.options.registry.get(&key, &name).cloned());
     let (buffer, length_at) = (call.ptr(4), call.ptr(5));
     let room = guest::read_u32(length_at) as usize;
-    let Some((kind, bytes)) = value.as_ref().map(bytes_of).filter(|(kind, _)| *kind == call.u32(3)) else {
+    let Some((kind, bytes)) = value
+        .as_ref()
+        .map(bytes_of)
+        .filter(|(kind, _)| *kind == call.u32(3))
+    else {
         // FALSE and no length: another error than a short buffer.
         guest::write_u32(length_at, 0);
         return FALSE;
@@ -104,7 +134,9 @@ fn read(call: &Call) -> u64 {
 
 /// (DeviceExtension, ValueName, Global, Type, Buffer, BufferLength)
 fn write(call: &Call) -> u64 {
-    let Some(adapter) = adapter_of(call) else { return FALSE };
+    let Some(adapter) = adapter_of(call) else {
+        return FALSE;
+    };
     let (key, name) = (key(&adapter, call.u32(2)), name(call.ptr(1)));
     let bytes = guest::bytes(call.ptr(4), call.u32(5) as usize);
     let value = match call.u32(3) {
@@ -119,6 +151,9 @@ fn write(call: &Call) -> u64 {
         REG_BINARY => Value::Binary(bytes),
         _ => return FALSE,
     };
-    adapter.written_registry.borrow_mut().set(&key, &name, value);
+    adapter
+        .written_registry
+        .borrow_mut()
+        .set(&key, &name, value);
     TRUE
 }

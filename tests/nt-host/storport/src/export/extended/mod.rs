@@ -33,60 +33,246 @@ struct Row {
 }
 
 const fn row(code: u32, name: &'static str, irql: Range, run: Function) -> Row {
-    Row { code, name, irql, run }
+    Row {
+        code,
+        name,
+        irql,
+        run,
+    }
 }
 
 const FUNCTIONS: &[Row] = &[
-    row(code::ExtFunctionAllocatePool, "AllocatePool", TO_DISPATCH, allocate_pool),
-    row(code::ExtFunctionFreePool, "FreePool", TO_DISPATCH, free_pool),
-    row(code::ExtFunctionGetSystemAddress, "GetSystemAddress", TO_DISPATCH, get_system_address),
-    row(code::ExtFunctionAcquireMSISpinLock, "AcquireMSISpinLock", ANY, |a, c| {
-        locks::acquire_msi(a, c.slot(2) as u32, c.ptr(3))
-    }),
-    row(code::ExtFunctionReleaseMSISpinLock, "ReleaseMSISpinLock", ANY, |a, c| {
-        locks::release_msi(a, c.slot(2) as u32, c.slot(3) as u32)
-    }),
-    row(code::ExtFunctionGetMessageInterruptInformation, "GetMessageInterruptInformation", ANY, message_information),
-    row(code::ExtFunctionInitializePerformanceOptimizations, "InitializePerformanceOptimizations", ANY, perf::initialize),
-    row(code::ExtFunctionGetStartIoPerformanceParameters, "GetStartIoPerformanceParameters", ANY, perf::start_io),
-    row(code::ExtFunctionLogSystemEvent, "LogSystemEvent", TO_DISPATCH, |a, c| {
-        log::log_system_event(a, c.ptr(2), c.ptr(3))
-    }),
-    row(code::ExtFunctionGetCurrentProcessorNumber, "GetCurrentProcessorNumber", TO_DISPATCH, processor::number),
-    row(code::ExtFunctionGetActiveGroupCount, "GetActiveGroupCount", TO_DISPATCH, processor::groups),
-    row(code::ExtFunctionGetGroupAffinity, "GetGroupAffinity", TO_DISPATCH, processor::group_affinity),
-    row(code::ExtFunctionGetActiveNodeCount, "GetActiveNodeCount", TO_DISPATCH, processor::nodes),
-    row(code::ExtFunctionGetHighestNodeNumber, "GetHighestNodeNumber", TO_DISPATCH, processor::highest_node),
-    row(code::ExtFunctionGetNodeAffinity, "GetNodeAffinity", TO_DISPATCH, processor::node_affinity),
-    row(code::ExtFunctionGetProcessorIndexFromNumber, "GetProcessorIndexFromNumber", ANY, processor::index_of),
-    row(code::ExtFunctionGetCurrentProcessorIndex, "GetCurrentProcessorIndex", TO_DISPATCH, processor::index),
-    row(code::ExtFunctionGetProcessorCount, "GetProcessorCount", TO_DISPATCH, processor::count),
-    row(code::ExtFunctionGetCurrentIrql, "GetCurrentIrql", ANY, |_, c| {
-        guest::write_u8(c.ptr(2), sched::irql());
-        status::SUCCESS
-    }),
-    row(code::ExtFunctionAllocateContiguousMemorySpecifyCacheNode, "AllocateContiguousMemorySpecifyCacheNode", TO_DISPATCH, allocate_contiguous),
-    row(code::ExtFunctionFreeContiguousMemorySpecifyCache, "FreeContiguousMemorySpecifyCache", TO_DISPATCH, free_contiguous),
-    row(code::ExtFunctionAllocateDmaMemory, "AllocateDmaMemory", TO_DISPATCH, allocate_dma),
-    row(code::ExtFunctionFreeDmaMemory, "FreeDmaMemory", TO_DISPATCH, free_contiguous),
-    row(code::ExtFunctionInitializeWorker, "InitializeWorker", TO_DISPATCH, timer::initialize_worker),
-    row(code::ExtFunctionQueueWorkItem, "QueueWorkItem", TO_DISPATCH, timer::queue_work_item),
-    row(code::ExtFunctionFreeWorker, "FreeWorker", TO_DISPATCH, timer::free_worker),
-    row(code::ExtFunctionInitializeTimer, "InitializeTimer", TO_DISPATCH, timer::initialize),
-    row(code::ExtFunctionRequestTimer, "RequestTimer", ANY, timer::request),
-    row(code::ExtFunctionFreeTimer, "FreeTimer", TO_DISPATCH, timer::free),
-    row(code::ExtFunctionGetRequestInfo, "GetRequestInfo", ANY, request_info),
-    row(code::ExtFunctionGetSystemPortNumber, "GetSystemPortNumber", ANY, port_number),
-    row(code::ExtFunctionSetUnitAttributes, "SetUnitAttributes", ANY, set_unit_attributes),
-    row(code::ExtFunctionQueryPerformanceCounter, "QueryPerformanceCounter", ANY, performance_counter),
-    row(code::ExtFunctionSetAdapterBusType, "SetAdapterBusType", PASSIVE, |a, _| {
-        if a.callback() == Some(Callback::FindAdapter) { status::SUCCESS } else { status::UNSUCCESSFUL }
-    }),
-    row(code::ExtFunctionUpdateAdapterMaxIO, "UpdateAdapterMaxIO", Range { min: 0, max: DIRQL }, update_max_io),
-    row(code::ExtFunctionDelayExecution, "DelayExecution", TO_DISPATCH, delay),
-    row(code::ExtFunctionAcquireSpinLock, "AcquireSpinLockEx", Range { min: 0, max: DIRQL }, |a, c| {
-        locks::acquire(a, c.slot(2) as u32, c.ptr(3), c.ptr(4))
-    }),
+    row(
+        code::ExtFunctionAllocatePool,
+        "AllocatePool",
+        TO_DISPATCH,
+        allocate_pool,
+    ),
+    row(
+        code::ExtFunctionFreePool,
+        "FreePool",
+        TO_DISPATCH,
+        free_pool,
+    ),
+    row(
+        code::ExtFunctionGetSystemAddress,
+        "GetSystemAddress",
+        TO_DISPATCH,
+        get_system_address,
+    ),
+    row(
+        code::ExtFunctionAcquireMSISpinLock,
+        "AcquireMSISpinLock",
+        ANY,
+        |a, c| locks::acquire_msi(a, c.slot(2) as u32, c.ptr(3)),
+    ),
+    row(
+        code::ExtFunctionReleaseMSISpinLock,
+        "ReleaseMSISpinLock",
+        ANY,
+        |a, c| locks::release_msi(a, c.slot(2) as u32, c.slot(3) as u32),
+    ),
+    row(
+        code::ExtFunctionGetMessageInterruptInformation,
+        "GetMessageInterruptInformation",
+        ANY,
+        message_information,
+    ),
+    row(
+        code::ExtFunctionInitializePerformanceOptimizations,
+        "InitializePerformanceOptimizations",
+        ANY,
+        perf::initialize,
+    ),
+    row(
+        code::ExtFunctionGetStartIoPerformanceParameters,
+        "GetStartIoPerformanceParameters",
+        ANY,
+        perf::start_io,
+    ),
+    row(
+        code::ExtFunctionLogSystemEvent,
+        "LogSystemEvent",
+        TO_DISPATCH,
+        |a, c| log::log_system_event(a, c.ptr(2), c.ptr(3)),
+    ),
+    row(
+        code::ExtFunctionGetCurrentProcessorNumber,
+        "GetCurrentProcessorNumber",
+        TO_DISPATCH,
+        processor::number,
+    ),
+    row(
+        code::ExtFunctionGetActiveGroupCount,
+        "GetActiveGroupCount",
+        TO_DISPATCH,
+        processor::groups,
+    ),
+    row(
+        code::ExtFunctionGetGroupAffinity,
+        "GetGroupAffinity",
+        TO_DISPATCH,
+        processor::group_affinity,
+    ),
+    row(
+        code::ExtFunctionGetActiveNodeCount,
+        "GetActiveNodeCount",
+        TO_DISPATCH,
+        processor::nodes,
+    ),
+    row(
+        code::ExtFunctionGetHighestNodeNumber,
+        "GetHighestNodeNumber",
+        TO_DISPATCH,
+        processor::highest_node,
+    ),
+    row(
+        code::ExtFunctionGetNodeAffinity,
+        "GetNodeAffinity",
+        TO_DISPATCH,
+        processor::node_affinity,
+    ),
+    row(
+        code::ExtFunctionGetProcessorIndexFromNumber,
+        "GetProcessorIndexFromNumber",
+        ANY,
+        processor::index_of,
+    ),
+    row(
+        code::ExtFunctionGetCurrentProcessorIndex,
+        "GetCurrentProcessorIndex",
+        TO_DISPATCH,
+        processor::index,
+    ),
+    row(
+        code::ExtFunctionGetProcessorCount,
+        "GetProcessorCount",
+        TO_DISPATCH,
+        processor::count,
+    ),
+    row(
+        code::ExtFunctionGetCurrentIrql,
+        "GetCurrentIrql",
+        ANY,
+        |_, c| {
+            guest::write_u8(c.ptr(2), sched::irql());
+            status::SUCCESS
+        },
+    ),
+    row(
+        code::ExtFunctionAllocateContiguousMemorySpecifyCacheNode,
+        "AllocateContiguousMemorySpecifyCacheNode",
+        TO_DISPATCH,
+        allocate_contiguous,
+    ),
+    row(
+        code::ExtFunctionFreeContiguousMemorySpecifyCache,
+        "FreeContiguousMemorySpecifyCache",
+        TO_DISPATCH,
+        free_contiguous,
+    ),
+    row(
+        code::ExtFunctionAllocateDmaMemory,
+        "AllocateDmaMemory",
+        TO_DISPATCH,
+        allocate_dma,
+    ),
+    row(
+        code::ExtFunctionFreeDmaMemory,
+        "FreeDmaMemory",
+        TO_DISPATCH,
+        free_contiguous,
+    ),
+    row(
+        code::ExtFunctionInitializeWorker,
+        "InitializeWorker",
+        TO_DISPATCH,
+        timer::initialize_worker,
+    ),
+    row(
+        code::ExtFunctionQueueWorkItem,
+        "QueueWorkItem",
+        TO_DISPATCH,
+        timer::queue_work_item,
+    ),
+    row(
+        code::ExtFunctionFreeWorker,
+        "FreeWorker",
+        TO_DISPATCH,
+        timer::free_worker,
+    ),
+    row(
+        code::ExtFunctionInitializeTimer,
+        "InitializeTimer",
+        TO_DISPATCH,
+        timer::initialize,
+    ),
+    row(
+        code::ExtFunctionRequestTimer,
+        "RequestTimer",
+        ANY,
+        timer::request,
+    ),
+    row(
+        code::ExtFunctionFreeTimer,
+        "FreeTimer",
+        TO_DISPATCH,
+        timer::free,
+    ),
+    row(
+        code::ExtFunctionGetRequestInfo,
+        "GetRequestInfo",
+        ANY,
+        request_info,
+    ),
+    row(
+        code::ExtFunctionGetSystemPortNumber,
+        "GetSystemPortNumber",
+        ANY,
+        port_number,
+    ),
+    row(
+        code::ExtFunctionSetUnitAttributes,
+        "SetUnitAttributes",
+        ANY,
+        set_unit_attributes,
+    ),
+    row(
+        code::ExtFunctionQueryPerformanceCounter,
+        "QueryPerformanceCounter",
+        ANY,
+        performance_counter,
+    ),
+    row(
+        code::ExtFunctionSetAdapterBusType,
+        "SetAdapterBusType",
+        PASSIVE,
+        |a, _| {
+            if a.callback() == Some(Callback::FindAdapter) {
+                status::SUCCESS
+            } else {
+                status::UNSUCCESSFUL
+            }
+        },
+    ),
+    row(
+        code::ExtFunctionUpdateAdapterMaxIO,
+        "UpdateAdapterMaxIO",
+        Range { min: 0, max: DIRQL },
+        update_max_io,
+    ),
+    row(
+        code::ExtFunctionDelayExecution,
+        "DelayExecution",
+        TO_DISPATCH,
+        delay,
+    ),
+    row(
+        code::ExtFunctionAcquireSpinLock,
+        "AcquireSpinLockEx",
+        Range { min: 0, max: DIRQL },
+        |a, c| locks::acquire(a, c.slot(2) as u32, c.ptr(3), c.ptr(4)),
+    ),
     row(code::ExtFunctionCancelDpc, "CancelDpc", ANY, |a, c| {
         if c.ptr(2) == 0 || c.ptr(3) == 0 || !a.dpcs.borrow().contains_key(&c.ptr(2)) {
             return status::INVALID_PARAMETER;
@@ -94,12 +280,27 @@ const FUNCTIONS: &[Row] = &[
         guest::write_u8(c.ptr(3), sched::remove_dpc(c.ptr(2)).into());
         status::SUCCESS
     }),
-    row(code::ExtFunctionCurrentOsInstallationUpgrade, "IsCurrentOsInstallationUpgrade", PASSIVE, |_, c| {
-        guest::write_u8(c.ptr(2), 0);
-        status::SUCCESS
-    }),
-    row(code::ExtFunctionGetMessageInterruptIDFromProcessorIndex, "GetMessageInterruptIDFromProcessorIndex", ANY, message_of_processor),
-    row(code::ExtFunctionMarkDumpMemory, "MarkDumpMemory", ANY, |_, _| status::SUCCESS),
+    row(
+        code::ExtFunctionCurrentOsInstallationUpgrade,
+        "IsCurrentOsInstallationUpgrade",
+        PASSIVE,
+        |_, c| {
+            guest::write_u8(c.ptr(2), 0);
+            status::SUCCESS
+        },
+    ),
+    row(
+        code::ExtFunctionGetMessageInterruptIDFromProcessorIndex,
+        "GetMessageInterruptIDFromProcessorIndex",
+        ANY,
+        message_of_processor,
+    ),
+    row(
+        code::ExtFunctionMarkDumpMemory,
+        "MarkDumpMemory",
+        ANY,
+        |_, _| status::SUCCESS,
+    ),
 ];
 
 /// (FunctionCode, HwDeviceExtension, ...)
@@ -115,7 +316,9 @@ pub fn extended(call: &Call) -> u64 {
         None => format!("StorPortExtendedFunction/refused {wanted}"),
     };
     adapter.counters.borrow_mut().call(&counted);
-    let Some(row) = row else { return status::NOT_IMPLEMENTED.into() };
+    let Some(row) = row else {
+        return status::NOT_IMPLEMENTED.into();
+    };
     rules::check_irql(row.name, row.irql);
     (row.run)(&adapter, call).into()
 }
@@ -131,14 +334,22 @@ fn put(at: usize, value: u64) -> u32 {
 
 /// (NumberOfBytes, Tag, BufferPointer*)
 fn allocate_pool(_: &Rc<AdapterState>, call: &Call) -> u32 {
-    let (bytes, tag, out) = (call.slot(2) as u32 as usize, call.slot(3) as u32, call.ptr(4));
+    let (bytes, tag, out) = (
+        call.slot(2) as u32 as usize,
+        call.slot(3) as u32,
+        call.ptr(4),
+    );
     if out == 0 {
         return status::INVALID_PARAMETER;
     }
     // A multi-character constant 'abcd' has its last character in the lowest byte, which memory holds first.
     let at = pool::alloc(tag, bytes, pool::Kind::NonPaged);
     guest::write_u64(out, at as u64);
-    if at == 0 { status::INSUFFICIENT_RESOURCES } else { status::SUCCESS }
+    if at == 0 {
+        status::INSUFFICIENT_RESOURCES
+    } else {
+        status::SUCCESS
+    }
 }
 
 /// (BufferPointer)
@@ -162,7 +373,10 @@ fn get_system_address(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
 fn message_information(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     let (id, out) = (call.slot(2) as u32, call.ptr(3));
     if adapter.callback() == Some(Callback::Interrupt) {
-        rules::violate(CALL_CONTEXT, "StorPortGetMSIInfo called in the interrupt routine".into());
+        rules::violate(
+            CALL_CONTEXT,
+            "StorPortGetMSIInfo called in the interrupt routine".into(),
+        );
     }
     let count = match adapter.connection.get() {
         Connection::Messages { count, .. } => count,
@@ -174,7 +388,10 @@ fn message_information(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     Message::MessageId.set(out, id.into());
     Message::MessageData.set(out, u64::from(id) + 0x50);
     // Where local APICs listen; the device's table is the bus driver's.
-    Message::MessageAddress.set(out, 0xfee0_0000 | u64::from(crate::interrupt::cpu_of(id)) << 12);
+    Message::MessageAddress.set(
+        out,
+        0xfee0_0000 | u64::from(crate::interrupt::cpu_of(id)) << 12,
+    );
     Message::InterruptVector.set(out, u64::from(id) + 0x50);
     Message::InterruptLevel.set(out, DIRQL.into());
     // Latched.
@@ -227,8 +444,13 @@ fn request_info(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
         return status::UNSUPPORTED_VERSION;
     }
     let io = adapter.io.borrow();
-    let Some(o) = io.outstanding.get(&srb) else { return status::INVALID_PARAMETER };
-    let (len, write) = (o.request.data.len(), matches!(o.request.data, crate::request::Data::Out(_)));
+    let Some(o) = io.outstanding.get(&srb) else {
+        return status::INVALID_PARAMETER;
+    };
+    let (len, write) = (
+        o.request.data.len(),
+        matches!(o.request.data, crate::request::Data::Out(_)),
+    );
     drop(io);
     // PriorityHint: normal; Flags; Key; Length; IsWriteRequest.
     for (offset, value) in [(4, 2), (8, 0), (12, 0), (16, len as u32)] {
@@ -266,7 +488,10 @@ fn set_unit_attributes(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     let attributes = call.slot(3) as u32;
     match address_at(call.ptr(2)) {
         Some(address) if attributes & !UNIT_ATTRIBUTES == 0 => {
-            adapter.unit_attributes.borrow_mut().insert(address, attributes);
+            adapter
+                .unit_attributes
+                .borrow_mut()
+                .insert(address, attributes);
             status::SUCCESS
         }
         _ => status::INVALID_PARAMETER,

@@ -32,7 +32,11 @@ fn known(version: u32) -> u32 {
 fn offered(adapter: &AdapterState, version: u32) -> u32 {
     let messages = adapter.config().map_or(0, |c| c.limits.messages);
     let without = perf::INTERRUPT_MESSAGE_RANGES | perf::ADV_CONFIG_LOCALITY;
-    if messages == 0 { known(version) & !without } else { known(version) }
+    if messages == 0 {
+        known(version) & !without
+    } else {
+        known(version)
+    }
 }
 
 /// (Query, PerfConfigData*)
@@ -59,8 +63,10 @@ pub fn initialize(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     }
     let flags = Data::Flags.get(data) as u32;
     let messages = u32::from(adapter.config().map_or(0, |c| c.limits.messages));
-    let (first, last) =
-        (Data::FirstRedirectionMessageNumber.get(data) as u32, Data::LastRedirectionMessageNumber.get(data) as u32);
+    let (first, last) = (
+        Data::FirstRedirectionMessageNumber.get(data) as u32,
+        Data::LastRedirectionMessageNumber.get(data) as u32,
+    );
     let ranges = flags & perf::INTERRUPT_MESSAGE_RANGES != 0;
     let depends = flags & !perf::CONCURRENT_CHANNELS & !perf::NO_SGL;
     if flags & !offered != 0
@@ -79,7 +85,11 @@ pub fn initialize(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
             GROUP_AFFINITY::Mask.set(target, 1 << interrupt::cpu_of(message as u16));
         }
     }
-    let channels = if flags & perf::CONCURRENT_CHANNELS != 0 { Data::ConcurrentChannels.get(data) as u32 } else { 0 };
+    let channels = if flags & perf::CONCURRENT_CHANNELS != 0 {
+        Data::ConcurrentChannels.get(data) as u32
+    } else {
+        0
+    };
     adapter.perf.set(Perf {
         flags,
         // One channel is no concurrency.
@@ -104,8 +114,15 @@ pub fn message_for(adapter: &AdapterState, cpu: u32) -> Option<u32> {
 /// (Srb, StartIoPerfParams*)
 pub fn start_io(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     let (srb, out) = (call.ptr(2), call.ptr(3));
-    let request = adapter.io.borrow().outstanding.get(&srb).map(|o| (o.channel, o.cpu));
-    let Some((channel, _)) = request.filter(|_| out != 0) else { return status::INVALID_PARAMETER };
+    let request = adapter
+        .io
+        .borrow()
+        .outstanding
+        .get(&srb)
+        .map(|o| (o.channel, o.cpu));
+    let Some((channel, _)) = request.filter(|_| out != 0) else {
+        return status::INVALID_PARAMETER;
+    };
     if (StartIo::Size.get(out) as usize) < StartIo::SIZE {
         return status::INVALID_PARAMETER;
     }

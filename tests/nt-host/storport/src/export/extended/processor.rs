@@ -38,7 +38,10 @@ pub fn number(_: &Rc<AdapterState>, call: &Call) -> u32 {
 /// (PROCESSOR_NUMBER*, ULONG*)
 pub fn index_of(_: &Rc<AdapterState>, call: &Call) -> u32 {
     let at = call.ptr(2);
-    if at == 0 || PROCESSOR_NUMBER::Group.get(at) != 0 || PROCESSOR_NUMBER::Number.get(at) >= sched::cpus().into() {
+    if at == 0
+        || PROCESSOR_NUMBER::Group.get(at) != 0
+        || PROCESSOR_NUMBER::Number.get(at) >= sched::cpus().into()
+    {
         return status::INVALID_PARAMETER;
     }
     put(call.ptr(3), PROCESSOR_NUMBER::Number.get(at) as u32)

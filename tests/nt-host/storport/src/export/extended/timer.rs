@@ -43,7 +43,12 @@ pub fn request(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     let this = Rc::clone(adapter);
     let run = Box::new(move || {
         set(&this, handle, None);
-        call_timer(&this, "HW_TIMER_EX", routine, &[this.extension_at() as u64, context]);
+        call_timer(
+            &this,
+            "HW_TIMER_EX",
+            routine,
+            &[this.extension_at() as u64, context],
+        );
     });
     let pending = sched::timer(Duration::from_micros(value), sched::cpu(), run);
     set(adapter, handle, Some(pending));
@@ -75,7 +80,10 @@ pub fn initialize_worker(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
         return status::INVALID_PARAMETER;
     }
     let handle = adapter.handle();
-    adapter.workers.borrow_mut().insert(handle, Worker::default());
+    adapter
+        .workers
+        .borrow_mut()
+        .insert(handle, Worker::default());
     guest::write_u64(call.ptr(2), handle as u64);
     status::SUCCESS
 }
