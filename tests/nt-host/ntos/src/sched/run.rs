@@ -192,7 +192,7 @@ fn resume(index: usize) {
         thread.irql = PASSIVE;
         s.slice = 0;
         s.cpus[index].region.set_thread(id);
-        s.resumed = s.now();
+        s.resumed = s.busy();
         (id, fiber, frames)
     });
     trace::event("run", &[index as u64, id.0]);

@@ -57,7 +57,7 @@ pub(super) struct State {
     pub time: Duration,
     /// The real clock's zero.
     pub boot: Instant,
-    /// When the current thread was resumed, on the kernel's clock.
+    /// What [`State::busy`] was when the current thread was resumed.
     pub resumed: Duration,
     /// How long a CPU may stay at or above DISPATCH_LEVEL.
     pub dispatch_limit: Duration,
@@ -187,9 +187,18 @@ impl State {
         }
     }
 
+    /// How long this machine has worked. On the real clock that is processor time and not time that passes: a run must not
+    /// be blamed for other programs on the machine, nor for how long QEMU takes to answer.
+    pub fn busy(&self) -> Duration {
+        match self.clock {
+            Clock::Virtual => self.time,
+            Clock::Real => super::clock::processor_time(),
+        }
+    }
+
     /// How long the current CPU has run.
     pub fn used_here(&self) -> Duration {
-        self.cpus[self.here()].used + self.now().saturating_sub(self.resumed)
+        self.cpus[self.here()].used + self.busy().saturating_sub(self.resumed)
     }
 
     pub fn block(
