@@ -5,7 +5,7 @@ use std::sync::atomic::{Ordering, fence};
 use crate::Violation;
 use crate::common;
 use crate::memory::GuestMemory;
-use crate::ring::{Layout, Walk, walk};
+use crate::ring::{Layout, Part, Walk, walk};
 
 /// `queue_msix_vector` when there is none. // Virtio 1.3 §4.1.5.1.2
 pub(super) const NO_VECTOR: u16 = 0xffff;
@@ -75,6 +75,13 @@ impl Queue {
             head,
             features & common::INDIRECT_DESC != 0,
         )?;
+        let outside = |part: &&Part| !memory.contains(part.address, part.len.into());
+        if let Some(part) = walk.parts.iter().find(outside) {
+            return Err(Violation {
+                section: "Virtio 1.3 §2.7.5",
+                what: format!("descriptor chain {head}: {part:x?} is not in memory"),
+            });
+        }
         for &descriptor in &walk.descriptors {
             let busy = &mut self.busy[usize::from(descriptor)];
             if std::mem::replace(busy, true) {
