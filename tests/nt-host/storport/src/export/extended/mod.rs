@@ -3,6 +3,7 @@
 //! MS: the pages of the inline wrappers in storport.h. An unknown code, or one of a newer Windows than this port driver stands for, is
 //! refused with STOR_STATUS_NOT_IMPLEMENTED, as those pages say.
 
+mod allocate;
 mod perf;
 mod processor;
 mod timer;
@@ -13,9 +14,9 @@ use std::time::Duration;
 use host_ntos::abi::enums::STORPORT_FUNCTION_CODE as code;
 use host_ntos::abi::{MESSAGE_INTERRUPT_INFORMATION as Message, Range, STOR_ADDR_BTL8};
 use host_ntos::export::Call;
-use host_ntos::{guest, pool, rules, sched};
+use host_ntos::{guest, rules, sched};
 
-use super::{ANY, PASSIVE, TO_DISPATCH, locks, log, memory};
+use super::{ANY, PASSIVE, TO_DISPATCH, locks, log};
 use crate::codes::{ADDRESS_BTL8, stor_status as status};
 use crate::request::Address;
 use crate::rules::CALL_CONTEXT;
@@ -46,19 +47,19 @@ const FUNCTIONS: &[Row] = &[
         code::ExtFunctionAllocatePool,
         "AllocatePool",
         TO_DISPATCH,
-        allocate_pool,
+        allocate::allocate_pool,
     ),
     row(
         code::ExtFunctionFreePool,
         "FreePool",
         TO_DISPATCH,
-        free_pool,
+        allocate::free_pool,
     ),
     row(
         code::ExtFunctionGetSystemAddress,
         "GetSystemAddress",
         TO_DISPATCH,
-        get_system_address,
+        allocate::get_system_address,
     ),
     row(
         code::ExtFunctionAcquireMSISpinLock,
@@ -163,25 +164,25 @@ const FUNCTIONS: &[Row] = &[
         code::ExtFunctionAllocateContiguousMemorySpecifyCacheNode,
         "AllocateContiguousMemorySpecifyCacheNode",
         TO_DISPATCH,
-        allocate_contiguous,
+        allocate::allocate_contiguous,
     ),
     row(
         code::ExtFunctionFreeContiguousMemorySpecifyCache,
         "FreeContiguousMemorySpecifyCache",
         TO_DISPATCH,
-        free_contiguous,
+        allocate::free_contiguous,
     ),
     row(
         code::ExtFunctionAllocateDmaMemory,
         "AllocateDmaMemory",
         TO_DISPATCH,
-        allocate_dma,
+        allocate::allocate_dma,
     ),
     row(
         code::ExtFunctionFreeDmaMemory,
         "FreeDmaMemory",
         TO_DISPATCH,
-        free_contiguous,
+        allocate::free_contiguous,
     ),
     row(
         code::ExtFunctionInitializeWorker,
@@ -332,43 +333,6 @@ fn put(at: usize, value: u64) -> u32 {
     status::SUCCESS
 }
 
-/// (NumberOfBytes, Tag, BufferPointer*)
-fn allocate_pool(_: &Rc<AdapterState>, call: &Call) -> u32 {
-    let (bytes, tag, out) = (
-        call.slot(2) as u32 as usize,
-        call.slot(3) as u32,
-        call.ptr(4),
-    );
-    if out == 0 {
-        return status::INVALID_PARAMETER;
-    }
-    // A multi-character constant 'abcd' has its last character in the lowest byte, which memory holds first.
-    let at = pool::alloc(tag, bytes, pool::Kind::NonPaged);
-    guest::write_u64(out, at as u64);
-    if at == 0 {
-        status::INSUFFICIENT_RESOURCES
-    } else {
-        status::SUCCESS
-    }
-}
-
-/// (BufferPointer)
-fn free_pool(_: &Rc<AdapterState>, call: &Call) -> u32 {
-    if call.ptr(2) == 0 {
-        return status::INVALID_PARAMETER;
-    }
-    pool::free(call.ptr(2), None);
-    status::SUCCESS
-}
-
-/// (Srb, SystemAddress*)
-fn get_system_address(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
-    match memory::system_address(adapter, call.ptr(2)) {
-        Some(at) => put(call.ptr(3), at as u64),
-        None => status::INVALID_PARAMETER,
-    }
-}
-
 /// (MessageId, InterruptInfo*). "It should not be called from inside the HwMSInterruptRoutine."
 fn message_information(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     let (id, out) = (call.slot(2) as u32, call.ptr(3));
@@ -397,41 +361,6 @@ fn message_information(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     // Latched.
     Message::InterruptMode.set(out, 1);
     status::SUCCESS
-}
-
-/// (NumberOfBytes, Lowest, Highest, Boundary, CacheType, PreferredNode, BufferPointer*)
-fn allocate_contiguous(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
-    let out = call.ptr(8);
-    match memory::allocate_contiguous(adapter, call.ptr(2)) {
-        Some((at, _)) => put(out, at as u64),
-        None => {
-            put(out, 0);
-            status::INSUFFICIENT_RESOURCES
-        }
-    }
-}
-
-/// The same with the physical address as a result behind it.
-fn allocate_dma(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
-    match memory::allocate_contiguous(adapter, call.ptr(2)) {
-        Some((at, address)) => {
-            put(call.ptr(9), address);
-            put(call.ptr(8), at as u64)
-        }
-        None => {
-            put(call.ptr(8), 0);
-            status::INSUFFICIENT_RESOURCES
-        }
-    }
-}
-
-/// (BaseAddress, NumberOfBytes, CacheType[, PhysicalAddress])
-fn free_contiguous(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
-    if memory::free_contiguous(adapter, call.ptr(2), call.ptr(3)) {
-        status::SUCCESS
-    } else {
-        status::INVALID_PARAMETER
-    }
 }
 
 /// (Srb, STOR_REQUEST_INFO*): version 1 at offset 0, what is known of the request behind it (storport.h).
