@@ -25,6 +25,7 @@ pub(crate) const DRIVER: u8 = 2;
 pub(crate) const DRIVER_OK: u8 = 4;
 pub(crate) const FEATURES_OK: u8 = 8;
 pub(crate) const NEEDS_RESET: u8 = 64;
+pub(crate) const FAILED: u8 = 128;
 
 // Feature bits of every device. // Virtio 1.3 §6
 pub(crate) const INDIRECT_DESC: u64 = 1 << 28;

@@ -69,6 +69,8 @@ pub struct Observed<D> {
     features: u64,
     resetting: bool,
     outstanding: Vec<Chain>,
+    /// Chains that the device may or may not have.
+    doubtful: Vec<Chain>,
     published: Vec<Chain>,
     violations: Vec<Violation>,
     numbered: u64,
@@ -88,6 +90,7 @@ impl<D: Device> Observed<D> {
             features: 0,
             resetting: false,
             outstanding: Vec::new(),
+            doubtful: Vec::new(),
             published: Vec::new(),
             violations: Vec::new(),
             numbered: 0,
@@ -122,10 +125,9 @@ impl<D: Device> Observed<D> {
             // The used index first: what it covers was available before, so the available index read later covers it too.
             let used = live.used.load();
             let avail = live.avail.load();
-            if avail != live.seen_avail {
-                self.follow_available(queue, avail);
+            if avail != live.seen_avail || used != live.seen_used {
+                self.follow(queue, avail, used);
             }
-            self.follow_used(queue, used);
         }
         std::mem::take(&mut self.published)
     }
@@ -145,7 +147,7 @@ impl<D: Device> Observed<D> {
             .collect()
     }
 
-    /// The chains that the device has not given back, as of the last [`Observed::refresh`]. Empty after a reset that
+    /// The chains that the device has certainly not given back, as of the last [`Observed::refresh`]. Empty after a reset that
     /// was waited for, and after removal.
     #[must_use]
     pub fn outstanding(&self) -> &[Chain] {
@@ -160,55 +162,12 @@ impl<D: Device> Observed<D> {
         all
     }
 
-    fn follow_available(&mut self, queue: usize, avail: u16) {
-        let Some((layout, seen)) = self
-            .queues
-            .get_mut(queue)
-            .and_then(|queue| Some((queue.layout, queue.live.as_mut()?)))
-            .map(|(layout, live)| (layout, std::mem::replace(&mut live.seen_avail, avail)))
-        else {
-            return;
-        };
-        let added = avail.wrapping_sub(seen);
-        if added > layout.size {
-            self.violations.push(Violation {
-                section: "Virtio 1.3 §2.7.6.1",
-                what: format!(
-                    "queue {queue}: avail.idx went from {seen} to {avail} with a size of {}",
-                    layout.size
-                ),
-            });
-            return;
-        }
-        let indirect = self.features & common::INDIRECT_DESC != 0;
-        for at in 0..added {
-            let mut head = [0; 2];
-            if !self
-                .memory
-                .read(layout.avail_entry(seen.wrapping_add(at)), &mut head)
-            {
-                return;
-            }
-            let head = u16::from_le_bytes(head);
-            match walk(&self.memory, &layout, head, indirect) {
-                Ok(walk) => {
-                    let chain = Chain {
-                        queue: queue as u16,
-                        head,
-                        number: self.numbered,
-                        parts: walk.parts.into(),
-                        table: walk.table,
-                    };
-                    self.numbered += 1;
-                    self.published.push(chain.clone());
-                    self.outstanding.push(chain);
-                }
-                Err(violation) => self.violations.push(violation),
-            }
-        }
-    }
-
-    fn follow_used(&mut self, queue: usize, used: u16) {
+    /// Brings one queue up to date.
+    ///
+    /// A driver can take completions and make new buffers available many times between two looks, so entries of either
+    /// ring may have been overwritten unseen. Then it is not certain which chains the device still has, and none is claimed
+    /// until its head is seen again.
+    fn follow(&mut self, queue: usize, avail: u16, used: u16) {
         let Some((layout, live)) = self
             .queues
             .get_mut(queue)
@@ -216,18 +175,80 @@ impl<D: Device> Observed<D> {
         else {
             return;
         };
-        let seen = std::mem::replace(&mut live.seen_used, used);
-        for at in 0..used.wrapping_sub(seen).min(layout.size) {
+        let seen_avail = std::mem::replace(&mut live.seen_avail, avail);
+        let seen_used = std::mem::replace(&mut live.seen_used, used);
+        let size = layout.size;
+        if avail.wrapping_sub(used) > size {
+            self.violations.push(Violation {
+                section: "Virtio 1.3 §2.7.6.1",
+                what: format!(
+                    "queue {queue}: avail.idx went from {seen_avail} to {avail} with used.idx at {used} and a size of {size}"
+                ),
+            });
+            return;
+        }
+        let added = avail.wrapping_sub(seen_avail);
+        if added > size {
+            self.doubt(queue);
+        }
+        for back in (1..=added.min(size)).rev() {
+            self.published(queue, &layout, avail.wrapping_sub(back));
+        }
+        let returned = used.wrapping_sub(seen_used);
+        let unread = returned.saturating_sub(size);
+        for back in (1..=returned.min(size)).rev() {
             let Some(id) = self
                 .memory
-                .read_u32(layout.used_entry(seen.wrapping_add(at)))
+                .read_u32(layout.used_entry(used.wrapping_sub(back)))
             else {
                 return;
             };
-            // A head can be outstanding twice for an observer that looks late: given back and made available again. The
-            // device gives back the older one first.
-            let position = self
-                .outstanding
+            if !self.returned(queue, id) && unread == 0 && added <= size {
+                self.violations.push(Violation {
+                    section: "Virtio 1.3 §2.7.8",
+                    what: format!(
+                        "the device gave back {id} on queue {queue}, which it did not have"
+                    ),
+                });
+            }
+        }
+        if unread > 0 {
+            self.doubt(queue);
+        }
+    }
+
+    /// Takes in the available ring's entry at `position`.
+    fn published(&mut self, queue: usize, layout: &Layout, position: u16) {
+        let mut head = [0; 2];
+        if !self.memory.read(layout.avail_entry(position), &mut head) {
+            return;
+        }
+        let head = u16::from_le_bytes(head);
+        // A head that is used again has been given back.
+        self.doubtful
+            .retain(|chain| usize::from(chain.queue) != queue || chain.head != head);
+        let indirect = self.features & common::INDIRECT_DESC != 0;
+        match walk(&self.memory, layout, head, indirect) {
+            Ok(walk) => {
+                let chain = Chain {
+                    queue: queue as u16,
+                    head,
+                    number: self.numbered,
+                    parts: walk.parts.into(),
+                    table: walk.table,
+                };
+                self.numbered += 1;
+                self.published.push(chain.clone());
+                self.outstanding.push(chain);
+            }
+            Err(violation) => self.violations.push(violation),
+        }
+    }
+
+    /// Removes the oldest chain with head `id`, first from those that are certain; false if there is none.
+    fn returned(&mut self, queue: usize, id: u32) -> bool {
+        for chains in [&mut self.outstanding, &mut self.doubtful] {
+            let oldest = chains
                 .iter()
                 .enumerate()
                 .filter(|(_, chain)| {
@@ -235,16 +256,21 @@ impl<D: Device> Observed<D> {
                 })
                 .min_by_key(|(_, chain)| chain.number)
                 .map(|(position, _)| position);
-            match position {
-                Some(position) => drop(self.outstanding.swap_remove(position)),
-                None => self.violations.push(Violation {
-                    section: "Virtio 1.3 §2.7.8",
-                    what: format!(
-                        "the device gave back {id} on queue {queue}, which it did not have"
-                    ),
-                }),
+            if let Some(position) = oldest {
+                chains.swap_remove(position);
+                return true;
             }
         }
+        false
+    }
+
+    /// Claims no longer of any chain of a queue that the device has it.
+    fn doubt(&mut self, queue: usize) {
+        let (doubtful, certain) = std::mem::take(&mut self.outstanding)
+            .into_iter()
+            .partition::<Vec<_>, _>(|chain| usize::from(chain.queue) == queue);
+        self.outstanding = certain;
+        self.doubtful.extend(doubtful);
     }
 
     /// Notes what a write to the common configuration means.
@@ -313,6 +339,7 @@ impl<D: Device> Observed<D> {
         self.resetting = false;
         self.queues.clear();
         self.outstanding.clear();
+        self.doubtful.clear();
         self.features = 0;
         self.select = 0;
     }
@@ -382,3 +409,6 @@ impl<D: Device> Device for Observed<D> {
         self.device.deterministic()
     }
 }
+
+#[cfg(test)]
+mod tests;

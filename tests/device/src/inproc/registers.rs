@@ -251,6 +251,11 @@ impl Registers {
             }
             return;
         }
+        // Giving up is no reinitialisation: a driver may say so at any time. // Virtio 1.3 §2.1
+        if value & common::FAILED != 0 {
+            self.status |= common::FAILED;
+            return;
+        }
         let set = value & !self.status;
         if self.resetting.is_some() {
             self.complain(
