@@ -143,7 +143,7 @@ fn no_wx(image: &Image, _: &Context) -> Result<Verdict> {
     verdict(
         bad.map(|s| format!("section {} is writable and executable", s.name))
             .collect(),
-        { format!("{} sections", image.sections.len()) },
+        format!("{} sections", image.sections.len()),
     )
 }
 
