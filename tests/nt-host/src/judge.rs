@@ -30,8 +30,7 @@ pub enum Disturbance {
 }
 
 impl Disturbance {
-    /// Whether a request may end like this because of it: the statuses that storport.h has for the purpose, or, after a reset, a
-    /// unit attention.
+    /// Whether a request may end like this because of it: the statuses that storport.h has for the purpose.
     #[must_use]
     pub fn explains(self, outcome: &Outcome) -> bool {
         // storport.h
@@ -40,17 +39,10 @@ impl Disturbance {
         const SELECTION_TIMEOUT: u8 = 0x0a;
         const BUS_RESET: u8 = 0x0e;
         const NO_HBA: u8 = 0x11;
-        // SPC-4 §4.5.6
-        const UNIT_ATTENTION: u8 = 0x6;
         let status = outcome.srb_status();
         match self {
             Self::None => false,
-            Self::Reset => {
-                let attention = outcome
-                    .sense_code()
-                    .is_some_and(|(key, ..)| key == UNIT_ATTENTION);
-                matches!(status, ABORTED | BUS_RESET) || status == SRB_STATUS_ERROR && attention
-            }
+            Self::Reset => matches!(status, ABORTED | BUS_RESET),
             Self::Removal => matches!(
                 status,
                 ABORTED | NO_DEVICE | SELECTION_TIMEOUT | BUS_RESET | NO_HBA
@@ -88,6 +80,7 @@ impl Faults {
 // Sense keys. // SPC-4 §4.5.6
 const MEDIUM_ERROR: u8 = 0x3;
 const HARDWARE_ERROR: u8 = 0x4;
+const UNIT_ATTENTION: u8 = 0x6;
 const DATA_PROTECT: u8 = 0x7;
 const ABORTED_COMMAND: u8 = 0xb;
 
@@ -95,6 +88,13 @@ const ABORTED_COMMAND: u8 = 0xb;
 const SRB_STATUS_ERROR: u8 = 0x04;
 /// SCSI status CHECK CONDITION. // SAM-5 §5.3
 const CHECK_CONDITION: u8 = 0x02;
+
+/// Whether the device only told of something that happened before, such as a reset, and did not process the request. The class
+/// driver then sends it again. // SAM-5 §5.14; MS: nf-classpnp-classinterpretsenseinfo
+#[must_use]
+pub fn attention(outcome: &Outcome) -> bool {
+    failure(outcome, &[UNIT_ATTENTION]).is_ok()
+}
 
 /// Checks a request that was to move `bytes` bytes.
 ///
@@ -177,6 +177,13 @@ mod tests {
         assert!(failure(&outcome(0x84, 2, Some(DATA_PROTECT)), &[MEDIUM_ERROR]).is_err());
         assert!(failure(&outcome(0x04, 2, None), &[MEDIUM_ERROR]).is_err());
         assert!(failure(&outcome(0x01, 0, None), &[MEDIUM_ERROR]).is_err());
+    }
+
+    #[test]
+    fn attention_is_a_sense_key() {
+        assert!(attention(&outcome(0x84, 2, Some(UNIT_ATTENTION))));
+        assert!(!attention(&outcome(0x84, 2, Some(MEDIUM_ERROR))));
+        assert!(!attention(&outcome(0x0e, 0, None)));
     }
 
     #[test]

@@ -49,6 +49,9 @@ struct Common {
     /// Operations of the workload instead of the scenario's own number.
     #[arg(long)]
     requests: Option<u64>,
+    /// Keep each SRB extension in one run of device addresses, which Microsoft does not promise.
+    #[arg(long)]
+    contiguous_extensions: bool,
 }
 
 #[derive(Args)]
@@ -233,6 +236,7 @@ fn one(
     let options = Options {
         sys: matrix::driver_path(sys)?,
         seed: common.seed,
+        contiguous_extensions: common.contiguous_extensions,
         trace: output.trace.clone(),
     };
     let verdict = run::run(&scenario, &options);
@@ -269,6 +273,7 @@ fn scenarios_command(args: &ScenariosArgs) -> anyhow::Result<bool> {
         kind,
         seed: args.common.seed,
         operations: args.common.requests,
+        contiguous_extensions: args.common.contiguous_extensions,
         jobs: args.jobs,
     };
     let verdicts = matrix.run(&jobs, |_, verdict| {
@@ -292,6 +297,7 @@ fn bad_drivers_command(args: &BadDriversArgs) -> anyhow::Result<bool> {
         kind: Kind::Blk,
         seed: args.seed,
         operations: None,
+        contiguous_extensions: false,
         jobs: args.jobs,
     };
     let mut failed = 0;

@@ -42,6 +42,8 @@ pub struct Matrix {
     pub seed: u64,
     /// Operations instead of the scenario's own.
     pub operations: Option<u64>,
+    /// Whether SRB extensions are contiguous.
+    pub contiguous_extensions: bool,
     /// Processes at once.
     pub jobs: usize,
 }
@@ -107,6 +109,9 @@ impl Matrix {
             .stderr(errors.try_clone()?);
         if let Some(operations) = self.operations {
             command.args(["--requests", &operations.to_string()]);
+        }
+        if self.contiguous_extensions {
+            command.arg("--contiguous-extensions");
         }
         let child = command
             .spawn()

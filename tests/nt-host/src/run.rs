@@ -31,6 +31,8 @@ pub struct Options {
     pub sys: PathBuf,
     /// Of every choice.
     pub seed: u64,
+    /// Whether SRB extensions are contiguous.
+    pub contiguous_extensions: bool,
     /// Where to write the trace as text.
     pub trace: Option<PathBuf>,
 }
@@ -130,6 +132,7 @@ fn attempt(
         seed: options.seed,
         disk: Some(disk),
         write_through: false,
+        contiguous_extensions: options.contiguous_extensions,
         verdict,
     };
     let result = session.life(sys, &options.sys, device);
@@ -171,6 +174,7 @@ struct Session<'a> {
     seed: u64,
     disk: Option<Disk>,
     write_through: bool,
+    contiguous_extensions: bool,
     verdict: &'a mut Verdict,
 }
 
@@ -189,6 +193,7 @@ impl Session<'_> {
             device,
             AdapterOptions {
                 dma_remapping: self.scenario.dma_remapping,
+                contiguous_extensions: self.contiguous_extensions,
                 ..AdapterOptions::default()
             },
         )?;

@@ -22,6 +22,9 @@ const DEPTH_PERIOD: u64 = 200;
 /// One write in so many is a write through.
 const WRITE_THROUGH: u64 = 16;
 
+/// Times that a request is sent again after a unit attention.
+const ATTENTIONS: u32 = 4;
+
 /// What to do.
 #[derive(Debug, Clone)]
 pub struct Task {
@@ -62,6 +65,9 @@ pub struct Tally {
     pub expected_errors: u64,
     /// Requests that were cut off by a disturbance.
     pub disturbed: u64,
+    /// Requests that were sent again after a unit attention.
+    #[serde(default)]
+    pub attentions: u64,
     /// Requests in flight at most.
     pub deepest: usize,
     /// Requests that went wrong.
@@ -87,6 +93,7 @@ impl Tally {
         self.flushes += other.flushes;
         self.expected_errors += other.expected_errors;
         self.disturbed += other.disturbed;
+        self.attentions += other.attentions;
         self.deepest = self.deepest.max(other.deepest);
         self.wrong += other.wrong;
         self.failures.extend(other.failures);
@@ -104,6 +111,7 @@ struct Piece {
     generation: u32,
     form: Form,
     through: bool,
+    attentions: u32,
 }
 
 /// An operation of which pieces are left.
@@ -260,6 +268,7 @@ impl State {
             generation,
             form: Form::Ten,
             through: self.task.write_through && self.planner.below(WRITE_THROUGH) == 0,
+            attentions: 0,
         };
         let end = operation.lba + operation.blocks;
         let mut left = 0;
@@ -318,6 +327,14 @@ impl State {
     fn complete(&mut self, piece: &Piece, outcome: &Outcome) {
         self.in_flight -= 1;
         self.tally.requests += 1;
+        if judge::attention(outcome) && piece.attentions < ATTENTIONS {
+            self.tally.attentions += 1;
+            self.waiting.push_front(Piece {
+                attentions: piece.attentions + 1,
+                ..*piece
+            });
+            return;
+        }
         let expected = self
             .task
             .faults

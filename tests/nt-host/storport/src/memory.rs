@@ -144,11 +144,12 @@ pub struct Slot {
 }
 
 impl Slot {
-    fn new(ram: &Ram, extension: usize) -> Option<Self> {
+    fn new(ram: &Ram, extension: usize, contiguous: bool) -> Option<Self> {
         Some(Self {
             srb: Region::new(ram, SRB_ROOM, Placement::Contiguous, 0)?,
             extension: match extension {
                 0 => None,
+                len if contiguous => Some(Region::new(ram, len, Placement::Contiguous, POISON)?),
                 // Windows allocates SRB extensions in pieces of common buffer; nothing says that one is contiguous.
                 len => Some(straddling(ram, len)?),
             },
@@ -230,13 +231,14 @@ pub fn written(region: &Region) -> usize {
 pub struct Slots {
     idle: VecDeque<Slot>,
     extension: usize,
+    contiguous: bool,
 }
 
 impl Slots {
-    /// Sets the size of SRB extensions.
-    pub fn set_extension(&mut self, len: usize) {
-        if self.extension != len {
-            self.extension = len;
+    /// Sets the size of SRB extensions, and whether each is one run of device addresses.
+    pub fn set_extension(&mut self, len: usize, contiguous: bool) {
+        if (self.extension, self.contiguous) != (len, contiguous) {
+            (self.extension, self.contiguous) = (len, contiguous);
             self.idle.clear();
         }
     }
@@ -246,7 +248,7 @@ impl Slots {
         let slot = if self.idle.len() > RESERVE {
             self.idle.pop_front()?
         } else {
-            Slot::new(ram, self.extension).or_else(|| self.idle.pop_front())?
+            Slot::new(ram, self.extension, self.contiguous).or_else(|| self.idle.pop_front())?
         };
         slot.open();
         Some(slot)

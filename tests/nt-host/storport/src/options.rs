@@ -56,6 +56,9 @@ pub struct AdapterOptions {
     pub reset_timeout: Duration,
     /// How long callbacks, scans and drains of this adapter may take on the kernel's clock before the run is given up.
     pub patience: Duration,
+    /// Whether each SRB extension lies in one run of device addresses. Microsoft promises that nowhere, so it is off unless asked
+    /// for: a miniport that ignores the length from StorPortGetPhysicalAddress goes no further otherwise.
+    pub contiguous_extensions: bool,
     /// What HwFindAdapter gets as its argument string (the registry value DriverParameter).
     pub driver_parameter: String,
 }
@@ -69,6 +72,7 @@ impl Default for AdapterOptions {
             slot: 4,
             reset_timeout: Duration::from_secs(10),
             patience: Duration::from_secs(120),
+            contiguous_extensions: false,
             driver_parameter: String::new(),
         }
     }

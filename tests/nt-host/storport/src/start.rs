@@ -104,10 +104,10 @@ pub fn find_adapter(adapter: &AdapterState, messages: u16) -> Result<(), StartEr
     );
     configured.limits.messages = messages;
     adapter.configured.set(Some(configured));
-    adapter
-        .slots
-        .borrow_mut()
-        .set_extension(configured.limits.srb_extension_size as usize);
+    adapter.slots.borrow_mut().set_extension(
+        configured.limits.srb_extension_size as usize,
+        adapter.options.contiguous_extensions,
+    );
     let mut flow = adapter.flow.borrow_mut();
     flow.max = configured.limits.max_number_of_io;
     flow.initial_depth = configured.limits.initial_lun_queue_depth;
