@@ -118,6 +118,12 @@ impl<D: Device> Observed<D> {
     /// A chain that the device has already given back is among them too. When nothing has changed this costs two loads
     /// per enabled queue.
     pub fn refresh(&mut self) -> Vec<Chain> {
+        self.look();
+        std::mem::take(&mut self.published)
+    }
+
+    /// Brings every queue up to date.
+    fn look(&mut self) {
         for queue in 0..self.queues.len() {
             let Some(live) = self.queues.get(queue).and_then(|queue| queue.live.as_ref()) else {
                 continue;
@@ -129,7 +135,6 @@ impl<D: Device> Observed<D> {
                 self.follow(queue, avail, used);
             }
         }
-        std::mem::take(&mut self.published)
     }
 
     /// The memory of the rings that the device uses: tables, available rings (read) and used rings (written).
@@ -371,6 +376,8 @@ impl<D: Device> Device for Observed<D> {
     }
 
     fn write(&mut self, bar: u8, offset: u64, width: u8, value: u64) {
+        // After a doorbell a device may be done, and the driver have the descriptors back, before anybody looks again.
+        self.look();
         if let Some(offset) = self
             .regions
             .and_then(|regions| regions.common.locate(bar, offset))
