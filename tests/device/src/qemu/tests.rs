@@ -1,3 +1,5 @@
+use host_machine::ram::Ram;
+
 use super::process::{check_version, parse_version};
 use super::*;
 
