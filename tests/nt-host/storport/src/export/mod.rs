@@ -19,6 +19,7 @@ use host_ntos::abi::Range;
 use host_ntos::export::{Call, Handler, register_curated};
 use host_ntos::sched;
 
+use crate::complete;
 use crate::state::{self, AdapterState, DIRQL};
 
 const DLL: &str = "storport.sys";
@@ -121,5 +122,7 @@ fn initialize(call: &Call) -> u64 {
 fn adapter_of(call: &Call) -> Option<Rc<AdapterState>> {
     let adapter = state::adapter(call.ptr(0), call.name())?;
     adapter.counters.borrow_mut().call(call.name());
+    // The oftener the rings are looked at, the less of them can pass unseen.
+    complete::observe(&adapter);
     Some(adapter)
 }

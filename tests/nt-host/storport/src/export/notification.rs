@@ -28,6 +28,7 @@ pub fn notify(call: &Call) -> u64 {
         .counters
         .borrow_mut()
         .call(&format!("StorPortNotification/{name}"));
+    complete::observe(&adapter);
     rules::check_irql(name, irql_range(kind));
     dispatch(&adapter, kind, call);
     0

@@ -18,6 +18,7 @@ use host_ntos::{guest, rules, sched};
 
 use super::{ANY, PASSIVE, TO_DISPATCH, locks, log};
 use crate::codes::{ADDRESS_BTL8, stor_status as status};
+use crate::complete;
 use crate::request::Address;
 use crate::rules::CALL_CONTEXT;
 use crate::state::{self, AdapterState, Callback, Connection, DIRQL};
@@ -317,6 +318,7 @@ pub fn extended(call: &Call) -> u64 {
         None => format!("StorPortExtendedFunction/refused {wanted}"),
     };
     adapter.counters.borrow_mut().call(&counted);
+    complete::observe(&adapter);
     let Some(row) = row else {
         return status::NOT_IMPLEMENTED.into();
     };
