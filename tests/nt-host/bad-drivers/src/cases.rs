@@ -94,7 +94,11 @@ pub fn initialized(extension: *mut c_void, _ext: &mut Ext) {
         free(extension, at);
     }
     if case!("irql-of-call--log") {
-        extended(extension, imports::code::LOG_SYSTEM_EVENT, core::ptr::null_mut());
+        extended(
+            extension,
+            imports::code::LOG_SYSTEM_EVENT,
+            core::ptr::null_mut(),
+        );
     }
 }
 
@@ -214,7 +218,13 @@ fn locks(extension: *mut c_void, ext: &mut Ext) {
 /// In HwStartIo, with the answer filled in: it completes the request.
 pub fn start_io(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BLOCK) {
     // SAFETY: the request is ours until it is completed.
-    let (operation, memory, mapped) = unsafe { ((*srb).Cdb[0], (*srb).SrbExtension.cast::<u8>(), (*srb).DataBuffer.cast::<u8>()) };
+    let (operation, memory, mapped) = unsafe {
+        (
+            (*srb).Cdb[0],
+            (*srb).SrbExtension.cast::<u8>(),
+            (*srb).DataBuffer.cast::<u8>(),
+        )
+    };
     // SAFETY: as above.
     let scsi = unsafe { (*srb).Function } == 0;
     let (reads, writes) = (scsi && operation == 0x28, scsi && operation == 0x2a);
@@ -256,14 +266,28 @@ pub fn start_io(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BL
 }
 
 /// What the device is given wrongly. The device is never told of it, so it does no harm.
-fn dma(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BLOCK, reads: bool, writes: bool) {
+fn dma(
+    extension: *mut c_void,
+    ext: &mut Ext,
+    srb: *mut SCSI_REQUEST_BLOCK,
+    reads: bool,
+    writes: bool,
+) {
     let header = ext.queue.device + HEADER as u64 + 0x100;
     if case!("dma-physical-address") && ext.first() {
         let address = imports::MmGetPhysicalAddress(ext.uncached.cast());
-        ext.queue.publish(Part { address, len: 512, writes: true });
+        ext.queue.publish(Part {
+            address,
+            len: 512,
+            writes: true,
+        });
     }
     if case!("dma-after-stop") && ext.first() {
-        ext.queue.publish(Part { address: header, len: 512, writes: true });
+        ext.queue.publish(Part {
+            address: header,
+            len: 512,
+            writes: true,
+        });
     }
     if case!("device") && ext.first() {
         // A head beyond the queue's 8 descriptors.
@@ -274,23 +298,41 @@ fn dma(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BLOCK, read
     }
     // SAFETY: the request is ours until it is completed.
     let list = unsafe { StorPortGetScatterGatherList(extension, srb) };
-    let Some((address, len)) = first_element(list) else { return };
+    let Some((address, len)) = first_element(list) else {
+        return;
+    };
     if case!("early-completion") && reads && ext.first() {
-        ext.queue.publish(Part { address, len, writes: true });
+        ext.queue.publish(Part {
+            address,
+            len,
+            writes: true,
+        });
     }
     if case!("dma-out-of-bounds") && reads && ext.first() {
-        ext.queue.publish(Part { address, len: len + 1, writes: true });
+        ext.queue.publish(Part {
+            address,
+            len: len + 1,
+            writes: true,
+        });
     }
     if case!("dma-out-of-bounds--stale") && reads {
         // The buffer of the first read, given to the device during the second.
         if ext.first() {
             ext.kept = core::ptr::without_provenance_mut(address as usize);
         } else if ext.strikes == 2 {
-            ext.queue.publish(Part { address: ext.kept.addr() as u64, len: 1, writes: true });
+            ext.queue.publish(Part {
+                address: ext.kept.addr() as u64,
+                len: 1,
+                writes: true,
+            });
         }
     }
     if case!("dma-direction") && writes && ext.first() {
-        ext.queue.publish(Part { address, len, writes: true });
+        ext.queue.publish(Part {
+            address,
+            len,
+            writes: true,
+        });
     }
 }
 
@@ -299,7 +341,11 @@ fn first_element(list: *mut STOR_SCATTER_GATHER_LIST) -> Option<(u64, u32)> {
         return None;
     }
     // SAFETY: StorPort's list has at least one element, right behind its head.
-    let element = unsafe { list.add(1).cast::<nt_sys::storport::STOR_SCATTER_GATHER_ELEMENT>().read() };
+    let element = unsafe {
+        list.add(1)
+            .cast::<nt_sys::storport::STOR_SCATTER_GATHER_ELEMENT>()
+            .read()
+    };
     Some((element.PhysicalAddress.QuadPart as u64, element.Length))
 }
 

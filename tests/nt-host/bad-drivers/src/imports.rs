@@ -25,14 +25,21 @@ unsafe extern "system" {
 }
 
 /// Enables the passive initialisation.
-pub fn enable_passive(extension: *mut c_void, routine: unsafe extern "system" fn(*mut c_void) -> u8) {
+pub fn enable_passive(
+    extension: *mut c_void,
+    routine: unsafe extern "system" fn(*mut c_void) -> u8,
+) {
     let mut fine = 0_i32;
     // SAFETY: EnablePassiveInitialization takes a routine and the address of a LONG.
     unsafe { StorPortNotification(EnablePassiveInitialization, extension, routine, &mut fine) };
 }
 
 /// Initialises a DPC object.
-pub fn initialize_dpc(extension: *mut c_void, dpc: *mut STOR_DPC, routine: nt_sys::storport::HW_DPC_ROUTINE) {
+pub fn initialize_dpc(
+    extension: *mut c_void,
+    dpc: *mut STOR_DPC,
+    routine: nt_sys::storport::HW_DPC_ROUTINE,
+) {
     // SAFETY: InitializeDpc takes a DPC object and its routine.
     unsafe { StorPortNotification(InitializeDpc, extension, dpc, routine) };
 }
@@ -57,7 +64,15 @@ pub type Handle = nt_sys::storport::STOR_LOCK_HANDLE;
 /// StorPortAcquireSpinLock.
 pub fn acquire(extension: *mut c_void, kind: u32, context: *mut c_void, handle: &mut Handle) {
     // SAFETY: AcquireSpinLock takes the kind, a DPC object or NULL, and a handle.
-    unsafe { StorPortNotification(nt_sys::storport::AcquireSpinLock, extension, kind, context, handle) };
+    unsafe {
+        StorPortNotification(
+            nt_sys::storport::AcquireSpinLock,
+            extension,
+            kind,
+            context,
+            handle,
+        )
+    };
 }
 
 /// StorPortReleaseSpinLock.

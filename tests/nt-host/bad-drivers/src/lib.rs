@@ -98,7 +98,8 @@ unsafe extern "system" fn find_adapter(
     config.HwMSInterruptRoutine = Some(message);
     cases::configure(config);
     // SAFETY: HwFindAdapter is where the uncached extension is asked for.
-    let uncached = unsafe { nt_sys::storport::StorPortGetUncachedExtension(extension, config, UNCACHED) };
+    let uncached =
+        unsafe { nt_sys::storport::StorPortGetUncachedExtension(extension, config, UNCACHED) };
     if uncached.is_null() {
         return 2;
     }
@@ -160,12 +161,18 @@ fn answer(srb: &mut SCSI_REQUEST_BLOCK) {
     };
     match (operation, evpd) {
         // READ CAPACITY (16) and (10): the last of 2048 blocks of 512 bytes.
-        (0x9e, _) => [(6, 7), (7, 0xff), (10, 2)].into_iter().for_each(|(at, value)| put(at, value)),
-        (0x25, _) => [(2, 7), (3, 0xff), (6, 2)].into_iter().for_each(|(at, value)| put(at, value)),
+        (0x9e, _) => [(6, 7), (7, 0xff), (10, 2)]
+            .into_iter()
+            .for_each(|(at, value)| put(at, value)),
+        (0x25, _) => [(2, 7), (3, 0xff), (6, 2)]
+            .into_iter()
+            .for_each(|(at, value)| put(at, value)),
         // REPORT LUNS: one entry, unit 0.
         (0xa0, _) => put(3, 8),
         // INQUIRY: a direct-access device; no vital product data pages but the list.
-        (0x12, 0) => [(2, 5), (4, 31)].into_iter().for_each(|(at, value)| put(at, value)),
+        (0x12, 0) => [(2, 5), (4, 31)]
+            .into_iter()
+            .for_each(|(at, value)| put(at, value)),
         _ => {}
     }
 }
@@ -203,7 +210,11 @@ unsafe extern "system" fn adapter_control(
     // SAFETY: StorPort's extension.
     let ext = unsafe { ext(extension) };
     if control == ScsiQuerySupportedControlTypes {
-        for supported in [ScsiQuerySupportedControlTypes, ScsiStopAdapter, ScsiRestartAdapter] {
+        for supported in [
+            ScsiQuerySupportedControlTypes,
+            ScsiStopAdapter,
+            ScsiRestartAdapter,
+        ] {
             // SAFETY: the list has an entry for each of the first types, behind its 4-byte count.
             unsafe { *parameters.cast::<u8>().add(4 + supported as usize) = TRUE };
         }

@@ -4,11 +4,11 @@
 
 use core::ffi::c_void;
 
-use nt_sys::types::LARGE_INTEGER;
 use nt_sys::storport::{
     PCIConfiguration, PORT_CONFIGURATION_INFORMATION, StorPortGetBusData, StorPortGetDeviceBase,
     StorPortGetPhysicalAddress,
 };
+use nt_sys::types::LARGE_INTEGER;
 
 /// Entries of the queue.
 const SIZE: u16 = 8;
@@ -49,10 +49,18 @@ impl Queue {
         let kind = PCIConfiguration as u32;
         // SAFETY: a buffer of the length that is named.
         unsafe {
-            StorPortGetBusData(extension, kind, config.SystemIoBusNumber, config.SlotNumber, pci.as_mut_ptr().cast(), 256);
+            StorPortGetBusData(
+                extension,
+                kind,
+                config.SystemIoBusNumber,
+                config.SlotNumber,
+                pci.as_mut_ptr().cast(),
+                256,
+            );
         }
         let byte = |at: usize| pci.get(at).copied().unwrap_or(0);
-        let dword = |at: usize| u32::from_le_bytes([byte(at), byte(at + 1), byte(at + 2), byte(at + 3)]);
+        let dword =
+            |at: usize| u32::from_le_bytes([byte(at), byte(at + 1), byte(at + 2), byte(at + 3)]);
         let mut at = usize::from(byte(0x34));
         for _ in 0..48 {
             // A vendor capability (9) of the type common configuration (1).
@@ -62,11 +70,26 @@ impl Queue {
             at = usize::from(byte(at + 1));
         }
         let bar = 0x10 + 4 * usize::from(byte(at + 4));
-        let high = if dword(bar) & 6 == 4 { u64::from(dword(bar + 4)) << 32 } else { 0 };
+        let high = if dword(bar) & 6 == 4 {
+            u64::from(dword(bar + 4)) << 32
+        } else {
+            0
+        };
         let base = high | u64::from(dword(bar) & !0xf);
-        let address = LARGE_INTEGER { QuadPart: (base + u64::from(dword(at + 8))) as i64 };
+        let address = LARGE_INTEGER {
+            QuadPart: (base + u64::from(dword(at + 8))) as i64,
+        };
         // SAFETY: the address lies in a range that StorPort assigned; 64 bytes hold the common configuration.
-        let mapped = unsafe { StorPortGetDeviceBase(extension, config.AdapterInterfaceType, config.SystemIoBusNumber, address, 64, 0) };
+        let mapped = unsafe {
+            StorPortGetDeviceBase(
+                extension,
+                config.AdapterInterfaceType,
+                config.SystemIoBusNumber,
+                address,
+                64,
+                0,
+            )
+        };
         self.common = mapped.cast();
     }
 
@@ -102,7 +125,15 @@ impl Queue {
         self.write(0x14, 11_u8);
         let mut length = 0;
         // SAFETY: an address of the uncached extension.
-        self.device = unsafe { StorPortGetPhysicalAddress(extension, core::ptr::null_mut(), uncached.cast(), &mut length) }.QuadPart as u64;
+        self.device = unsafe {
+            StorPortGetPhysicalAddress(
+                extension,
+                core::ptr::null_mut(),
+                uncached.cast(),
+                &mut length,
+            )
+        }
+        .QuadPart as u64;
         // SAFETY: the queue's parts and the header lie within the uncached extension.
         unsafe { core::ptr::write_bytes(uncached, 0, 0x500) };
         self.memory = uncached;
@@ -126,9 +157,17 @@ impl Queue {
     /// Makes a read request with one data part available: header, data, status. The device is not told.
     pub fn publish(&mut self, data: Part) {
         let parts = [
-            Part { address: self.device + HEADER as u64, len: 16, writes: false },
+            Part {
+                address: self.device + HEADER as u64,
+                len: 16,
+                writes: false,
+            },
             data,
-            Part { address: self.device + STATUS as u64, len: 1, writes: true },
+            Part {
+                address: self.device + STATUS as u64,
+                len: 1,
+                writes: true,
+            },
         ];
         for (index, part) in parts.into_iter().enumerate() {
             let at = 16 * index;

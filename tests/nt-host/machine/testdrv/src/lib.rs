@@ -16,7 +16,18 @@ use core::ptr::{read_volatile, write_volatile};
 unsafe extern "C" {
     fn HostPrint(format: *const u8, ...) -> u32;
     #[rustfmt::skip]
-    fn HostTen(a: u64, b: u32, c: u16, d: u8, e: u64, f: u32, g: u16, h: u8, i: i64, j: *const u8) -> u64;
+    fn HostTen(
+        a: u64,
+        b: u32,
+        c: u16,
+        d: u8,
+        e: u64,
+        f: u32,
+        g: u16,
+        h: u8,
+        i: i64,
+        j: *const u8,
+    ) -> u64;
     fn HostClobber() -> u64;
     fn HostCallBack(function: extern "C" fn(u64) -> u64, value: u64) -> u64;
     fn HostYield();
@@ -51,7 +62,18 @@ pub extern "C" fn twelve(a: u64, b: u64, c: u64, d: u64, e: u64, f: u64, g: u64,
 pub extern "C" fn print(value: u64) -> u32 {
     let text = c"text".as_ptr().cast::<u8>();
     // SAFETY: the format's arguments follow.
-    unsafe { HostPrint(c"format".as_ptr().cast(), 1_u32, -2_i64, text, value, 5_u32, 6_u64, 7_u32) }
+    unsafe {
+        HostPrint(
+            c"format".as_ptr().cast(),
+            1_u32,
+            -2_i64,
+            text,
+            value,
+            5_u32,
+            6_u64,
+            7_u32,
+        )
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -113,13 +135,21 @@ pub extern "C" fn inside() -> usize {
 #[unsafe(no_mangle)]
 pub extern "C" fn overflow(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
-    if depth == u64::MAX { 0 } else { overflow(depth + 1) + frame[(depth % 64) as usize] }
+    if depth == u64::MAX {
+        0
+    } else {
+        overflow(depth + 1) + frame[(depth % 64) as usize]
+    }
 }
 
 #[unsafe(no_mangle)]
 pub extern "C" fn use_stack(depth: u64) -> u64 {
     let frame = black_box([depth; 64]);
-    if depth == 0 { 0 } else { use_stack(depth - 1) + frame[(depth % 64) as usize] }
+    if depth == 0 {
+        0
+    } else {
+        use_stack(depth - 1) + frame[(depth % 64) as usize]
+    }
 }
 
 #[unsafe(no_mangle)]
@@ -167,7 +197,9 @@ pub extern "C" fn host_panic() {
 #[unsafe(no_mangle)]
 pub extern "C" fn poll(address: *const u32, times: u64) -> u64 {
     // SAFETY: the test passes a register.
-    (0..times).map(|_| u64::from(unsafe { read_volatile(address) })).sum()
+    (0..times)
+        .map(|_| u64::from(unsafe { read_volatile(address) }))
+        .sum()
 }
 
 #[unsafe(no_mangle)]

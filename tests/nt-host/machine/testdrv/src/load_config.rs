@@ -3,10 +3,18 @@
 use core::arch::global_asm;
 
 #[cfg(target_arch = "x86_64")]
-global_asm!(".text", "testdrv_no_check: ret", "testdrv_no_dispatch: jmp rax");
+global_asm!(
+    ".text",
+    "testdrv_no_check: ret",
+    "testdrv_no_dispatch: jmp rax"
+);
 
 #[cfg(target_arch = "aarch64")]
-global_asm!(".text", "testdrv_no_check: ret", "testdrv_no_dispatch: br x15");
+global_asm!(
+    ".text",
+    "testdrv_no_check: ret",
+    "testdrv_no_dispatch: br x15"
+);
 
 global_asm!(
     ".section .data,\"dw\"",
