@@ -152,10 +152,10 @@ fn alignment(image: &Image, _: &Context) -> Result<Verdict> {
     let mut bad: Vec<_> = image
         .sections
         .iter()
-        .filter(|s| s.rva % 4096 != 0)
+        .filter(|s| !s.rva.is_multiple_of(4096))
         .map(|s| format!("section {} begins at {:#x}", s.name, s.rva))
         .collect();
-    if alignment == 0 || alignment % 4096 != 0 {
+    if alignment == 0 || !alignment.is_multiple_of(4096) {
         bad.push(format!(
             "SectionAlignment is {alignment:#x}, not a multiple of 0x1000"
         ));
