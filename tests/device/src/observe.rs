@@ -1,6 +1,7 @@
 //! An observer between driver and device: it follows the rings in memory and knows what the device may still touch.
 
 use std::rc::Rc;
+use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use host_machine::ram::Ram;
@@ -200,14 +201,26 @@ impl<D: Device> Observed<D> {
             self.published(queue, &layout, avail.wrapping_sub(back));
         }
         let returned = used.wrapping_sub(seen_used);
-        let unread = returned.saturating_sub(size);
-        for back in (1..=returned.min(size)).rev() {
-            let Some(id) = self
-                .memory
-                .read_u32(layout.used_entry(used.wrapping_sub(back)))
-            else {
-                return;
-            };
+        let readable = returned.min(size);
+        let ids: Option<Vec<u32>> = (1..=readable)
+            .rev()
+            .map(|back| {
+                self.memory
+                    .read_u32(layout.used_entry(used.wrapping_sub(back)))
+            })
+            .collect();
+        let Some(ids) = ids else { return };
+        // The device goes on meanwhile: what it has overwritten by now was perhaps not read as it was. Orders the reads above
+        // before the index; pairs with the device's publication of it. Without it an entry could be read after it changed
+        // and an index from before.
+        fence(Ordering::Acquire);
+        let latest = self.queues[queue]
+            .live
+            .as_ref()
+            .map_or(used, |live| live.used.load());
+        let unread = latest.wrapping_sub(seen_used).saturating_sub(size);
+        let overwritten = usize::from(unread.saturating_sub(returned - readable));
+        for id in ids.into_iter().skip(overwritten) {
             if !self.returned(queue, id) && unread == 0 && added <= size {
                 self.violations.push(Violation {
                     section: "Virtio 1.3 §2.7.8",
