@@ -90,7 +90,11 @@ pub fn run(cli: Cli) -> Result<bool> {
             Ok(true)
         }
         Command::Test(args) => {
-            setup::require(Purpose::Test)?;
+            setup::require(if args.full {
+                Purpose::Full
+            } else {
+                Purpose::Test
+            })?;
             suite::run(&args)
         }
         Command::Doctor => Ok(setup::doctor()),

@@ -12,6 +12,8 @@ pub enum Purpose {
     Pack,
     /// `cargo xtask test`.
     Test,
+    /// `cargo xtask test --full`.
+    Full,
 }
 
 /// A program that is needed.

@@ -52,7 +52,7 @@ impl Pinned {
         };
         Ok(match purpose {
             Purpose::Pack => Vec::new(),
-            Purpose::Test => self.targets.iter().filter(missing).cloned().collect(),
+            Purpose::Test | Purpose::Full => self.targets.iter().filter(missing).cloned().collect(),
         })
     }
 }

@@ -31,6 +31,9 @@ pub struct Args {
     /// Run only the steps whose name contains this
     #[arg(long)]
     only: Option<String>,
+    /// Run the long steps as well, and install what only they need
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// One test's name and, if it failed, what was wrong.
@@ -64,6 +67,8 @@ pub struct Context {
 /// A group of tests that runs in one go.
 struct Step {
     name: &'static str,
+    /// Too long for every run: only with `--full`.
+    full: bool,
     run: fn(&Context) -> Result<Vec<Outcome>>,
 }
 
@@ -71,42 +76,52 @@ struct Step {
 const STEPS: &[Step] = &[
     Step {
         name: "unit tests",
+        full: false,
         run: cargo::unit_tests,
     },
     Step {
         name: "ABI on Windows targets",
+        full: false,
         run: cargo::target_checks,
     },
     Step {
         name: "nt-host, x64",
+        full: false,
         run: host::scenarios_x64,
     },
     Step {
         name: "two folders, same bytes",
+        full: false,
         run: rebuild::two_folders,
     },
     Step {
         name: "nt-host, bad drivers",
+        full: false,
         run: host::bad_drivers,
     },
     Step {
         name: "nt-host, ARM64",
+        full: false,
         run: host::scenarios_arm64,
     },
     Step {
         name: "static rules",
+        full: false,
         run: statics::rules,
     },
     Step {
         name: "pack",
+        full: false,
         run: dist::pack,
     },
     Step {
         name: "signatures and catalogs",
+        full: false,
         run: dist::signatures,
     },
     Step {
         name: "clear errors",
+        full: false,
         run: clear_errors::all,
     },
 ];
@@ -123,9 +138,11 @@ pub fn run(args: &Args) -> Result<bool> {
     println!("packing dist/, which is what is tested");
     commands::pack_into(None, None)?;
     let wanted = |step: &&Step| {
-        args.only
+        let named = args
+            .only
             .as_ref()
-            .is_none_or(|only| step.name.contains(only.as_str()))
+            .is_none_or(|only| step.name.contains(only.as_str()));
+        named && (args.full || !step.full)
     };
     let queue: Mutex<VecDeque<&Step>> = Mutex::new(STEPS.iter().filter(wanted).collect());
     let totals = Mutex::new((0usize, 0usize));
