@@ -5,15 +5,16 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::build::{self, Request};
-use crate::drivers::{self, Arch};
-use crate::keys::Keys;
-use crate::pack::{self, Options};
-use crate::process::Run;
-use crate::setup::{self, Purpose};
-use crate::toolchain::Toolchain;
-use crate::version::{Epoch, Version};
-use crate::{layering, suite, verify};
+use crate::{layering, suite};
+use winpv::build::{self, Request};
+use winpv::drivers::{self, Arch};
+use winpv::keys::Keys;
+use winpv::pack::{self, Options};
+use winpv::process::Run;
+use winpv::setup::{self, Purpose};
+use winpv::toolchain::Toolchain;
+use winpv::verify;
+use winpv::version::{Epoch, Version};
 
 /// `cargo xtask`.
 #[derive(Parser)]
@@ -101,7 +102,7 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::Verify(args) => verify::run(&args),
         Command::Host { arguments } => host(&arguments),
         Command::Check => {
-            let problems = layering::check(&crate::root())?;
+            let problems = layering::check(&winpv::root())?;
             for problem in &problems {
                 println!("{problem}");
             }
@@ -118,7 +119,7 @@ pub fn run(cli: Cli) -> Result<bool> {
 
 /// Makes the pack; a certificate is made only in the default place.
 pub fn pack_into(out: Option<PathBuf>, keys: Option<PathBuf>) -> Result<Vec<pack::Packed>> {
-    let root = crate::root();
+    let root = winpv::root();
     let keys = match keys {
         Some(dir) => Keys::open(&dir)?,
         None => Keys::open_or_make(&root.join(".keys"))?,
@@ -126,7 +127,7 @@ pub fn pack_into(out: Option<PathBuf>, keys: Option<PathBuf>) -> Result<Vec<pack
     pack::pack(&Options {
         root: &root,
         out: &out.unwrap_or_else(|| pack::default_out(&root)),
-        target_dir: &crate::target_dir(),
+        target_dir: &winpv::target_dir(),
         keys: &keys,
         epoch: Epoch::find(&root)?,
         progress: true,
@@ -134,8 +135,8 @@ pub fn pack_into(out: Option<PathBuf>, keys: Option<PathBuf>) -> Result<Vec<pack
 }
 
 fn build_one(args: BuildArgs) -> Result<build::Built> {
-    let root = crate::root();
-    let target_dir = crate::target_dir();
+    let root = winpv::root();
+    let target_dir = winpv::target_dir();
     let toolchain = Toolchain::find()?;
     if let (Some(driver), None, None) =
         (drivers::find(&args.package), &args.manifest_path, &args.out)

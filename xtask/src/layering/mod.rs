@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use serde::Deserialize;
 
-use crate::process::Run;
+use winpv::process::Run;
 
 /// The shipped crates and what each may depend on; a driver (any crate under drivers/) may depend on all of them.
 const SHIPPED: [(&str, &[&str]); 4] = [

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Context, Outcome};
-use crate::process::Run;
+use winpv::process::Run;
 
 /// From cold, everything is compiled first.
 const DEADLINE: Duration = Duration::from_secs(1800);

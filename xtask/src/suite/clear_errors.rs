@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Result, ensure};
 
 use super::{Context, Outcome};
-use crate::process::{Output, Run};
+use winpv::process::{Output, Run};
 
 /// All of them fail before anything is built.
 const DEADLINE: Duration = Duration::from_secs(120);

@@ -8,11 +8,11 @@ use driver_catalog::{Catalog, Signature};
 use sha2::{Digest, Sha256};
 
 use super::{Context, Outcome};
-use crate::drivers::{Arch, DRIVERS, Driver};
-use crate::inf::{self, Inf};
-use crate::pack::{MANIFEST, SUMS, hex};
-use crate::process::Run;
-use crate::sign;
+use winpv::drivers::{Arch, DRIVERS, Driver};
+use winpv::inf::{self, Inf};
+use winpv::pack::{MANIFEST, SUMS, hex};
+use winpv::process::Run;
+use winpv::sign;
 
 /// Files, checksums, manifest, INF.
 pub fn pack(context: &Context) -> Result<Vec<Outcome>> {
@@ -238,12 +238,12 @@ fn packages(dist: &Path) -> Vec<(&'static Driver, Arch, Package)> {
     packages
 }
 
-fn accepted(output: crate::process::Output) -> Result<()> {
+fn accepted(output: winpv::process::Output) -> Result<()> {
     ensure!(output.status.success(), "{}", output.text());
     Ok(())
 }
 
-fn refused(output: crate::process::Output) -> Result<()> {
+fn refused(output: winpv::process::Output) -> Result<()> {
     ensure!(!output.status.success(), "accepted:\n{}", output.text());
     Ok(())
 }

@@ -10,19 +10,19 @@ use serde::Deserialize;
 
 use super::cargo::tail;
 use super::{Context, HOST_DEADLINE, Outcome};
-use crate::build::{self, Request};
-use crate::drivers::{Arch, DRIVERS};
-use crate::process::Run;
-use crate::toolchain::Toolchain;
+use winpv::build::{self, Request};
+use winpv::drivers::{Arch, DRIVERS};
+use winpv::process::Run;
+use winpv::toolchain::Toolchain;
 
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 const ARM64_LINUX: &str = "aarch64-unknown-linux-musl";
 
 /// Builds nt-host for this machine and returns the program.
 pub fn build_host() -> Result<PathBuf> {
-    let target_dir = crate::target_dir();
+    let target_dir = winpv::target_dir();
     Run::new("cargo")
-        .dir(crate::root())
+        .dir(winpv::root())
         .args(["build", "--quiet", "--release", "--package", "nt-host"])
         .deadline(BUILD_DEADLINE)
         .ok()?;
@@ -31,9 +31,9 @@ pub fn build_host() -> Result<PathBuf> {
 
 /// Builds nt-host for ARM64 Linux: the target's own C library and rust-lld make a cross compiler unnecessary.
 fn build_host_arm64() -> Result<PathBuf> {
-    let target_dir = crate::target_dir();
+    let target_dir = winpv::target_dir();
     Run::new("cargo")
-        .dir(crate::root())
+        .dir(winpv::root())
         .args([
             "build",
             "--quiet",

@@ -129,10 +129,10 @@ const STEPS: &[Step] = &[
 /// Runs everything; false if a test failed.
 pub fn run(args: &Args) -> Result<bool> {
     let start = Instant::now();
-    let root = crate::root();
+    let root = winpv::root();
     let context = Context {
-        dist: crate::pack::default_out(&root),
-        target_dir: crate::target_dir(),
+        dist: winpv::pack::default_out(&root),
+        target_dir: winpv::target_dir(),
         root,
     };
     println!("packing dist/, which is what is tested");

@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use super::{Context, Outcome};
-use crate::keys::Keys;
-use crate::pack::{self, Options};
-use crate::process::Run;
-use crate::version::Epoch;
+use winpv::keys::Keys;
+use winpv::pack::{self, Options};
+use winpv::process::Run;
+use winpv::version::Epoch;
 
 /// Copies the source to another folder, packs it there with the same key and date, and compares every file.
 pub fn two_folders(context: &Context) -> Result<Vec<Outcome>> {

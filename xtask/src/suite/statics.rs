@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{Context, Outcome};
-use crate::drivers::{Arch, DRIVERS};
-use crate::verify;
+use winpv::drivers::{Arch, DRIVERS};
+use winpv::verify;
 
 /// Every rule on every packed .sys; each rule must also refuse a .sys that was made to break it.
 pub fn rules(context: &Context) -> Result<Vec<Outcome>> {

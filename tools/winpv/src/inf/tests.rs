@@ -4,7 +4,7 @@ use super::{Inf, lint, render};
 use crate::drivers::{Arch, DRIVERS};
 use crate::version::{Epoch, Version};
 
-const TEMPLATE: &str = include_str!("../../../inf/vioblk.inx");
+const TEMPLATE: &str = include_str!("../../../../inf/vioblk.inx");
 const FILES: [&str; 2] = ["vioblk.sys", "vioblk.cat"];
 
 fn rendered(arch: Arch) -> String {
