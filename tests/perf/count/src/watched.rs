@@ -1,0 +1,101 @@
+//! Which addresses mean something.
+
+use std::collections::{HashMap, HashSet};
+use std::ops::Range;
+
+use perf_marker::Area;
+
+use crate::Counts;
+
+/// Bytes of a cache line.
+const LINE: u64 = 64;
+
+/// What an instruction does with memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Access {
+    pub at: u64,
+    pub len: u64,
+    pub reads: bool,
+    pub writes: bool,
+}
+
+/// Who writes a cache line.
+#[derive(Clone, Copy, Debug, Default)]
+struct Writers {
+    device: bool,
+    driver: bool,
+}
+
+/// The memory that the program named.
+#[derive(Debug, Default)]
+pub struct Watched {
+    lines: HashMap<u64, Writers>,
+    registers: Vec<Range<u64>>,
+    functions: HashSet<u64>,
+    /// Lines of the device's that the current stretch has touched.
+    touched: HashSet<u64>,
+}
+
+impl Watched {
+    /// Watches `len` bytes.
+    pub fn add(&mut self, area: Area, start: u64, len: u64) {
+        let end = start.saturating_add(len);
+        if area == Area::Registers {
+            self.registers.push(start..end);
+            return;
+        }
+        for line in start / LINE..end.div_ceil(LINE) {
+            let writers = self.lines.entry(line).or_default();
+            writers.device |= matches!(area, Area::Device | Area::Both);
+            writers.driver |= matches!(area, Area::Driver | Area::Both);
+        }
+    }
+
+    /// Watches a function.
+    pub fn add_function(&mut self, entry: u64) {
+        self.functions.insert(entry);
+    }
+
+    /// Whether the instruction at `at` is the first one of a watched function.
+    pub fn is_function(&self, at: u64) -> bool {
+        self.functions.contains(&at)
+    }
+
+    /// A stretch begins.
+    pub fn begin(&mut self) {
+        self.touched.clear();
+    }
+
+    /// Counts one access.
+    pub fn count(&mut self, access: Access, counts: &mut Counts) {
+        let (start, end) = (access.at, access.at.saturating_add(access.len));
+        let (reads, writes) = (u64::from(access.reads), u64::from(access.writes));
+        if self
+            .registers
+            .iter()
+            .any(|range| start < range.end && range.start < end)
+        {
+            counts.register_reads += reads;
+            counts.register_writes += writes;
+        }
+        let mut writers = Writers::default();
+        for line in start / LINE..end.div_ceil(LINE) {
+            let Some(found) = self.lines.get(&line) else {
+                continue;
+            };
+            writers.device |= found.device;
+            writers.driver |= found.driver;
+            if found.device && self.touched.insert(line) {
+                counts.device_lines += 1;
+            }
+        }
+        if writers.device {
+            counts.device_loads += reads;
+            counts.device_stores += writes;
+        }
+        if writers.driver {
+            counts.driver_loads += reads;
+            counts.driver_stores += writes;
+        }
+    }
+}

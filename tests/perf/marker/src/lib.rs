@@ -1,0 +1,108 @@
+//! Marks the stretches of a program that `perf-count` counts, and names the memory that it watches.
+//!
+//! A marker is a breakpoint instruction followed by a long no-operation whose displacement says what is marked. Nothing
+//! is loaded into registers for [`begin`] and [`end`], so that a marked stretch has not one instruction more than the
+//! code between them. Only a counting parent may run a program with markers: alone it dies of SIGTRAP at the first one.
+//!
+//! On other processors than x86-64 the markers do nothing; `perf-count` refuses to count there.
+#![no_std]
+
+/// High half of every payload; the low half is operation and operand.
+pub const SIGNATURE: u32 = 0x5750_0000;
+/// Operation: a stretch begins; the operand is its phase.
+pub const BEGIN: u32 = 1 << 8;
+/// Operation: the stretch ends; the operand is its phase.
+pub const END: u32 = 2 << 8;
+/// Operation: watch `rsi` bytes at `rdi`; the operand is the [`Area`].
+pub const WATCH: u32 = 3 << 8;
+/// Operation: count how often the function at `rdi` is entered.
+pub const FUNCTION: u32 = 4 << 8;
+
+/// Who writes a piece of memory, which is what an access to it costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Area {
+    /// Written by the device: a load from it misses the cache when the device runs on another processor.
+    Device = 1,
+    /// Written by the driver, read by the device.
+    Driver = 2,
+    /// Written by both.
+    Both = 3,
+    /// Device registers: under virtualisation an access leaves the guest.
+    Registers = 4,
+}
+
+impl Area {
+    /// The area with this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Device,
+            2 => Self::Driver,
+            3 => Self::Both,
+            4 => Self::Registers,
+            _ => return None,
+        })
+    }
+}
+
+/// The stretch of this phase begins here.
+#[inline(always)]
+pub fn begin<const PHASE: u8>() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: the parent takes the breakpoint, and the no-operation that follows accesses nothing.
+    unsafe {
+        core::arch::asm!(
+            "int3", ".byte 0x0f, 0x1f, 0x80", ".long {payload}",
+            payload = const SIGNATURE | BEGIN | PHASE as u32,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// The stretch of this phase ends here.
+#[inline(always)]
+pub fn end<const PHASE: u8>() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as for `begin`.
+    unsafe {
+        core::arch::asm!(
+            "int3", ".byte 0x0f, 0x1f, 0x80", ".long {payload}",
+            payload = const SIGNATURE | END | PHASE as u32,
+            options(nostack, preserves_flags),
+        );
+    }
+}
+
+/// Watches `len` bytes at `start` from now on; memory areas count by whole cache lines.
+pub fn watch(area: Area, start: *const u8, len: usize) {
+    match area {
+        Area::Device => register::<{ WATCH | Area::Device as u32 }>(start, len),
+        Area::Driver => register::<{ WATCH | Area::Driver as u32 }>(start, len),
+        Area::Both => register::<{ WATCH | Area::Both as u32 }>(start, len),
+        Area::Registers => register::<{ WATCH | Area::Registers as u32 }>(start, len),
+    }
+}
+
+/// Counts from now on how often the function that starts at `entry` is entered.
+pub fn watch_function(entry: *const u8) {
+    register::<FUNCTION>(entry, 1);
+}
+
+/// Hands an operation with two operands over; outside of every stretch.
+#[inline(never)]
+fn register<const OPERATION: u32>(start: *const u8, len: usize) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as for `begin`; the registers are only read.
+    unsafe {
+        core::arch::asm!(
+            "int3", ".byte 0x0f, 0x1f, 0x80", ".long {payload}",
+            payload = const SIGNATURE | OPERATION,
+            in("rdi") start,
+            in("rsi") len,
+            options(nostack, preserves_flags),
+        );
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (start, len);
+}
