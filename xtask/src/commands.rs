@@ -7,14 +7,14 @@ use clap::{Parser, Subcommand};
 
 use crate::{layering, suite};
 use winpv::build::{self, Request};
+use winpv::cli;
 use winpv::drivers::{self, Arch};
-use winpv::keys::Keys;
-use winpv::pack::{self, Options};
+use winpv::pack;
 use winpv::process::Run;
 use winpv::setup::{self, Purpose};
 use winpv::toolchain::Toolchain;
 use winpv::verify;
-use winpv::version::{Epoch, Version};
+use winpv::version::Version;
 
 /// `cargo xtask`.
 #[derive(Parser)]
@@ -31,11 +31,12 @@ pub struct Cli {
 #[derive(Subcommand)]
 enum Command {
     /// Build, sign and pack everything into dist/
-    Pack(PackArgs),
+    #[command(after_help = cli::build::EXAMPLES)]
+    Pack(cli::build::Args),
     /// Pack, then run every test
     Test(suite::Args),
     /// Show which tools were found and how to get the missing ones
-    Doctor,
+    Doctor(cli::doctor::Args),
     /// Apply the static rules to .sys files, also to those of another vendor
     Verify(verify::Args),
     /// Run a StorPort miniport against a device on this machine
@@ -48,16 +49,6 @@ enum Command {
     Check,
     /// Compile and link one driver, unsigned, and print where it is
     Build(BuildArgs),
-}
-
-#[derive(clap::Args)]
-struct PackArgs {
-    /// The folder to make
-    #[arg(long)]
-    out: Option<PathBuf>,
-    /// A folder with a test certificate made earlier
-    #[arg(long)]
-    keys: Option<PathBuf>,
 }
 
 #[derive(clap::Args)]
@@ -84,12 +75,7 @@ struct BuildArgs {
 /// Runs one command; `Ok(false)` means that it did its work and found something wrong.
 pub fn run(cli: Cli) -> Result<bool> {
     match cli.command {
-        Command::Pack(args) => {
-            setup::require(Purpose::Pack)?;
-            let files = pack_into(args.out, args.keys)?;
-            pack::print_table(&files);
-            Ok(true)
-        }
+        Command::Pack(args) => cli::build::run(&args),
         Command::Test(args) => {
             setup::require(if args.full {
                 Purpose::Full
@@ -98,7 +84,7 @@ pub fn run(cli: Cli) -> Result<bool> {
             })?;
             suite::run(&args)
         }
-        Command::Doctor => Ok(setup::doctor()),
+        Command::Doctor(args) => cli::doctor::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Host { arguments } => host(&arguments),
         Command::Check => {
@@ -115,23 +101,6 @@ pub fn run(cli: Cli) -> Result<bool> {
             Ok(true)
         }
     }
-}
-
-/// Makes the pack; a certificate is made only in the default place.
-pub fn pack_into(out: Option<PathBuf>, keys: Option<PathBuf>) -> Result<Vec<pack::Packed>> {
-    let root = winpv::root();
-    let keys = match keys {
-        Some(dir) => Keys::open(&dir)?,
-        None => Keys::open_or_make(&root.join(".keys"))?,
-    };
-    pack::pack(&Options {
-        root: &root,
-        out: &out.unwrap_or_else(|| pack::default_out(&root)),
-        target_dir: &winpv::target_dir(),
-        keys: &keys,
-        epoch: Epoch::find(&root)?,
-        progress: true,
-    })
 }
 
 fn build_one(args: BuildArgs) -> Result<build::Built> {

@@ -7,15 +7,8 @@ mod suite;
 use std::process::ExitCode;
 
 use clap::Parser;
+use winpv::cli;
 
 fn main() -> ExitCode {
-    match commands::run(commands::Cli::parse()) {
-        Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
-        Err(error) => {
-            // The chain of causes, without the backtrace that RUST_BACKTRACE would add: the reader is not our debugger.
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    cli::exit(commands::run(commands::Cli::parse()))
 }

@@ -2,11 +2,13 @@
 //! one for developers.
 
 pub mod build;
+pub mod cli;
 pub mod drivers;
 pub mod inf;
 pub mod keys;
 pub mod pack;
 pub mod process;
+pub mod progress;
 pub mod resource;
 pub mod setup;
 pub mod sign;

@@ -3,7 +3,6 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use driver_catalog::Builder;
@@ -15,6 +14,7 @@ use crate::drivers::{Arch, DRIVERS, Driver};
 use crate::inf;
 use crate::keys::Keys;
 use crate::process::Run;
+use crate::progress::Progress;
 use crate::resource::{self, Messages, VersionInfo};
 use crate::sign::{self, Subject};
 use crate::toolchain::Toolchain;
@@ -37,8 +37,8 @@ pub struct Options<'a> {
     pub keys: &'a Keys,
     /// Date of the pack and of its signatures.
     pub epoch: Epoch,
-    /// Print a line for each step.
-    pub progress: bool,
+    /// Where the steps are told.
+    pub progress: &'a Progress,
 }
 
 /// One file of the pack.
@@ -51,6 +51,19 @@ pub struct Packed {
     pub signed_by: Option<String>,
     /// SHA-256 in hexadecimal digits.
     pub sha256: String,
+}
+
+impl Packed {
+    /// As manifest.json and `--json` have it.
+    #[must_use]
+    pub fn json(&self) -> serde_json::Value {
+        json!({
+            "path": self.path,
+            "size": self.size,
+            "signed_by": self.signed_by,
+            "sha256": self.sha256,
+        })
+    }
 }
 
 /// Makes the pack and returns its files, sorted by path.
@@ -247,12 +260,7 @@ impl Packer<'_> {
                 "hardware_ids": driver.hardware_ids,
                 "architectures": Arch::ALL.map(Arch::name),
             })).collect::<Vec<_>>(),
-            "files": files.iter().map(|file| json!({
-                "path": file.path,
-                "size": file.size,
-                "signed_by": file.signed_by,
-                "sha256": file.sha256,
-            })).collect::<Vec<_>>(),
+            "files": files.iter().map(Packed::json).collect::<Vec<_>>(),
         });
         let path = self.dist.join(MANIFEST);
         fs::write(&path, serde_json::to_string_pretty(&manifest)? + "\n")?;
@@ -266,12 +274,7 @@ impl Packer<'_> {
     }
 
     fn step<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let start = Instant::now();
-        let result = work()?;
-        if self.options.progress {
-            println!("{what}: {:.1} s", start.elapsed().as_secs_f32());
-        }
-        Ok(result)
+        self.options.progress.step(what, work)
     }
 }
 

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 
-use crate::commands;
+use winpv::cli;
 
 pub use host::build_host;
 
@@ -136,7 +136,7 @@ pub fn run(args: &Args) -> Result<bool> {
         root,
     };
     println!("packing dist/, which is what is tested");
-    commands::pack_into(None, None)?;
+    cli::build::pack(&cli::build::Args::default())?;
     let wanted = |step: &&Step| {
         let named = args
             .only

@@ -29,7 +29,7 @@ pub fn two_folders(context: &Context) -> Result<Vec<Outcome>> {
         target_dir: &source.join("target"),
         keys: &keys,
         epoch: Epoch::find(&context.root)?,
-        progress: false,
+        progress: &winpv::progress::Progress::silent(),
     })?;
     let (here, there) = (read(&context.dist)?, read(&out)?);
     let mut outcomes = Vec::new();

@@ -38,37 +38,65 @@ pub fn require(purpose: Purpose) -> Result<()> {
     Ok(())
 }
 
-/// Prints what was found and what is missing, and how to get it; false if something is missing.
-pub fn doctor() -> bool {
-    let mut complete = true;
+/// One tool that was looked for.
+#[derive(Debug)]
+pub struct Tool {
+    /// Its name.
+    pub name: String,
+    /// It is there and new enough.
+    pub ok: bool,
+    /// Its version, or what is wrong.
+    pub detail: String,
+}
+
+/// What was found and what is missing.
+#[derive(Debug)]
+pub struct Report {
+    /// Every tool that was looked for.
+    pub tools: Vec<Tool>,
+    /// The commands that install what is missing, or why that cannot be said.
+    pub advice: Vec<String>,
+}
+
+impl Report {
+    /// Nothing is missing.
+    #[must_use]
+    pub fn complete(&self) -> bool {
+        self.tools.iter().all(|tool| tool.ok)
+    }
+}
+
+/// Looks for every tool.
+#[must_use]
+pub fn report() -> Report {
+    let mut tools = Vec::new();
     for (name, verdict) in rust::report() {
-        complete &= verdict.is_ok();
-        match verdict {
-            Ok(found) => println!("ok       {name}: {found}"),
-            Err(missing) => println!("MISSING  {name}: {missing}"),
-        }
+        let ok = verdict.is_ok();
+        let (Ok(detail) | Err(detail)) = verdict.map_err(|error| error.to_string());
+        tools.push(Tool {
+            name: name.to_string(),
+            ok,
+            detail,
+        });
     }
     for need in NEEDS {
         let verdict = need.probe();
-        let ok = matches!(verdict, Verdict::Found(_));
-        complete &= ok;
-        println!(
-            "{}  {}: {verdict}",
-            if ok { "ok     " } else { "MISSING" },
-            need.program
-        );
+        tools.push(Tool {
+            name: need.program.to_owned(),
+            ok: matches!(verdict, Verdict::Found(_)),
+            detail: verdict.to_string(),
+        });
     }
     let unmet = unmet(Purpose::Test);
-    if !unmet.is_empty() {
+    let advice = if unmet.is_empty() {
+        Vec::new()
+    } else {
         match debian::plan(&packages(&unmet), is_stale(&unmet)) {
-            Ok(plan) => println!(
-                "\nTo install what is missing:\n  {}",
-                plan.shell().join("\n  ")
-            ),
-            Err(error) => println!("\n{error:#}"),
+            Ok(plan) => plan.shell(),
+            Err(error) => vec![format!("{error:#}")],
         }
-    }
-    complete
+    };
+    Report { tools, advice }
 }
 
 type Unmet = (&'static Need, Verdict);
