@@ -7,7 +7,6 @@ pub mod drivers;
 pub mod inf;
 pub mod keys;
 pub mod pack;
-pub mod process;
 pub mod progress;
 pub mod resource;
 pub mod setup;
@@ -15,6 +14,8 @@ pub mod sign;
 pub mod toolchain;
 pub mod verify;
 pub mod version;
+
+pub use winpv_process as process;
 
 use std::env;
 use std::path::{Path, PathBuf};

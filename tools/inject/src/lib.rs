@@ -1,0 +1,1 @@
+//! Puts driver packages into Windows images on Linux.
