@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::{layering, suite};
-use winpv::build::{self, Request};
+use winpv::build::{self, Form, Request};
 use winpv::cli;
 use winpv::drivers::{self, Arch};
 use winpv::pack;
@@ -97,7 +97,7 @@ pub fn run(cli: Cli) -> Result<bool> {
         }
         Command::Build(args) => {
             let built = build_one(args)?;
-            println!("{}\n{}", built.sys.display(), built.pdb.display());
+            println!("{}\n{}", built.image.display(), built.pdb.display());
             Ok(true)
         }
     }
@@ -131,6 +131,7 @@ fn build_one(args: BuildArgs) -> Result<build::Built> {
             target_dir: &target_dir.join("driver"),
             out: &out,
             stem: args.stem.as_deref().unwrap_or(&args.package),
+            form: Form::Driver,
             resources: None,
         },
     )

@@ -1,4 +1,4 @@
-//! Compiles a driver crate to a static library and links it into a .sys, the same bytes from any folder.
+//! Compiles a crate to a static library and links it into a .sys, .exe or .dll, the same bytes from any folder.
 
 use std::env;
 use std::fs;
@@ -11,14 +11,68 @@ use crate::drivers::Arch;
 use crate::process::Run;
 use crate::toolchain::Toolchain;
 
-/// The longest that one driver may take from cold.
+/// The longest that one image may take from cold.
 const BUILD_DEADLINE: Duration = Duration::from_secs(900);
+
+/// What kind of image comes out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form<'a> {
+    /// A kernel driver.
+    Driver,
+    /// A console program whose entry point is `start`. It may allocate; there is no C runtime.
+    Program,
+    /// A library without an entry point that exports these functions.
+    Library(&'a [&'a str]),
+}
+
+impl Form<'_> {
+    const fn extension(self) -> &'static str {
+        match self {
+            Form::Driver => "sys",
+            Form::Program => "exe",
+            Form::Library(_) => "dll",
+        }
+    }
+
+    /// The parts of the standard library that are compiled with the crate.
+    const fn libraries(self) -> &'static str {
+        match self {
+            // Nothing in a driver can allocate without the kernel's pool: the crate for it is not even there.
+            Form::Driver => "-Zbuild-std=core,compiler_builtins",
+            Form::Program | Form::Library(_) => "-Zbuild-std=core,alloc,compiler_builtins",
+        }
+    }
+
+    fn linker_flags(self) -> Vec<String> {
+        // LOAD_LIBRARY_SEARCH_SYSTEM32 (libloaderapi.h): imports come from System32 only, not from the program's folder.
+        const SYSTEM32: &str = "/DEPENDENTLOADFLAG:0x800";
+        let fixed: &[&str] = match self {
+            Form::Driver => &[
+                "/DRIVER",
+                "/SUBSYSTEM:NATIVE,10.0",
+                "/OSVERSION:10.0",
+                "/ENTRY:DriverEntry",
+                // Code that only DriverEntry uses: the kernel frees it after the driver has started.
+                "/SECTION:INIT,ERD",
+            ],
+            Form::Program => &["/SUBSYSTEM:CONSOLE,10.0", "/ENTRY:start", SYSTEM32],
+            Form::Library(_) => &["/DLL", "/NOENTRY", "/SUBSYSTEM:WINDOWS,10.0", SYSTEM32],
+        };
+        let mut flags: Vec<String> = fixed.iter().map(|&flag| flag.to_owned()).collect();
+        if let Form::Library(exports) = self {
+            // An import library would be written beside it otherwise.
+            flags.push("/NOIMPLIB".to_owned());
+            flags.extend(exports.iter().map(|name| format!("/EXPORT:{name}")));
+        }
+        flags
+    }
+}
 
 /// What to build.
 pub struct Request<'a> {
     /// The crate's `Cargo.toml`, or its workspace's.
     pub manifest: &'a Path,
-    /// Package name; also the .sys file's name.
+    /// Package name.
     pub package: &'a str,
     /// Cargo features, comma separated; empty for none.
     pub features: &'a str,
@@ -26,10 +80,12 @@ pub struct Request<'a> {
     pub arch: Arch,
     /// Cargo's target folder.
     pub target_dir: &'a Path,
-    /// Folder for the .sys and .pdb; emptied of earlier ones first.
+    /// Folder for the image and its .pdb.
     pub out: &'a Path,
-    /// File stem of the .sys and .pdb.
+    /// File stem of both.
     pub stem: &'a str,
+    /// What the image is.
+    pub form: Form<'a>,
     /// Resources in .res form to link in.
     pub resources: Option<&'a [u8]>,
 }
@@ -37,8 +93,8 @@ pub struct Request<'a> {
 /// The two files that a build leaves.
 #[derive(Debug)]
 pub struct Built {
-    /// The unsigned driver.
-    pub sys: PathBuf,
+    /// The unsigned .sys, .exe or .dll.
+    pub image: PathBuf,
     /// Its symbols.
     pub pdb: PathBuf,
 }
@@ -74,7 +130,7 @@ fn compile(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf> {
         .args(["--target", request.arch.target()])
         .arg("--target-dir")
         .arg(request.target_dir)
-        .args(["-Zbuild-std=core,compiler_builtins"])
+        .arg(request.form.libraries())
         .args(["-Zbuild-std-features=compiler-builtins-mem"])
         .deadline(BUILD_DEADLINE)
         .dir(source_root)
@@ -106,7 +162,7 @@ fn compile(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf> {
     Ok(library)
 }
 
-/// Links in the output folder with relative names only, as the command line is recorded in the PDB and its hash in the .sys.
+/// Links in the output folder with relative names only, as the command line is recorded in the PDB and its hash in the image.
 fn link(toolchain: &Toolchain, request: &Request<'_>, library: &Path) -> Result<Built> {
     let out = request.out;
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
@@ -118,30 +174,28 @@ fn link(toolchain: &Toolchain, request: &Request<'_>, library: &Path) -> Result<
         // rust-lld would otherwise take library folders from a Windows developer's environment.
         .env_remove("LIB")
         .args(["-flavor", "link", "/NOLOGO"])
-        .arg(format!("/OUT:{}", file("sys")))
-        .args(["/DRIVER", "/SUBSYSTEM:NATIVE,10.0", "/OSVERSION:10.0"])
-        .args(["/ENTRY:DriverEntry", "/NODEFAULTLIB"])
+        .arg(format!("/OUT:{}", file(request.form.extension())))
+        .args(request.form.linker_flags())
+        .arg("/NODEFAULTLIB")
         .arg(format!("/MACHINE:{}", request.arch.machine()))
         .args(["/DYNAMICBASE", "/NXCOMPAT", "/HIGHENTROPYVA"])
         .args(["/GUARD:CF", "/OPT:REF,ICF", "/DEBUG"])
         .arg(format!("/PDB:{}", file("pdb")))
         .args(["/PDBALTPATH:%_PDB%", "/PDBSOURCEPATH:/src"])
-        .args(["/BREPRO", "/RELEASE"])
-        // Code that only DriverEntry uses: the kernel frees it after the driver has started.
-        .args(["/SECTION:INIT,ERD"]);
+        .args(["/BREPRO", "/RELEASE"]);
     if let Some(resources) = request.resources {
         fs::write(out.join(file("res")), resources)?;
         run = run.arg(file("res"));
     }
     run.arg(file("lib"))
         .ok()
-        .with_context(|| format!("cannot link {} for {}", file("sys"), request.arch))?;
+        .with_context(|| format!("cannot link {} for {}", request.stem, request.arch))?;
     fs::remove_file(&copied)?;
     if request.resources.is_some() {
         fs::remove_file(out.join(file("res")))?;
     }
     Ok(Built {
-        sys: out.join(file("sys")),
+        image: out.join(file(request.form.extension())),
         pdb: out.join(file("pdb")),
     })
 }

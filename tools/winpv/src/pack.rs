@@ -9,13 +9,13 @@ use driver_catalog::Builder;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::build::{self, Request};
+use crate::build::{self, Form, Request};
 use crate::drivers::{Arch, DRIVERS, Driver};
 use crate::inf;
 use crate::keys::Keys;
 use crate::process::Run;
 use crate::progress::Progress;
-use crate::resource::{self, Messages, VersionInfo};
+use crate::resource::{self, FileKind, Messages, VersionInfo};
 use crate::sign::{self, Subject};
 use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
@@ -163,7 +163,7 @@ impl Packer<'_> {
             self.link(driver, arch)
         })?;
         let sys = out.join(format!("{name}.sys"));
-        copy(&built.sys, &sys)?;
+        copy(&built.image, &sys)?;
         copy(&built.pdb, &symbols.join(format!("{name}.pdb")))?;
 
         let inf = out.join(format!("{name}.inf"));
@@ -292,6 +292,7 @@ pub fn build_driver(
         version,
         description: driver.description,
         file_name: &file_name,
+        kind: FileKind::Driver,
         company: "WinPV",
     };
     let messages = Messages::read(&root.join("drivers").join(driver.name).join("messages.toml"))?;
@@ -305,6 +306,7 @@ pub fn build_driver(
             target_dir: &target_dir.join("driver"),
             out: &target_dir.join("sys").join(driver.name).join(arch.name()),
             stem: driver.name,
+            form: Form::Driver,
             resources: Some(&resource::write(&info, &messages)),
         },
     )

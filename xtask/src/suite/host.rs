@@ -10,7 +10,7 @@ use serde::Deserialize;
 
 use super::cargo::tail;
 use super::{Context, HOST_DEADLINE, Outcome};
-use winpv::build::{self, Request};
+use winpv::build::{self, Form, Request};
 use winpv::drivers::{Arch, DRIVERS};
 use winpv::process::Run;
 use winpv::toolchain::Toolchain;
@@ -136,6 +136,7 @@ pub fn bad_drivers(context: &Context) -> Result<Vec<Outcome>> {
                 target_dir: &context.target_dir.join("driver"),
                 out: &out,
                 stem: feature,
+                form: Form::Driver,
                 resources: None,
             },
         )?;

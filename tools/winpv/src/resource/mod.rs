@@ -10,7 +10,7 @@ mod version;
 mod tests;
 
 pub use messages::Messages;
-pub use version::VersionInfo;
+pub use version::{FileKind, VersionInfo};
 
 /// `RT_MESSAGETABLE` (winuser.h).
 const RT_MESSAGETABLE: u16 = 11;

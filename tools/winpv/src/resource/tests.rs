@@ -1,6 +1,6 @@
 //! The resources, read back by hand-written offsets of the documented structures.
 
-use super::{Messages, VersionInfo, write};
+use super::{FileKind, Messages, VersionInfo, write};
 use crate::version::Version;
 
 fn word(bytes: &[u8], at: usize) -> u16 {
@@ -16,6 +16,7 @@ fn info() -> VersionInfo<'static> {
         version: Version([1, 2, 3, 4]),
         description: "A toy",
         file_name: "toy.sys",
+        kind: FileKind::Driver,
         company: "Nobody",
     }
 }

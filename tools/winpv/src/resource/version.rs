@@ -1,10 +1,31 @@
-//! The `VS_VERSIONINFO` resource: what Explorer and Device Manager show of a .sys.
+//! The `VS_VERSIONINFO` resource: what Explorer and Device Manager show of an image.
 
 use super::{LANGUAGE, align, push_text, push_u16, push_u32};
 use crate::version::Version;
 
 /// Unicode, as the string table's name and the translation both say.
 const CODE_PAGE: u16 = 1200;
+
+/// What the file is: `dwFileType` and `dwFileSubtype` (verrsrc.h).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// VFT_DRV, VFT2_DRV_SYSTEM.
+    Driver,
+    /// VFT_APP.
+    Program,
+    /// VFT_DLL.
+    Library,
+}
+
+impl FileKind {
+    const fn codes(self) -> [u32; 2] {
+        match self {
+            FileKind::Driver => [3, 7],
+            FileKind::Program => [1, 0],
+            FileKind::Library => [2, 0],
+        }
+    }
+}
 
 /// What goes into the resource.
 pub struct VersionInfo<'a> {
@@ -14,6 +35,8 @@ pub struct VersionInfo<'a> {
     pub description: &'a str,
     /// InternalName and OriginalFilename.
     pub file_name: &'a str,
+    /// What the file is.
+    pub kind: FileKind,
     /// CompanyName and LegalCopyright's holder.
     pub company: &'a str,
 }
@@ -56,8 +79,7 @@ impl VersionInfo<'_> {
         const STRUCTURE_VERSION: u32 = 0x0001_0000;
         const VS_FFI_FILEFLAGSMASK: u32 = 0x3f;
         const VOS_NT_WINDOWS32: u32 = 0x0004_0004;
-        const VFT_DRV: u32 = 3;
-        const VFT2_DRV_SYSTEM: u32 = 7;
+        let [file_type, subtype] = self.kind.codes();
         let [high, low] = self.version.halves();
         let mut out = Vec::new();
         for value in [
@@ -70,8 +92,8 @@ impl VersionInfo<'_> {
             VS_FFI_FILEFLAGSMASK,
             0,
             VOS_NT_WINDOWS32,
-            VFT_DRV,
-            VFT2_DRV_SYSTEM,
+            file_type,
+            subtype,
             // No date: Windows ignores it, and it would differ between builds.
             0,
             0,
