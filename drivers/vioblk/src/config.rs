@@ -43,7 +43,7 @@ pub enum Refusal {
 
 /// The fields as the device wrote them. `None`: the feature that gives the field its meaning was not accepted.
 /// Virtio 1.3 §5.2.5.1
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Raw {
     /// Sectors on the disk.
     pub capacity: u64,

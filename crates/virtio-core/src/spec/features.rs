@@ -9,6 +9,10 @@ bitflags! {
     /// Bits 0 to 23 and 50 up belong to the device type (for example [`super::blk::F_RO`]); a set holds any bit.
     #[derive(Clone, Copy, Debug, PartialEq, Eq)]
     pub struct Features: u64 {
+        /// `VIRTIO_F_NOTIFY_ON_EMPTY`, legacy only: an interrupt at the last buffer, wanted or not. // Virtio 1.3 §6.3
+        const NOTIFY_ON_EMPTY = 1 << 24;
+        /// `VIRTIO_F_ANY_LAYOUT`, legacy only: the device does not care how a request is cut into parts. // Virtio 1.3 §6.3
+        const ANY_LAYOUT = 1 << 27;
         /// `VIRTIO_F_INDIRECT_DESC`: chains may lie in a table outside the ring.
         const INDIRECT_DESC = 1 << 28;
         /// `VIRTIO_F_EVENT_IDX`: each side names the index at which it wants a notification.

@@ -13,6 +13,10 @@ pub const VENDOR_ID: u16 = 0x1af4;
 pub const MSI_NO_VECTOR: u16 = 0xffff;
 /// PCI capability id of a vendor-specific capability, which all of virtio's are. // Virtio 1.3 §4.1.4
 pub const CAP_ID_VENDOR: u8 = 0x09;
+/// PCI capability id of MSI-X. // PCI 3.0 §6.8.2
+pub const CAP_ID_MSIX: u8 = 0x11;
+/// Largest MSI-X vector that an event can be mapped to. // Virtio 1.3 §4.1.5.1.2
+pub const MSI_MAX_VECTOR: u16 = 0x7ff;
 
 /// `VIRTIO_PCI_CAP_*_CFG` in `cfg_type`. // Virtio 1.3 §4.1.4
 pub mod cfg_type {
@@ -119,6 +123,44 @@ assert_layout!(CommonCfg, 64, {
     queue_enable: 28, queue_notify_off: 30, queue_desc: 32, queue_driver: 40, queue_device: 48,
     queue_notif_config_data: 56, queue_reset: 58, admin_queue_index: 60, admin_queue_num: 62,
 });
+
+/// The registers of a legacy device in BAR 0, with MSI-X enabled. // Virtio 1.3 §4.1.4.10
+///
+/// Without MSI-X the last two do not exist, and the device configuration begins where they are.
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct LegacyCfg {
+    /// Features 0 to 31 that the device offers.
+    pub device_features: U32,
+    /// Features 0 to 31 that the driver accepts.
+    pub driver_features: U32,
+    /// Physical address of the selected queue's ring, in units of [`LEGACY_QUEUE_ALIGN`]; 0 when it has none.
+    pub queue_address: U32,
+    /// Number of descriptors; 0 when there is no such queue.
+    pub queue_size: U16,
+    /// Which queue `queue_address`, `queue_size` and `queue_msix_vector` are about.
+    pub queue_select: U16,
+    /// Index of the queue that the device is to look at.
+    pub queue_notify: U16,
+    /// [`Status`].
+    pub device_status: u8,
+    /// [`Isr`].
+    pub isr: u8,
+    /// MSI-X vector of configuration changes.
+    pub config_msix_vector: U16,
+    /// MSI-X vector of the selected queue.
+    pub queue_msix_vector: U16,
+}
+assert_layout!(LegacyCfg, 24, {
+    device_features: 0, driver_features: 4, queue_address: 8, queue_size: 12, queue_select: 14, queue_notify: 16,
+    device_status: 18, isr: 19, config_msix_vector: 20, queue_msix_vector: 22,
+});
+/// Bytes before a legacy device's configuration while MSI-X is not enabled. // Virtio 1.3 §4.1.4.10
+pub const LEGACY_HEADER_LEN: u32 = core::mem::offset_of!(LegacyCfg, config_msix_vector) as u32;
+/// Bytes before a legacy device's configuration while MSI-X is enabled. // Virtio 1.3 §4.1.4.10
+pub const LEGACY_MSIX_HEADER_LEN: u32 = size_of::<LegacyCfg>() as u32;
+/// Alignment of a legacy ring, and unit of its address. // Virtio 1.3 §4.1.5.1.3.1
+pub const LEGACY_QUEUE_ALIGN: u64 = 4096;
 
 bitflags! {
     /// Device status. // Virtio 1.3 §2.1

@@ -1,13 +1,13 @@
-//! Finding the structures of a modern device: the walk along its PCI capabilities. // Virtio 1.3 §4.1.4
+//! The walk along a device's PCI capabilities. // Virtio 1.3 §4.1.4
 #![forbid(unsafe_code)]
 
 use zerocopy::FromBytes;
+use zerocopy::little_endian::U16;
 
-use super::CapabilityError;
-use crate::spec::pci::{CAP_ID_VENDOR, Cap, CommonCfg, NotifyCap, cfg_type};
+use super::interface::DEVICE_LIMIT;
+use super::{CONFIG_LEN, CapabilityError, Location, Locations, Msix};
+use crate::spec::pci::{CAP_ID_MSIX, CAP_ID_VENDOR, Cap, CommonCfg, NotifyCap, cfg_type};
 
-/// Bytes of PCI configuration space that hold the capability list.
-pub const CONFIG_LEN: usize = 256;
 /// End of the PCI header, before which no capability lies.
 const HEADER_LEN: u8 = 0x40;
 /// Offset of the PCI status register; its bit 4 says that there is a capability list.
@@ -17,58 +17,45 @@ const PCI_STATUS_CAPABILITIES: u16 = 1 << 4;
 const PCI_CAPABILITIES: usize = 0x34;
 /// The part of the common configuration that every device has: up to `queue_device`.
 const COMMON_LEN: u32 = core::mem::offset_of!(CommonCfg, queue_notif_config_data) as u32;
-/// Most of the device configuration that is mapped, in bytes. // Virtio 1.3 §4.1.4: 4 KiB may be the limit
-const DEVICE_LIMIT: u32 = 4096;
+/// Bytes of the MSI-X capability. // PCI 3.0 §6.8.2
+const MSIX_CAP_LEN: usize = 12;
+/// MSI-X message control: one less than the entries of the table. // PCI 3.0 §6.8.2.3
+const MSIX_TABLE_SIZE: u16 = 0x7ff;
+/// MSI-X message control: MSI-X is enabled.
+const MSIX_ENABLE: u16 = 1 << 15;
 
-/// Where a structure lies.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Location {
-    /// BAR, 0 to 5.
-    pub bar: u8,
-    /// Offset in the BAR, in bytes.
-    pub offset: u32,
-    /// Length in bytes.
-    pub len: u32,
+/// The 16 bits at a byte offset; all ones past the end, as from a device that is gone.
+pub(super) fn word(bytes: &[u8], at: usize) -> u16 {
+    let rest = bytes.get(at..).unwrap_or_default();
+    U16::read_from_prefix(rest).map_or(u16::MAX, |(word, _)| word.get())
 }
 
-/// Where the structures of a modern device lie.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Locations {
-    /// Common configuration.
-    pub common: Location,
-    /// Notifications.
-    pub notify: Location,
-    /// Distance of notify addresses, in bytes for each step of a queue's `queue_notify_off`.
-    pub notify_off_multiplier: u32,
-    /// ISR status.
-    pub isr: Location,
-    /// Device configuration, if the device has one.
-    pub device: Option<Location>,
+/// What the walk has found: of each type the first that can be used.
+#[derive(Default)]
+pub(super) struct Found {
+    common: Option<Location>,
+    notify: Option<(Location, u32)>,
+    isr: Option<Location>,
+    device: Option<Location>,
+    msix: Option<Msix>,
 }
 
-impl Locations {
-    /// Finds the structures in a copy of the first 256 bytes of configuration space.
+impl Found {
+    /// Walks the list in a copy of configuration space; ends on any content.
     ///
-    /// `bar_len` tells the length in bytes of a BAR (0 to 5) that the driver can map, and `None` for any other, such as an
-    /// I/O BAR. Of each type the first capability in such a BAR counts; shared memory, vendor data, access through
-    /// configuration space and unknown types are passed over. The walk ends on any content.
-    ///
-    /// # Errors
-    ///
-    /// [`CapabilityError`] for a list that is malformed or lacks a structure; the device is not to be used then.
-    pub fn find(
+    /// Of each type the first capability in a BAR with a length counts; shared memory, vendor data, access through
+    /// configuration space and unknown types are passed over.
+    pub(super) fn walk(
         config: &[u8; CONFIG_LEN],
         bar_len: impl Fn(u8) -> Option<u64>,
     ) -> Result<Self, CapabilityError> {
-        let word = |at| <[u8; 2]>::read_from_prefix(config.get(at..).unwrap_or_default()).ok();
-        let word = |at| word(at).map_or(u16::MAX, |(bytes, _)| u16::from_le_bytes(bytes));
-        if word(0) == u16::MAX {
+        if word(config, 0) == u16::MAX {
             return Err(CapabilityError::DeviceGone);
         }
-        let mut found = Found::default();
+        let mut found = Self::default();
         let first = config.get(PCI_CAPABILITIES).copied();
         let mut pointer = match first {
-            Some(first) if word(PCI_STATUS) & PCI_STATUS_CAPABILITIES != 0 => first & !3,
+            Some(first) if word(config, PCI_STATUS) & PCI_STATUS_CAPABILITIES != 0 => first & !3,
             _ => 0,
         };
         // One bit for each dword: a walk that never comes twice to the same one ends.
@@ -86,25 +73,26 @@ impl Locations {
             if pointer < HEADER_LEN {
                 return Err(CapabilityError::BadPointer { offset: pointer });
             }
-            if id == CAP_ID_VENDOR {
-                found.take(pointer, rest, &bar_len)?;
+            match id {
+                CAP_ID_VENDOR => found.take(pointer, rest, &bar_len)?,
+                CAP_ID_MSIX if found.msix.is_none() => found.msix = Some(msix(pointer, rest)?),
+                _ => {}
             }
             pointer = next & !3;
         }
-        found.complete()
+        Ok(found)
     }
-}
 
-/// What the walk has found so far.
-#[derive(Default)]
-struct Found {
-    common: Option<Location>,
-    notify: Option<(Location, u32)>,
-    isr: Option<Location>,
-    device: Option<Location>,
-}
+    /// The common configuration.
+    pub(super) const fn common(&self) -> Option<Location> {
+        self.common
+    }
 
-impl Found {
+    /// MSI-X.
+    pub(super) const fn msix(&self) -> Option<Msix> {
+        self.msix
+    }
+
     /// Takes the capability that starts at `rest` if it is the first usable one of its type.
     fn take(
         &mut self,
@@ -112,10 +100,11 @@ impl Found {
         rest: &[u8],
         bar_len: impl Fn(u8) -> Option<u64>,
     ) -> Result<(), CapabilityError> {
-        let Ok((cap, _)) = Cap::read_from_prefix(rest) else {
-            return Err(CapabilityError::BadPointer { offset });
+        // Vendor data may be shorter than a virtio capability, up to the end of configuration space. // Virtio 1.3 §4.1.4.8
+        let cfg_type = match *rest {
+            [_, _, _, cfg_type, ..] => cfg_type,
+            _ => return Err(CapabilityError::BadPointer { offset }),
         };
-        let cfg_type = cap.cfg_type;
         // Bytes of capability, bytes of structure and alignment of structure that the type needs.
         let (cap_needed, len_needed, align, have) = match cfg_type {
             cfg_type::COMMON => (size_of::<Cap>(), COMMON_LEN, 4, self.common.is_some()),
@@ -124,6 +113,9 @@ impl Found {
             cfg_type::DEVICE => (size_of::<Cap>(), 0, 4, self.device.is_some()),
             // Virtio 1.3 §4.1.4.1: reserved types are ignored.
             _ => return Ok(()),
+        };
+        let Ok((cap, _)) = Cap::read_from_prefix(rest) else {
+            return Err(CapabilityError::BadPointer { offset });
         };
         // Virtio 1.3 §4.1.4.1: reserved BAR values are ignored, and the first that can be supported is used.
         let Some(bar_len) = bar_len(cap.bar).filter(|_| cap.bar < 6 && !have) else {
@@ -181,15 +173,29 @@ impl Found {
     }
 
     /// All structures, if none is missing that every device has.
-    fn complete(self) -> Result<Locations, CapabilityError> {
+    pub(super) fn complete(self) -> Result<Locations, CapabilityError> {
         let missing = |cfg_type| CapabilityError::Missing { cfg_type };
+        let common = self.common.ok_or(missing(cfg_type::COMMON))?;
         let (notify, notify_off_multiplier) = self.notify.ok_or(missing(cfg_type::NOTIFY))?;
         Ok(Locations {
-            common: self.common.ok_or(missing(cfg_type::COMMON))?,
+            common,
             notify,
             notify_off_multiplier,
             isr: self.isr.ok_or(missing(cfg_type::ISR))?,
             device: self.device,
+            msix: self.msix,
         })
     }
+}
+
+/// What the MSI-X capability that starts at `rest` says.
+fn msix(offset: u8, rest: &[u8]) -> Result<Msix, CapabilityError> {
+    if rest.len() < MSIX_CAP_LEN {
+        return Err(CapabilityError::BadPointer { offset });
+    }
+    let control = word(rest, 2);
+    Ok(Msix {
+        vectors: (control & MSIX_TABLE_SIZE).wrapping_add(1),
+        enabled: control & MSIX_ENABLE != 0,
+    })
 }

@@ -66,6 +66,12 @@ pub enum CapabilityError {
         /// [`crate::spec::pci::cfg_type`].
         cfg_type: u8,
     },
+    /// A device without virtio capabilities has no I/O BAR 0 that the driver can use. // Virtio 1.3 §4.1.4.10
+    #[error("legacy device without a usable I/O BAR 0: its length is {len:?}")]
+    LegacyBar {
+        /// Length of BAR 0 in bytes, if it is for I/O ports and the driver can use it.
+        len: Option<u64>,
+    },
 }
 
 /// The device could not be brought where it should be.
@@ -94,6 +100,17 @@ pub enum TransportError {
         /// PCI command register.
         command: u16,
     },
+    /// The call does not belong here: set-up has an order, and what needs a live device has to wait. // Virtio 1.3 §3.1.1
+    #[error("out of order: the device has not come so far, or is past it")]
+    OutOfOrder,
+    /// The device's status is not what the driver has set. // Virtio 1.3 §2.1, §3.1.1
+    #[error("device status reads {status:#x}, the driver set {set:#x}")]
+    StatusMismatch {
+        /// Device status.
+        status: u8,
+        /// Bits that the driver has set since the reset.
+        set: u8,
+    },
     /// Features were to be accepted that the device does not offer. // Virtio 1.3 §2.2.1
     #[error("features {0:?} are not offered by the device")]
     NotOffered(Features),
@@ -103,6 +120,12 @@ pub enum TransportError {
     /// VERSION_1 was not accepted or is not offered: the device is a legacy one. // Virtio 1.3 §6.1
     #[error("VERSION_1 is not accepted: the modern interface cannot be used without it")]
     NotModern,
+    /// The call needs features that were not negotiated.
+    #[error("features {0:?} were not negotiated")]
+    NotNegotiated(Features),
+    /// Addresses are translated for the device, but it does not say that it uses translated ones. // Virtio 1.3 §6.1
+    #[error("ACCESS_PLATFORM is not accepted, but addresses are translated for the device")]
+    Untranslated,
     /// The device refused the accepted features. // Virtio 1.3 §3.1.1 step 6
     #[error("device refused features {0:?}")]
     FeaturesRefused(Features),
@@ -118,7 +141,7 @@ pub enum TransportError {
         /// Queue index.
         queue: u16,
     },
-    /// The device's queue size is not a power of two up to 32768. // Virtio 1.3 §4.1.4.3.1
+    /// The device's queue size is over 32768 or, with a split ring, not a power of two. // Virtio 1.3 §4.1.4.3.1
     #[error("queue {queue} has the impossible size {size}")]
     QueueSize {
         /// Queue index.
@@ -142,6 +165,52 @@ pub enum TransportError {
         /// Queue index.
         queue: u16,
     },
+    /// The queue is not enabled, or the device has another ring for it.
+    #[error("queue {queue} is not the one that the device has enabled")]
+    QueueNotEnabled {
+        /// Queue index.
+        queue: u16,
+    },
+    /// The ring was set up for other features, or lies where the device cannot find it.
+    #[error("ring of queue {queue} at {address:#x} does not fit the negotiated interface")]
+    RingMismatch {
+        /// Queue index.
+        queue: u16,
+        /// Device address of its descriptor area.
+        address: u64,
+    },
+    /// A legacy device did not take the ring's address. // Virtio 1.3 §4.1.4.10
+    #[error("device did not take address {address:#x} for queue {queue}: it reads back {read:#x}")]
+    AddressRefused {
+        /// Queue index.
+        queue: u16,
+        /// In units of 4096 bytes.
+        address: u32,
+        /// What was read back.
+        read: u32,
+    },
+    /// The queue was not reset in time. // Virtio 1.3 §4.1.4.3.2
+    #[error(
+        "queue {queue} still had reset {reset} and enable {enable} {timeout_us} µs after its reset was asked for"
+    )]
+    QueueResetTimeout {
+        /// Queue index.
+        queue: u16,
+        /// `queue_reset` at the end.
+        reset: u16,
+        /// `queue_enable` at the end.
+        enable: u16,
+        /// How long it was waited for, in microseconds.
+        timeout_us: u64,
+    },
+    /// The device has no such MSI-X vector. // Virtio 1.3 §4.1.5.1.2.2
+    #[error("there is no MSI-X vector {vector}: the table has {vectors}")]
+    NoSuchVector {
+        /// Asked for.
+        vector: u16,
+        /// Entries of the device's table; 0 if MSI-X is not there or not enabled.
+        vectors: u16,
+    },
     /// The device did not map the MSI-X vector. // Virtio 1.3 §4.1.5.1.2.2
     #[error("device did not take MSI-X vector {vector}: it reads back {read:#x}")]
     VectorRefused {
@@ -159,6 +228,14 @@ pub enum TransportError {
         offset: u64,
         /// Length of the structure in bytes.
         len: usize,
+    },
+    /// The queue's notify address is not aligned to the width of a notification. // Virtio 1.3 §4.1.4.4.1
+    #[error("queue {queue} is notified at offset {offset}, which is not aligned")]
+    NotifyMisaligned {
+        /// Queue index.
+        queue: u16,
+        /// In the notify structure, in bytes.
+        offset: u64,
     },
 }
 
@@ -178,7 +255,7 @@ pub enum ConfigError {
         /// Length of the device configuration in bytes; 0 if there is none.
         len: usize,
     },
-    /// The generation changed during every try.
+    /// The generation, or on a legacy device the value, changed during every try.
     #[error("device configuration did not stay the same during any of {tries} tries")]
     Unstable {
         /// How often it was tried.

@@ -1,13 +1,23 @@
 //! Reaching a device over PCI: find it, negotiate with it, give it queues, notify it, stop it. // Virtio 1.3 §3.1, §4.1
 //!
 //! ```text
-//!   Locations::find ─► Transport::modern ─► reset ─► DeviceStopped ─► acknowledge ─► accept ─► enable_queue… ─► driver_ok
-//!                                             ▲            │
-//!                                             └── failure ─┴─► Queue::drain, Queue::into_memory
+//!   Interface::find ─► Transport::new ─► reset ─► DeviceStopped ─► acknowledge ─► accept ─► enable_queue… ─► driver_ok
+//!                                          ▲            │                                                      │
+//!                                          └── failure ─┴─► Queue::drain, Queue::into_memory ◄─ QueueStopped ◄─ reset_queue
+//!                                                                                                  └─► enable_queue_again
 //! ```
 //!
+//! [`Interface::find`] prefers the modern interface; a device that has only the legacy one is driven by the same methods.
+//! What differs: a legacy device has 32 feature bits and no VERSION_1, its queues have the one size that it says
+//! ([`Transport::queue_size`] gives it), their rings start on a page below 16 TiB ([`crate::ring::Layout::align`]), and no
+//! queue can be reset alone.
+//!
 //! Set-up goes through registers that select what others show, so one caller at a time may use it; [`Transport::ring`],
-//! [`Transport::isr`] and [`Transport::status`] are single accesses and may be used from anywhere.
+//! [`Transport::isr`] and [`Transport::status`] are single accesses and may be used from anywhere. Steps out of their order
+//! are refused ([`TransportError::OutOfOrder`]).
+//!
+//! Only the two resets wait, each up to a deadline that the caller sets: a device may take its time to stop. All other
+//! registers have to show at once what was written to them, and are read back once.
 //!
 //! # Example
 //!
@@ -17,24 +27,24 @@
 //! use core::mem::offset_of;
 //! use virtio_core::{Clock, mmio::Registers, spec::blk, spec::features::Features};
 //! use virtio_core::ring::{Queue, QueueMemory};
-//! use virtio_core::transport::{Doorbell, Location, Locations, Transport, TransportError};
+//! use virtio_core::transport::{Doorbell, Interface, Location, Transport, TransportError};
 //!
 //! const RESET_TIMEOUT_US: u64 = 1_000_000;
 //!
 //! fn start<'m, R: Registers>(
-//!     locations: &Locations,
+//!     interface: &Interface,
 //!     map: impl FnMut(Location) -> Option<R>,
 //!     clock: &impl Clock,
 //!     memory: impl FnOnce(u16, Features) -> QueueMemory<'m, u32>,
 //! ) -> Result<(Transport<R>, Queue<'m, u32>, Doorbell), TransportError> {
-//!     let device = Transport::modern(locations, map)?;
+//!     let device = Transport::new(interface, map)?;
 //!     let stopped = device.reset(clock, RESET_TIMEOUT_US)?;
-//!     let known = Features::VERSION_1 | Features::EVENT_IDX | Features::INDIRECT_DESC | blk::F_FLUSH;
+//!     let known = Features::IMPLEMENTED | blk::F_FLUSH;
 //!     let features = device.acknowledge(stopped)? & known;
 //!     let capacity = device.read_config(|config| config.u64(offset_of!(blk::Config, capacity)));
 //!     assert!(capacity.is_ok(), "a real driver refuses the device");
 //!     device.accept(features).inspect_err(|_| device.fail())?;
-//!     let size = device.queue_max_size(0)?.min(128);
+//!     let size = device.queue_size(0, 128)?;
 //!     let queue = Queue::new(size, features, memory(size, features)).expect("memory made to measure");
 //!     let doorbell = device.enable_queue(0, &queue, Some(1))?;
 //!     device.driver_ok()?;
@@ -45,54 +55,86 @@
 
 mod capability;
 mod config;
+mod doorbell;
 mod error;
+mod interface;
+mod legacy;
 mod modern;
+mod progress;
 mod stopped;
 #[cfg(test)]
 mod tests;
+mod wait;
 
-pub use capability::{CONFIG_LEN, Location, Locations};
 pub use config::ConfigView;
+pub use doorbell::Doorbell;
 pub use error::{CapabilityError, ConfigError, TransportError};
+pub use interface::{CONFIG_LEN, Interface, LegacyLocation, Location, Locations, Msix};
+pub use legacy::Legacy;
 pub use modern::Modern;
-pub use stopped::{ConfigSpace, DeviceStopped, How, stop_bus_mastering};
+pub use stopped::{ConfigSpace, DeviceStopped, How, QueueStopped, Stopped, stop_bus_mastering};
 
 use crate::Clock;
 use crate::mmio::Registers;
 use crate::ring::{Kick, Queue};
 use crate::spec::features::Features;
-use crate::spec::pci::{Isr, Status};
+use crate::spec::pci::{Isr, MSI_MAX_VECTOR, Status};
+use progress::StatusRegister;
 
-/// Where and with what to notify the device of one queue. // Virtio 1.3 §4.1.5.2
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Doorbell {
-    /// In the notify structure, in bytes; checked against its length.
-    offset: usize,
-    /// What to write.
-    value: u16,
-}
-
-/// A device's registers, of any kind.
+/// A device's registers, of either interface.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Transport<R> {
     /// A device that follows version 1 of the specification, over PCI.
     Modern(Modern<R>),
+    /// A device that follows a version before it.
+    Legacy(Legacy<R>),
+}
+
+/// Does the same on either interface.
+macro_rules! on {
+    ($self:ident, $transport:ident => $what:expr) => {
+        match $self {
+            Self::Modern($transport) => $what,
+            Self::Legacy($transport) => $what,
+        }
+    };
 }
 
 impl<R: Registers> Transport<R> {
-    /// Maps the structures of a modern device.
+    /// Maps the registers of a device. The device itself is not touched.
     ///
-    /// `map` maps `len` bytes at `offset` of a BAR. The device itself is not touched.
+    /// `map` maps `len` bytes at `offset` of a BAR, which for the legacy interface is an I/O BAR.
     ///
     /// # Errors
     ///
     /// [`TransportError::Map`] when `map` gives nothing, or a window of another length.
+    pub fn new(
+        interface: &Interface,
+        map: impl FnMut(Location) -> Option<R>,
+    ) -> Result<Self, TransportError> {
+        match interface {
+            Interface::Modern(locations) => Modern::new(locations, map).map(Self::Modern),
+            Interface::Legacy(location) => Legacy::new(location, map).map(Self::Legacy),
+        }
+    }
+
+    /// Maps the structures of a modern device; as [`Transport::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::Map`].
     pub fn modern(
         locations: &Locations,
         map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
         Modern::new(locations, map).map(Self::Modern)
+    }
+
+    /// Whether the device is driven by the legacy interface.
+    #[must_use]
+    pub const fn is_legacy(&self) -> bool {
+        matches!(self, Self::Legacy(_))
     }
 
     /// Step 1: resets the device and waits until it is. // Virtio 1.3 §3.1.1, §2.4
@@ -108,47 +150,47 @@ impl<R: Registers> Transport<R> {
         clock: &impl Clock,
         timeout_us: u64,
     ) -> Result<DeviceStopped, TransportError> {
-        let Self::Modern(transport) = self;
-        transport.reset(clock, timeout_us)
+        on!(self, transport => transport.reset(clock, timeout_us))
     }
 
     /// Steps 2, 3 and the first half of 4: tells the device that it has a driver, and reads which features it offers.
     ///
-    /// Device configuration may be read from here on, to decide what to accept. // Virtio 1.3 §3.1.1
+    /// ACCESS_PLATFORM is shown only to a driver whose addresses are translated for the device. Device configuration may
+    /// be read from here on, to decide what to accept. // Virtio 1.3 §3.1.1
     ///
     /// # Errors
     ///
-    /// [`TransportError::DeviceGone`].
+    /// [`TransportError`] says what is wrong with the device's status, or that it is gone.
     pub fn acknowledge(&self, stopped: DeviceStopped) -> Result<Features, TransportError> {
-        let Self::Modern(transport) = self;
-        transport.acknowledge(stopped)
+        on!(self, transport => transport.acknowledge(&stopped))
     }
 
     /// The second half of step 4, and steps 5 and 6: accepts features, and checks that the device agrees.
+    ///
+    /// The legacy interface has no steps 5 and 6; ANY_LAYOUT is accepted there whenever it is offered. // Virtio 1.3 §6.3
     ///
     /// # Errors
     ///
     /// [`TransportError`] says which features are not offered, not implemented here (see [`Features::IMPLEMENTED`]), or
     /// refused; the driver then calls [`Transport::fail`].
     pub fn accept(&self, features: Features) -> Result<(), TransportError> {
-        let Self::Modern(transport) = self;
-        transport.accept(features)
+        on!(self, transport => transport.accept(features))
     }
 
     /// Reads device configuration as one consistent snapshot. // Virtio 1.3 §2.5.1
     ///
-    /// `read` is called again when the device changed its configuration meanwhile, up to a bound. A field that depends
-    /// on a feature may only be read when the feature is offered.
+    /// `read` is called again when the device changed its configuration meanwhile, up to a bound; on a legacy device, which
+    /// does not tell, until two calls give the same (§2.5.4). A field that depends on a feature may only be read when the
+    /// feature is offered.
     ///
     /// # Errors
     ///
     /// What `read` returns, [`ConfigError::Unstable`] or [`ConfigError::DeviceGone`].
-    pub fn read_config<V>(
+    pub fn read_config<V: PartialEq>(
         &self,
         read: impl Fn(&ConfigView<'_, R>) -> Result<V, ConfigError>,
     ) -> Result<V, ConfigError> {
-        let Self::Modern(transport) = self;
-        transport.read_config(read)
+        on!(self, transport => transport.read_config(read))
     }
 
     /// Writes an 8-bit field of the device configuration.
@@ -157,38 +199,69 @@ impl<R: Registers> Transport<R> {
     ///
     /// [`ConfigError::TooShort`].
     pub fn write_config_u8(&self, offset: usize, value: u8) -> Result<(), ConfigError> {
-        let Self::Modern(transport) = self;
-        transport.write_config_u8(offset, value)
+        on!(self, transport => transport.config().write_u8(offset, value))
     }
 
     /// Number of queues that the device has. // Virtio 1.3 §4.1.4.3
+    ///
+    /// It is what the device says: whether a queue is there, only [`Transport::queue_max_size`] shows. A legacy device does
+    /// not say it, so that up to 1024 queues are looked for.
     ///
     /// # Errors
     ///
     /// [`TransportError::DeviceGone`].
     pub fn queue_count(&self) -> Result<u16, TransportError> {
-        let Self::Modern(transport) = self;
-        transport.queue_count()
+        on!(self, transport => transport.queue_count())
     }
 
-    /// Largest size of a queue, in descriptors; a driver may set up a smaller one. // Virtio 1.3 §4.1.5.1.3
+    /// Largest size of a queue, in descriptors, for the negotiated ring format. // Virtio 1.3 §4.1.5.1.3
+    ///
+    /// A driver may set up a smaller one, except on a legacy device: see [`Transport::queue_size`].
     ///
     /// # Errors
     ///
     /// [`TransportError::NoQueue`], [`TransportError::QueueSize`] or [`TransportError::DeviceGone`].
     pub fn queue_max_size(&self, queue: u16) -> Result<u16, TransportError> {
-        let Self::Modern(transport) = self;
-        transport.queue_max_size(queue)
+        on!(self, transport => transport.queue_max_size(queue))
+    }
+
+    /// The size to set a queue up with, in descriptors, when the driver has room for `most`.
+    ///
+    /// The largest that is not larger than `most` and that the negotiated ring format can have; on a legacy device the only
+    /// one that there is. // Virtio 1.3 §4.1.5.1.3.1
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::queue_max_size`], and [`TransportError::QueueSizeRefused`] when there is none.
+    pub fn queue_size(&self, queue: u16, most: u16) -> Result<u16, TransportError> {
+        let device = self.queue_max_size(queue)?;
+        let features = on!(self, transport => transport.progress().features());
+        let possible = match self {
+            Self::Legacy(_) if device > most => 0,
+            _ if features.contains(Features::RING_PACKED) => device.min(most),
+            // A power of two. // Virtio 1.3 §2.7
+            _ => match device.min(most).checked_ilog2() {
+                Some(bits) => 1 << bits,
+                None => 0,
+            },
+        };
+        match possible {
+            0 => Err(TransportError::QueueSizeRefused {
+                queue,
+                size: most,
+                device,
+            }),
+            size => Ok(size),
+        }
     }
 
     /// Maps configuration changes to an MSI-X vector, or to none. // Virtio 1.3 §4.1.5.1.2
     ///
     /// # Errors
     ///
-    /// [`TransportError::VectorRefused`].
+    /// [`TransportError::NoSuchVector`] or [`TransportError::VectorRefused`].
     pub fn set_config_vector(&self, vector: Option<u16>) -> Result<(), TransportError> {
-        let Self::Modern(transport) = self;
-        transport.set_config_vector(vector)
+        on!(self, transport => transport.set_config_vector(vector))
     }
 
     /// Step 7, for one queue: gives the device its ring and its MSI-X vector, and enables it. // Virtio 1.3 §4.1.5.1.3
@@ -197,31 +270,79 @@ impl<R: Registers> Transport<R> {
     ///
     /// # Errors
     ///
-    /// [`TransportError`] says what the device did not take; the queue is then not enabled.
+    /// [`TransportError`] says what the device did not take, or why the ring does not fit; the queue is then not to be used.
     pub fn enable_queue<T>(
         &self,
         index: u16,
         queue: &Queue<'_, T>,
         vector: Option<u16>,
     ) -> Result<Doorbell, TransportError> {
-        let Self::Modern(transport) = self;
-        transport.enable_queue(index, queue.size(), queue.addresses(), vector)
+        let (size, addresses) = (queue.size(), queue.addresses());
+        match self {
+            Self::Modern(transport) => {
+                transport.enable_queue(index, size, addresses, vector, false)
+            }
+            Self::Legacy(transport) => transport.enable_queue(index, size, addresses, vector),
+        }
+    }
+
+    /// Resets one queue and waits until it is. // Virtio 1.3 §2.6.1.1
+    ///
+    /// `queue` has to be the one that was enabled as `index`; the proof is for it alone, and lets it be drained while the
+    /// others go on.
+    ///
+    /// # Errors
+    ///
+    /// [`TransportError::QueueResetTimeout`] after `timeout_us` microseconds: the device may still use the queue, and only
+    /// [`Transport::reset`] helps. [`TransportError::NotNegotiated`] without RING_RESET, which a legacy device never has.
+    pub fn reset_queue<T>(
+        &self,
+        index: u16,
+        queue: &Queue<'_, T>,
+        clock: &impl Clock,
+        timeout_us: u64,
+    ) -> Result<QueueStopped, TransportError> {
+        let descriptor = queue.addresses().descriptor;
+        match self {
+            Self::Modern(transport) => transport.reset_queue(index, descriptor, clock, timeout_us),
+            Self::Legacy(_) => Err(TransportError::NotNegotiated(Features::RING_RESET)),
+        }
+    }
+
+    /// Gives a queue that was reset a ring again, as [`Transport::enable_queue`] does. // Virtio 1.3 §2.6.1.2
+    ///
+    /// `queue` is a new one, perhaps of another size, in the same memory or elsewhere.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::enable_queue`]. The proof is gone all the same: what the device then has, only a reset tells.
+    pub fn enable_queue_again<T>(
+        &self,
+        stopped: QueueStopped,
+        queue: &Queue<'_, T>,
+        vector: Option<u16>,
+    ) -> Result<Doorbell, TransportError> {
+        let (size, addresses) = (queue.size(), queue.addresses());
+        match self {
+            Self::Modern(transport) => {
+                transport.enable_queue(stopped.index(), size, addresses, vector, true)
+            }
+            Self::Legacy(_) => Err(TransportError::NotNegotiated(Features::RING_RESET)),
+        }
     }
 
     /// Step 8: the device is live. // Virtio 1.3 §3.1.1
     ///
     /// # Errors
     ///
-    /// [`TransportError::NeedsReset`] or [`TransportError::DeviceGone`].
+    /// [`TransportError::NeedsReset`], [`TransportError::StatusMismatch`] or [`TransportError::DeviceGone`].
     pub fn driver_ok(&self) -> Result<(), TransportError> {
-        let Self::Modern(transport) = self;
-        transport.driver_ok()
+        on!(self, transport => transport.driver_ok())
     }
 
     /// Tells the device that the driver has given up on it; a reset comes next. // Virtio 1.3 §2.1.1, §3.1.1
     pub fn fail(&self) {
-        let Self::Modern(transport) = self;
-        transport.fail();
+        on!(self, transport => transport.fail());
     }
 
     /// Device status; [`Status::DEVICE_NEEDS_RESET`] is to be looked for after a configuration interrupt.
@@ -230,11 +351,10 @@ impl<R: Registers> Transport<R> {
     ///
     /// [`TransportError::DeviceGone`].
     pub fn status(&self) -> Result<Status, TransportError> {
-        let Self::Modern(transport) = self;
-        transport.status()
+        on!(self, transport => transport.status())
     }
 
-    /// Reads and acknowledges the cause of a line interrupt. // Virtio 1.3 §4.1.4.5
+    /// Causes of a line interrupt, which reading them acknowledges. // Virtio 1.3 §4.1.4.5
     ///
     /// Empty when the interrupt was not this device's. Not to be called with MSI-X.
     ///
@@ -242,8 +362,7 @@ impl<R: Registers> Transport<R> {
     ///
     /// [`TransportError::DeviceGone`].
     pub fn isr(&self) -> Result<Isr, TransportError> {
-        let Self::Modern(transport) = self;
-        transport.isr()
+        on!(self, transport => transport.isr())
     }
 
     /// Notifies the device of what was published, if it wants to know: one register write. // Virtio 1.3 §4.1.5.2
@@ -251,9 +370,30 @@ impl<R: Registers> Transport<R> {
     /// Call it without the queue's lock; a notification more or less late or often does no harm.
     #[inline]
     pub fn ring(&self, doorbell: &Doorbell, kick: Kick) {
-        let Self::Modern(transport) = self;
         if kick.needed() {
-            transport.notify(doorbell);
+            let registers = on!(self, transport => transport.notify_registers());
+            doorbell.ring(registers, 0);
         }
+    }
+}
+
+/// An error that names the features, if there are any.
+fn none_of(
+    features: Features,
+    error: impl FnOnce(Features) -> TransportError,
+) -> Result<(), TransportError> {
+    if features.is_empty() {
+        Ok(())
+    } else {
+        Err(error(features))
+    }
+}
+
+/// Refuses a vector that a table of `vectors` does not have. // Virtio 1.3 §4.1.5.1.2.2
+fn check_vector(vector: u16, vectors: u16) -> Result<(), TransportError> {
+    if vector < vectors && vector <= MSI_MAX_VECTOR {
+        Ok(())
+    } else {
+        Err(TransportError::NoSuchVector { vector, vectors })
     }
 }

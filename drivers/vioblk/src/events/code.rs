@@ -15,6 +15,7 @@ pub const fn capability(error: &CapabilityError) -> u32 {
         CapabilityError::Unusable { .. } => 6,
         CapabilityError::NotifyMultiplier { .. } => 7,
         CapabilityError::Missing { .. } => 8,
+        CapabilityError::LegacyBar { .. } => 9,
     }
 }
 
@@ -36,6 +37,16 @@ pub const fn transport(error: &TransportError) -> u32 {
         TransportError::QueueEnabled { .. } => 32,
         TransportError::VectorRefused { .. } => 33,
         TransportError::NotifyOutside { .. } => 34,
+        TransportError::OutOfOrder => 35,
+        TransportError::StatusMismatch { .. } => 36,
+        TransportError::NotNegotiated(_) => 37,
+        TransportError::Untranslated => 38,
+        TransportError::QueueNotEnabled { .. } => 39,
+        TransportError::RingMismatch { .. } => 40,
+        TransportError::AddressRefused { .. } => 41,
+        TransportError::QueueResetTimeout { .. } => 42,
+        TransportError::NoSuchVector { .. } => 43,
+        TransportError::NotifyMisaligned { .. } => 44,
     }
 }
 

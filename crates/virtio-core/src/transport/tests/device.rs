@@ -8,7 +8,8 @@ use std::vec::Vec;
 
 use crate::Clock;
 use crate::mmio::Registers;
-use crate::transport::{Location, Locations, Transport};
+use crate::spec::features::Features;
+use crate::transport::{Location, Locations, Msix, Transport};
 
 /// Which structure a window shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -133,11 +134,29 @@ impl Device {
             notify_off_multiplier: 4,
             isr: at(0x1000, 1),
             device: Some(at(0x2000, 60)),
+            msix: Some(Msix {
+                vectors: 8,
+                enabled: true,
+            }),
         }
     }
 
     pub(super) fn transport(&self) -> Transport<Window> {
         self.transport_at(&Self::locations())
+    }
+
+    /// The device after steps 1 to 3.
+    pub(super) fn acknowledged(&self) -> Transport<Window> {
+        let transport = self.transport();
+        start(&transport);
+        transport
+    }
+
+    /// The device after step 6, with VERSION_1 alone.
+    pub(super) fn negotiated(&self) -> Transport<Window> {
+        let transport = self.acknowledged();
+        transport.accept(Features::VERSION_1).unwrap();
+        transport
     }
 
     pub(super) fn transport_at(&self, locations: &Locations) -> Transport<Window> {
@@ -171,6 +190,12 @@ impl Device {
             .filter_map(|access| access.write.map(|value| (access.offset, value)))
             .collect()
     }
+}
+
+/// Steps 1 to 3, and what is offered.
+pub(super) fn start(transport: &Transport<Window>) -> Features {
+    let stopped = transport.reset(&TestClock::default(), 1000).unwrap();
+    transport.acknowledge(stopped).unwrap()
 }
 
 /// One structure of the device.

@@ -1,6 +1,6 @@
 //! Reset, status and features.
 
-use super::device::{Device, Fault, OFFERED, TestClock};
+use super::device::{Device, Fault, OFFERED, TestClock, start};
 use crate::spec::blk;
 use crate::spec::features::Features;
 use crate::spec::pci::{Isr, Status};
@@ -40,8 +40,7 @@ fn initialisation_takes_the_steps_in_order() {
 #[test]
 fn only_offered_and_implemented_features_are_accepted() {
     let device = Device::new();
-    let transport = device.transport();
-    transport.acknowledge(stopped()).unwrap();
+    let transport = device.acknowledged();
     device.log();
     let missing = Features::ACCESS_PLATFORM | blk::F_RO;
     assert_eq!(
@@ -52,8 +51,12 @@ fn only_offered_and_implemented_features_are_accepted() {
     assert_eq!(transport.accept(legacy), Err(TransportError::NotModern));
     device.0.borrow_mut().offered = u64::MAX;
     for bit in (24..50).map(|bit| Features::from_bits_retain(1 << bit)) {
+        start(&transport);
         let result = transport.accept(Features::VERSION_1 | bit);
-        if Features::IMPLEMENTED.contains(bit) {
+        if bit == Features::ACCESS_PLATFORM {
+            // This driver's addresses are not translated.
+            assert_eq!(result, Err(TransportError::NotOffered(bit)));
+        } else if Features::IMPLEMENTED.contains(bit) {
             assert_eq!(result, Ok(()));
         } else {
             assert_eq!(result, Err(TransportError::NotImplemented(bit)));
@@ -62,6 +65,7 @@ fn only_offered_and_implemented_features_are_accepted() {
     // Bits of the device type are the driver's own affair.
     for bit in (0..24).chain(50..64) {
         let bit = Features::from_bits_retain(1 << bit);
+        start(&transport);
         transport.accept(Features::VERSION_1 | bit).unwrap();
     }
 }
@@ -69,8 +73,7 @@ fn only_offered_and_implemented_features_are_accepted() {
 #[test]
 fn refused_features_are_noticed() {
     let device = Device::with(Fault::RefuseFeatures);
-    let transport = device.transport();
-    transport.acknowledge(stopped()).unwrap();
+    let transport = device.acknowledged();
     let error = transport.accept(FEATURES).unwrap_err();
     assert_eq!(error, TransportError::FeaturesRefused(FEATURES));
     transport.fail();
@@ -111,12 +114,13 @@ fn device_that_is_gone_is_stopped_and_stays_so() {
     assert_eq!(clock.waits.get(), 0);
     let gone = TransportError::DeviceGone;
     assert_eq!(transport.acknowledge(proof).unwrap_err(), gone);
-    assert_eq!(transport.acknowledge(stopped()).unwrap_err(), gone);
+    let order = TransportError::OutOfOrder;
+    assert_eq!(transport.acknowledge(stopped()).unwrap_err(), order);
     assert_eq!(transport.status(), Err(gone));
     assert_eq!(transport.isr(), Err(gone));
     assert_eq!(transport.queue_count(), Err(gone));
     assert_eq!(transport.queue_max_size(0), Err(gone));
-    assert_eq!(transport.driver_ok(), Err(gone));
+    assert_eq!(transport.driver_ok(), Err(order));
     assert_eq!(transport.set_config_vector(Some(0)), Err(gone));
     transport.fail();
 }
@@ -136,13 +140,31 @@ fn one_register_of_all_ones_does_not_prove_that_the_device_is_gone() {
 #[test]
 fn device_that_needs_a_reset_does_not_go_live() {
     let device = Device::with(Fault::NeedsReset);
-    let transport = device.transport();
-    transport.acknowledge(stopped()).unwrap();
+    let transport = device.acknowledged();
     transport.accept(FEATURES).unwrap();
     let error = transport.driver_ok().unwrap_err();
     assert_eq!(error, TransportError::NeedsReset { status: 64 | 15 });
     let status = transport.status().unwrap();
     assert!(status.contains(Status::DEVICE_NEEDS_RESET));
+}
+
+#[test]
+fn steps_out_of_order_are_refused() {
+    let device = Device::new();
+    let order = TransportError::OutOfOrder;
+    let transport = device.transport();
+    assert_eq!(transport.accept(FEATURES), Err(order));
+    assert_eq!(transport.driver_ok(), Err(order));
+    // Cut off is not reset.
+    assert_eq!(transport.acknowledge(stopped()), Err(order));
+    start(&transport);
+    assert_eq!(transport.driver_ok(), Err(order));
+    transport.accept(FEATURES).unwrap();
+    // Virtio 1.3 §3.1.1: no new features after FEATURES_OK.
+    assert_eq!(transport.accept(FEATURES), Err(order));
+    transport.driver_ok().unwrap();
+    assert_eq!(transport.driver_ok(), Err(order));
+    assert_eq!(device.0.borrow().status, 15);
 }
 
 #[test]

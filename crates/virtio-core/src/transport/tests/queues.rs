@@ -2,7 +2,7 @@
 
 use vm_memory::{GuestAddress, GuestMemoryMmap};
 
-use super::device::{Access, Device, Fault, Structure};
+use super::device::{Access, Device, Fault, Structure, start};
 use crate::mem::DeviceAddress;
 use crate::ring::{Kick, Layout, Part, Queue, QueueMemory, Slot};
 use crate::spec::features::Features;
@@ -26,7 +26,7 @@ fn with_queue<V>(test: impl FnOnce(&mut Queue<'_, u32>) -> V) -> V {
 #[test]
 fn queue_is_given_to_the_device_in_order() {
     let device = Device::new();
-    let transport = device.transport();
+    let transport = device.negotiated();
     assert_eq!(transport.queue_count(), Ok(3));
     assert_eq!(transport.queue_max_size(2), Ok(256));
     let addresses = with_queue(|queue| {
@@ -50,7 +50,7 @@ fn queue_is_given_to_the_device_in_order() {
 fn notification_is_one_write_of_the_queue_index() {
     let device = Device::new();
     device.0.borrow_mut().queues[2].notify_off = 9;
-    let transport = device.transport();
+    let transport = device.negotiated();
     with_queue(|queue| {
         let doorbell = transport.enable_queue(2, queue, None).unwrap();
         device.log();
@@ -89,11 +89,13 @@ fn notify_address_stays_inside_the_structure() {
         locations.notify_off_multiplier = multiplier;
         locations.notify.len = len;
         let transport = device.transport_at(&locations);
+        start(&transport);
+        transport.accept(Features::VERSION_1).unwrap();
         let result = with_queue(|queue| transport.enable_queue(0, queue, None));
         let offset = u64::from(notify_off) * u64::from(multiplier);
         if fits {
             let offset = offset as usize;
-            assert_eq!(result, Ok(Doorbell { offset, value: 0 }));
+            assert_eq!(result, Ok(Doorbell::new(offset, 0, false)));
         } else {
             let want = TransportError::NotifyOutside {
                 queue: 0,
@@ -109,7 +111,7 @@ fn notify_address_stays_inside_the_structure() {
 #[test]
 fn impossible_sizes_are_refused() {
     let device = Device::new();
-    let transport = device.transport();
+    let transport = device.negotiated();
     let no_queue = TransportError::NoQueue { queue: 3 };
     assert_eq!(transport.queue_max_size(3), Err(no_queue));
     for size in [0, 3, 100, 0x8001, 0xffff] {
@@ -137,7 +139,7 @@ fn impossible_sizes_are_refused() {
         size: 64,
         device: 256,
     };
-    let enabled = with_queue(|queue| device.transport().enable_queue(1, queue, None));
+    let enabled = with_queue(|queue| device.negotiated().enable_queue(1, queue, None));
     assert_eq!(enabled, Err(want));
     assert_eq!(device.0.borrow().queues[1].enabled, 0);
 }
@@ -145,14 +147,14 @@ fn impossible_sizes_are_refused() {
 #[test]
 fn vectors_are_read_back() {
     let device = Device::new();
-    let transport = device.transport();
+    let transport = device.negotiated();
     transport.set_config_vector(Some(0)).unwrap();
     assert_eq!(device.0.borrow().config_vector, 0);
     transport.set_config_vector(None).unwrap();
     assert_eq!(device.0.borrow().config_vector, 0xffff);
 
     let device = Device::with(Fault::NoVectors);
-    let transport = device.transport();
+    let transport = device.negotiated();
     let refused = |vector| TransportError::VectorRefused {
         vector,
         read: 0xffff,
@@ -160,10 +162,10 @@ fn vectors_are_read_back() {
     assert_eq!(transport.set_config_vector(Some(1)), Err(refused(1)));
     let enabled = with_queue(|queue| transport.enable_queue(0, queue, Some(2)));
     assert_eq!(enabled, Err(refused(2)));
-    // NO_VECTOR is not a vector, although it reads back as written.
-    assert_eq!(
-        transport.set_config_vector(Some(0xffff)),
-        Err(refused(0xffff))
-    );
+    // The table has 8 vectors, and NO_VECTOR is none, although it reads back as written.
+    for vector in [8, 0x800, 0xffff] {
+        let none = TransportError::NoSuchVector { vector, vectors: 8 };
+        assert_eq!(transport.set_config_vector(Some(vector)), Err(none));
+    }
     with_queue(|queue| transport.enable_queue(0, queue, None)).unwrap();
 }
