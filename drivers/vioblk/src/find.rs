@@ -34,12 +34,15 @@ pub const DMA_REMAPPING_OPT_IN: bool = false;
 
 /// What the driver accepts of what the device offers.
 fn wanted() -> Features {
-    let ring = if DMA_REMAPPING_OPT_IN {
-        Features::IMPLEMENTED
+    let platform = if DMA_REMAPPING_OPT_IN {
+        Features::ACCESS_PLATFORM
     } else {
-        Features::IMPLEMENTED.difference(Features::ACCESS_PLATFORM)
+        Features::empty()
     };
     [
+        Features::VERSION_1,
+        Features::INDIRECT_DESC,
+        Features::EVENT_IDX,
         blk::F_SIZE_MAX,
         blk::F_SEG_MAX,
         blk::F_RO,
@@ -49,7 +52,7 @@ fn wanted() -> Features {
         blk::F_MQ,
     ]
     .into_iter()
-    .fold(ring, Features::union)
+    .fold(platform, Features::union)
 }
 
 /// Requests that StorPort may have outstanding, whatever the queues could take.

@@ -11,9 +11,9 @@ use core::ptr::NonNull;
 
 use zerocopy::little_endian::{U32, U64};
 
-use super::{DeviceAddress, DmaRegion};
+use super::{DeviceAddress, DmaRegion, access};
 use crate::ring::{Layout, RingAddresses};
-use crate::sync::{AtomicU16, Ordering};
+use crate::sync::Ordering;
 
 /// A word of the available ring beside its entries, as an index into it. // Virtio 1.3 §2.7.6
 #[derive(Clone, Copy, Debug)]
@@ -54,7 +54,7 @@ unsafe impl Send for SplitMemory {}
 impl SplitMemory {
     /// Lays a ring into a region and zeroes it, or gives the region back if it is too small or misaligned.
     pub(crate) fn new(mut region: DmaRegion, layout: &Layout) -> Result<Self, DmaRegion> {
-        if region.len() < layout.len() || !region.is_aligned_to(Layout::ALIGN) {
+        if region.len() < layout.len() || !region.is_aligned_to(layout.align()) {
             return Err(region);
         }
         // Descriptors, indices and flags all start at 0. // Virtio 1.3 §2.7.10.1, §4.1.5.1.3
@@ -84,10 +84,10 @@ impl SplitMemory {
         // All parts lie in the region, so that no difference and no sum wraps.
         let at = |part: NonNull<u16>| {
             let offset = part.addr().get().wrapping_sub(start);
-            DeviceAddress(self.region.address.0.wrapping_add(offset as u64))
+            DeviceAddress(self.region.address().0.wrapping_add(offset as u64))
         };
         RingAddresses {
-            descriptor: self.region.address,
+            descriptor: self.region.address(),
             driver: at(self.driver),
             device: at(self.device),
         }
@@ -108,11 +108,11 @@ impl SplitMemory {
         // SAFETY: entry `index & mask` lies in the table (invariant of `descriptors`).
         let at = unsafe { self.descriptors.add(first) };
         // SAFETY: as above; the region is aligned, writable and has no other processor-side user (contract of its `new`).
-        unsafe { at.write_volatile(low) };
+        unsafe { access::write(at, low) };
         // SAFETY: the entry has two words.
         let at = unsafe { at.add(1) };
         // SAFETY: as for the first word.
-        unsafe { at.write_volatile(high) };
+        unsafe { access::write(at, high) };
     }
 
     /// Writes the available ring's entry for `position`.
@@ -122,7 +122,7 @@ impl SplitMemory {
         // SAFETY: entry `position & mask` lies in the available ring (invariant of `driver`).
         let at = unsafe { self.driver.add(entry) };
         // SAFETY: as above; the region is aligned, writable and has no other processor-side user (contract of its `new`).
-        unsafe { at.write_volatile(head.to_le()) };
+        unsafe { access::write(at, head.to_le()) };
     }
 
     /// Reads the used ring's entry for `position`, each word once.
@@ -133,11 +133,11 @@ impl SplitMemory {
         let at = unsafe { self.device.add(HEAD.wrapping_add(entry)) };
         let at = at.cast::<u32>();
         // SAFETY: as above; the entry lies 4 bytes past an aligned start; the region is readable (contract of its `new`).
-        let first = unsafe { at.read_volatile() };
+        let first = unsafe { access::read(at) };
         // SAFETY: the entry has two words.
         let at = unsafe { at.add(1) };
         // SAFETY: as for the first word.
-        let second = unsafe { at.read_volatile() };
+        let second = unsafe { access::read(at) };
         [first, second].map(|word| U32::from_bytes(word.to_ne_bytes()))
     }
 
@@ -152,8 +152,7 @@ impl SplitMemory {
         // SAFETY: all three words lie in the available ring (invariant of `driver`).
         let at = unsafe { self.driver.add(index) };
         // SAFETY: as above; aligned; the processor's side uses these words by atomics only.
-        let at = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
-        at.store(value.to_le(), order);
+        unsafe { access::store16(at, value.to_le(), order) };
     }
 
     /// Loads a word of the used ring.
@@ -167,7 +166,6 @@ impl SplitMemory {
         // SAFETY: all three words lie in the used ring (invariant of `device`).
         let at = unsafe { self.device.add(index) };
         // SAFETY: as above; aligned; the processor's side uses these words by atomics only.
-        let at = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
-        u16::from_le(at.load(order))
+        u16::from_le(unsafe { access::load16(at, order) })
     }
 }

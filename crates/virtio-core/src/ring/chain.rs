@@ -7,21 +7,43 @@ use zerocopy::transmute;
 use super::{AddError, Part};
 use crate::mem::{DeviceAddress, DmaRegion};
 use crate::spec::features::Features;
-use crate::spec::ring::{Descriptor, DescriptorFlags, MAX_QUEUE_SIZE};
+use crate::spec::ring::{Descriptor, DescriptorFlags, MAX_QUEUE_SIZE, PackedDescriptor};
 
 /// Bytes of a descriptor.
 pub(super) const DESCRIPTOR: usize = size_of::<Descriptor>();
 
 /// A chain whose descriptors are written and which the device has not been shown.
-pub(super) struct Chain {
-    /// Index of the last descriptor.
-    pub(super) last: u16,
+pub(super) struct Chain<At> {
+    /// The last descriptor.
+    pub(super) last: At,
     /// The descriptor after it.
-    pub(super) after: u16,
+    pub(super) after: At,
     /// Number of descriptors.
     pub(super) count: u16,
     /// Bytes that the device may write.
     pub(super) writable: u32,
+}
+
+/// A descriptor of a split ring or of its tables.
+#[inline(always)]
+pub(super) fn descriptor(part: Part, flags: DescriptorFlags, next: u16) -> Descriptor {
+    Descriptor {
+        addr: U64::new(part.address.0),
+        len: U32::new(part.len),
+        flags: U16::new(flags.bits()),
+        next: U16::new(next),
+    }
+}
+
+/// A descriptor of a packed ring or of its tables.
+#[inline(always)]
+pub(super) fn packed_descriptor(part: Part, flags: u16, id: u16) -> PackedDescriptor {
+    PackedDescriptor {
+        addr: U64::new(part.address.0),
+        len: U32::new(part.len),
+        id: U16::new(id),
+        flags: U16::new(flags),
+    }
 }
 
 /// A chain in a table of its own, written and ready to be added to a queue.
@@ -33,6 +55,8 @@ pub struct IndirectChain {
     pub(super) parts: u16,
     /// Bytes that the device may write.
     pub(super) writable: u32,
+    /// Written for a packed ring.
+    pub(super) packed: bool,
 }
 
 impl IndirectChain {
@@ -61,18 +85,19 @@ impl IndirectChain {
         let address = table.address();
         let entries = table.len().wrapping_div(DESCRIPTOR);
         let room = u16::try_from(entries).map_or(MAX_QUEUE_SIZE, |some| some.min(MAX_QUEUE_SIZE));
-        let chain = write(
-            &mut Lent(table),
-            0,
-            room,
-            readable.into_iter(),
-            writable.into_iter(),
-        );
+        let (readable, writable) = (readable.into_iter(), writable.into_iter());
+        let packed = features.contains(Features::RING_PACKED);
+        let chain = if packed {
+            write(&mut LentPacked(table), 0, room, readable, writable)
+        } else {
+            write(&mut Lent(table), 0, room, readable, writable)
+        };
         match chain {
             Ok(chain) => Ok(Self {
                 table: address,
                 parts: chain.count,
                 writable: chain.writable,
+                packed,
             }),
             Err(WriteError::NoRoom { parts }) => Err(AddError::TableTooSmall { parts, entries }),
             Err(WriteError::Refused(error)) => Err(error),
@@ -94,40 +119,98 @@ pub(super) enum WriteError {
     Refused(AddError),
 }
 
-/// Where the descriptors of a chain go.
-pub(super) trait Table {
-    /// The descriptor to take after `at`.
-    fn next(&self, at: u16) -> u16;
-
-    /// Writes descriptor `at`, which is one of as many as there is room for.
-    fn write(&mut self, at: u16, descriptor: Descriptor) -> Result<(), AddError>;
+impl From<AddError> for WriteError {
+    fn from(error: AddError) -> Self {
+        Self::Refused(error)
+    }
 }
 
-/// A table of its own, one descriptor after the other.
+/// Where the descriptors of a chain go.
+pub(super) trait Table {
+    /// Names a descriptor.
+    type At: Copy;
+
+    /// The descriptor to take after `at`.
+    fn next(&self, at: Self::At) -> Self::At;
+
+    /// Writes descriptor `at`, which is one of as many as there is room for, and which `next` follows.
+    fn write(
+        &mut self,
+        at: Self::At,
+        next: Self::At,
+        part: Part,
+        flags: DescriptorFlags,
+    ) -> Result<(), WriteError>;
+
+    /// Takes back the first `count` descriptors of a chain that comes to nothing.
+    #[inline]
+    fn undo(&mut self, _count: u16) {}
+}
+
+/// A table of its own, one descriptor after the other. With IN_ORDER, too. // Virtio 1.3 §2.7.5.3
 struct Lent<'a>(&'a mut DmaRegion);
 
+/// The same for a packed ring, where order needs no index and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
+struct LentPacked<'a>(&'a mut DmaRegion);
+
+/// Writes an entry of a table.
+#[inline(always)]
+fn write_entry(table: &mut DmaRegion, at: u16, entry: [U64; 2]) -> Result<(), WriteError> {
+    // Cannot wrap, as the index has 16 bits.
+    let offset = usize::from(at).wrapping_mul(DESCRIPTOR);
+    table.write_descriptor(offset, entry).map_err(|_| {
+        WriteError::Refused(AddError::TableTooSmall {
+            parts: usize::from(at).wrapping_add(1),
+            entries: usize::from(at),
+        })
+    })
+}
+
 impl Table for Lent<'_> {
+    type At = u16;
+
+    #[inline(always)]
     fn next(&self, at: u16) -> u16 {
         at.wrapping_add(1)
     }
 
     #[inline(always)]
-    fn write(&mut self, at: u16, descriptor: Descriptor) -> Result<(), AddError> {
-        // Cannot wrap, as the index has 16 bits.
-        let offset = usize::from(at).wrapping_mul(DESCRIPTOR);
-        self.0
-            .write_descriptor(offset, transmute!(descriptor))
-            .map_err(|_| AddError::TableTooSmall {
-                parts: usize::from(at).wrapping_add(1),
-                entries: usize::from(at),
-            })
+    fn write(
+        &mut self,
+        at: u16,
+        next: u16,
+        part: Part,
+        flags: DescriptorFlags,
+    ) -> Result<(), WriteError> {
+        write_entry(self.0, at, transmute!(descriptor(part, flags, next)))
+    }
+}
+
+impl Table for LentPacked<'_> {
+    type At = u16;
+
+    #[inline(always)]
+    fn next(&self, at: u16) -> u16 {
+        at.wrapping_add(1)
+    }
+
+    #[inline(always)]
+    fn write(
+        &mut self,
+        at: u16,
+        _next: u16,
+        part: Part,
+        flags: DescriptorFlags,
+    ) -> Result<(), WriteError> {
+        let flags = flags.intersection(DescriptorFlags::WRITE).bits();
+        write_entry(self.0, at, transmute!(packed_descriptor(part, flags, 0)))
     }
 }
 
 /// Where writing has got to: one part behind, as only its successor tells that a part is not the last.
-struct Cursor {
+struct Cursor<At> {
     /// Descriptor that the held part goes into.
-    at: u16,
+    at: At,
     /// Descriptors that the chain may take.
     room: u16,
     held: Option<(Part, DescriptorFlags)>,
@@ -135,30 +218,33 @@ struct Cursor {
     bytes: u32,
 }
 
-impl Cursor {
-    /// Takes one part, and writes the one before it.
+impl<At: Copy> Cursor<At> {
+    /// Takes the parts of one kind, and writes all but the last.
     #[inline(always)]
-    fn push(
+    fn push_all(
         &mut self,
-        table: &mut impl Table,
-        part: Part,
+        table: &mut impl Table<At = At>,
+        parts: &mut impl Iterator<Item = Part>,
         flags: DescriptorFlags,
-    ) -> Result<(), AddError> {
-        if self.count == self.room {
-            return Err(AddError::Full);
+    ) -> Result<(), WriteError> {
+        for part in parts {
+            if self.count == self.room {
+                // Counted further by the caller.
+                return Err(WriteError::NoRoom { parts: 1 });
+            }
+            if part.len == 0 {
+                return Err(AddError::EmptyPart.into());
+            }
+            // Virtio 1.3 §2.7.5.2: no chain longer than 2³² bytes.
+            let Some(bytes) = self.bytes.checked_add(part.len) else {
+                return Err(AddError::TooManyBytes.into());
+            };
+            self.bytes = bytes;
+            if let Some((before, flags)) = self.held.replace((part, flags)) {
+                self.at = self.put(table, before, flags.union(DescriptorFlags::NEXT))?;
+            }
+            self.count = self.count.wrapping_add(1);
         }
-        if part.len == 0 {
-            return Err(AddError::EmptyPart);
-        }
-        // Virtio 1.3 §2.7.5.2: no chain longer than 2³² bytes.
-        let Some(bytes) = self.bytes.checked_add(part.len) else {
-            return Err(AddError::TooManyBytes);
-        };
-        self.bytes = bytes;
-        if let Some((before, flags)) = self.held.replace((part, flags)) {
-            self.at = self.put(table, before, flags.union(DescriptorFlags::NEXT))?;
-        }
-        self.count = self.count.wrapping_add(1);
         Ok(())
     }
 
@@ -166,42 +252,28 @@ impl Cursor {
     #[inline(always)]
     fn put(
         &self,
-        table: &mut impl Table,
+        table: &mut impl Table<At = At>,
         part: Part,
         flags: DescriptorFlags,
-    ) -> Result<u16, AddError> {
+    ) -> Result<At, WriteError> {
         let next = table.next(self.at);
-        let descriptor = Descriptor {
-            addr: U64::new(part.address.0),
-            len: U32::new(part.len),
-            flags: U16::new(flags.bits()),
-            next: U16::new(next),
-        };
-        table.write(self.at, descriptor)?;
+        table.write(self.at, next, part, flags)?;
         Ok(next)
-    }
-
-    /// One part did not fit, and `rest` parts would have come after it.
-    fn no_room(&self, rest: usize) -> WriteError {
-        let parts = rest.saturating_add(usize::from(self.count));
-        WriteError::NoRoom {
-            parts: parts.saturating_add(1),
-        }
     }
 }
 
 /// Writes a chain of at most `room` parts from descriptor `first` on, the parts that the device reads before those that it
-/// writes. // Virtio 1.3 §2.7.4.2
+/// writes. // Virtio 1.3 §2.7.4.2, §2.8.17
 ///
 /// Always inlined, as only then the iterators of a short chain dissolve into a handful of stores.
 #[inline(always)]
-pub(super) fn write(
-    table: &mut impl Table,
-    first: u16,
+pub(super) fn write<T: Table>(
+    table: &mut T,
+    first: T::At,
     room: u16,
     mut readable: impl Iterator<Item = Part>,
     mut writable: impl Iterator<Item = Part>,
-) -> Result<Chain, WriteError> {
+) -> Result<Chain<T::At>, WriteError> {
     let mut cursor = Cursor {
         at: first,
         room,
@@ -209,36 +281,42 @@ pub(super) fn write(
         count: 0,
         bytes: 0,
     };
-    let read = DescriptorFlags::empty();
-    for part in readable.by_ref() {
-        if let Err(error) = cursor.push(table, part, read) {
-            return Err(match error {
-                AddError::Full => cursor.no_room(rest(readable, writable)),
-                error => WriteError::Refused(error),
-            });
+    match write_all(table, &mut cursor, &mut readable, &mut writable) {
+        Ok((after, readable_bytes)) => Ok(Chain {
+            last: cursor.at,
+            after,
+            count: cursor.count,
+            writable: cursor.bytes.wrapping_sub(readable_bytes),
+        }),
+        Err(error) => {
+            table.undo(cursor.count);
+            Err(match error {
+                WriteError::NoRoom { parts } => WriteError::NoRoom {
+                    parts: rest(readable, writable)
+                        .saturating_add(parts)
+                        .saturating_add(usize::from(cursor.count)),
+                },
+                refused @ WriteError::Refused(_) => refused,
+            })
         }
     }
+}
+
+/// Writes both kinds of parts; returns the descriptor after the last, and the bytes that the device reads.
+#[inline(always)]
+fn write_all<T: Table>(
+    table: &mut T,
+    cursor: &mut Cursor<T::At>,
+    readable: &mut impl Iterator<Item = Part>,
+    writable: &mut impl Iterator<Item = Part>,
+) -> Result<(T::At, u32), WriteError> {
+    cursor.push_all(table, readable, DescriptorFlags::empty())?;
     let readable_bytes = cursor.bytes;
-    for part in writable.by_ref() {
-        if let Err(error) = cursor.push(table, part, DescriptorFlags::WRITE) {
-            return Err(match error {
-                AddError::Full => cursor.no_room(rest(readable, writable)),
-                error => WriteError::Refused(error),
-            });
-        }
-    }
+    cursor.push_all(table, writable, DescriptorFlags::WRITE)?;
     let Some((part, flags)) = cursor.held else {
-        return Err(WriteError::Refused(AddError::EmptyChain));
+        return Err(AddError::EmptyChain.into());
     };
-    let after = cursor
-        .put(table, part, flags)
-        .map_err(WriteError::Refused)?;
-    Ok(Chain {
-        last: cursor.at,
-        after,
-        count: cursor.count,
-        writable: cursor.bytes.wrapping_sub(readable_bytes),
-    })
+    Ok((cursor.put(table, part, flags)?, readable_bytes))
 }
 
 /// Counts what the iterators still hold.

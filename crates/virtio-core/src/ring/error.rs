@@ -6,14 +6,14 @@ use thiserror::Error;
 /// A queue cannot be set up as asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 pub enum SetupError {
-    /// Not a power of two from 1 to 32768. // Virtio 1.3 §2.7
-    #[error("queue size {size} is not a power of two from 1 to 32768")]
+    /// Not from 1 to 32768, or not a power of two as a split ring needs. // Virtio 1.3 §2.7, §2.8
+    #[error("queue size {size} is not from 1 to 32768, or no power of two for a split ring")]
     Size {
         /// Asked for, in descriptors.
         size: u16,
     },
-    /// A ring format that this version does not implement was negotiated.
-    #[error("packed or in-order rings are not implemented: do not accept these features")]
+    /// The legacy interface has neither packed nor in-order rings. // Virtio 1.3 §2.2.3
+    #[error("packed and in-order rings need VERSION_1: do not accept these features without it")]
     Format,
     /// The ring memory is too small.
     #[error("ring memory of {len} bytes is too small: {needed} are needed")]
@@ -23,9 +23,12 @@ pub enum SetupError {
         /// Needed, in bytes ([`super::Layout::len`]).
         needed: usize,
     },
-    /// The ring memory does not start on a multiple of [`super::Layout::ALIGN`].
-    #[error("ring memory is not aligned to {} bytes", super::Layout::ALIGN)]
-    RingMisaligned,
+    /// The ring memory does not start on a multiple of [`super::Layout::align`].
+    #[error("ring memory is not aligned to {align} bytes")]
+    RingMisaligned {
+        /// Needed, in bytes.
+        align: usize,
+    },
     /// Fewer slots than descriptors.
     #[error("{len} slots are too few: {needed} are needed")]
     TooFewSlots {
@@ -48,7 +51,7 @@ pub enum AddError {
     /// There is no room now; there will be when buffers have been used.
     #[error("no room in the queue now")]
     Full,
-    /// The chain has more parts than the queue has descriptors, and never fits. // Virtio 1.3 §2.7.5.3.1
+    /// The chain has more parts than the queue has descriptors, and never fits. // Virtio 1.3 §2.7.5.3.1, §2.8.17
     #[error("chain of {parts} parts is longer than {max}, the queue size")]
     ChainTooLong {
         /// Parts of the chain.
@@ -76,9 +79,12 @@ pub enum AddError {
     /// The chain is longer than 2³²−1 bytes. // Virtio 1.3 §2.7.5.2
     #[error("chain is longer than 4 GiB")]
     TooManyBytes,
-    /// INDIRECT_DESC was not negotiated. // Virtio 1.3 §2.7.5.3.1
+    /// INDIRECT_DESC was not negotiated. // Virtio 1.3 §2.7.5.3.1, §2.8.19
     #[error("indirect descriptors were not negotiated")]
     IndirectNotNegotiated,
+    /// The table was written for the other ring format.
+    #[error("indirect table was written with other features than the queue's")]
+    TableFormat,
     /// The queue is broken or has been drained.
     #[error("queue is closed: reset the device and set the queue up again")]
     Closed,
@@ -117,7 +123,14 @@ pub enum QueueError {
         /// Queue size.
         size: u16,
     },
-    /// A used element names a descriptor that is not the head of an outstanding chain.
+    /// A packed ring says that a buffer was used while the device has none.
+    #[error("used descriptor with id {id}, but no buffer is in flight")]
+    NothingInFlight {
+        /// What the device wrote.
+        id: u16,
+    },
+    /// A used element names a descriptor that is not the head of a published and outstanding chain, or a buffer id that
+    /// is not one of such a chain.
     #[error("used id {id} is not the head of an outstanding chain")]
     IdNotOutstanding {
         /// What the device wrote.
@@ -126,12 +139,24 @@ pub enum QueueError {
     /// The device claims to have written more than it was given to write. // Virtio 1.3 §2.7.8
     #[error("device claims {written} bytes written to chain {id}, which has room for {writable}")]
     WrittenTooLong {
-        /// Head of the chain.
+        /// Head of the chain, or its buffer id.
         id: u16,
         /// What the device wrote, in bytes.
         written: u32,
         /// Bytes that the chain offered.
         writable: u32,
+    },
+    /// The device promised to use buffers in order and then did not, or shows more of them than it says.
+    ///
+    /// // Virtio 1.3 §2.7.9, §2.8.8
+    #[error("used id {id} completes {batch} chains in order, but only {limit} can be used")]
+    BatchTooLong {
+        /// What the device wrote.
+        id: u16,
+        /// Chains from the oldest up to that one.
+        batch: u16,
+        /// Chains that the used index or what was published allows.
+        limit: u16,
     },
     /// The private state leads outside the slots; cannot happen, and is an error instead of a panic.
     #[error("private state of the queue is inconsistent")]

@@ -42,9 +42,13 @@
 #![forbid(unsafe_code)]
 
 mod chain;
+mod engine;
 mod error;
 mod event;
 mod layout;
+mod packed;
+mod position;
+mod slots;
 mod split;
 #[cfg(test)]
 mod tests;
@@ -52,10 +56,14 @@ mod tests;
 pub use chain::IndirectChain;
 pub use error::{AddError, QueueError, Rejected, SetupError};
 pub use layout::Layout;
+pub use slots::Slot;
 
-use crate::mem::{DeviceAddress, DmaRegion};
+use crate::mem::{DeviceAddress, DmaRegion, Order, PackedMemory, SplitMemory};
 use crate::spec::features::Features;
-use crate::transport::DeviceStopped;
+use crate::transport::Stopped;
+use engine::Engine;
+use packed::Packed;
+use slots::Slots;
 use split::Split;
 
 /// One element of a chain: `len` bytes that the device finds at `address`.
@@ -75,36 +83,10 @@ impl Part {
     }
 }
 
-/// What the queue keeps for one descriptor, out of the device's reach.
-#[derive(Debug)]
-pub struct Slot<T> {
-    /// The caller's token while this descriptor heads an outstanding chain.
-    token: Option<T>,
-    /// Bytes that the device may write to the chain headed here.
-    writable: u32,
-    /// The next descriptor: of the chain, or of the free list.
-    next: u16,
-    /// The last descriptor of the chain headed here.
-    last: u16,
-    /// Descriptors of the chain headed here.
-    count: u16,
-}
-
-impl<T> Slot<T> {
-    /// A slot with nothing in it; the caller fills the memory it lends with these.
-    pub const EMPTY: Self = Self {
-        token: None,
-        writable: 0,
-        next: 0,
-        last: 0,
-        count: 0,
-    };
-}
-
 /// The memory that a queue lives in, lent by the caller.
 #[derive(Debug)]
 pub struct QueueMemory<'m, T> {
-    /// Shared with the device: at least [`Layout::len`] bytes on a multiple of [`Layout::ALIGN`].
+    /// Shared with the device: at least [`Layout::len`] bytes on a multiple of [`Layout::align`].
     pub ring: DmaRegion,
     /// Private: as many slots as the queue has descriptors, or more; all empty.
     pub slots: &'m mut [Slot<T>],
@@ -115,9 +97,9 @@ pub struct QueueMemory<'m, T> {
 pub struct RingAddresses {
     /// Descriptor area.
     pub descriptor: DeviceAddress,
-    /// Driver area: the available ring of a split queue.
+    /// Driver area: the available ring of a split queue, the driver event suppression of a packed one.
     pub driver: DeviceAddress,
-    /// Device area: the used ring of a split queue.
+    /// Device area: the used ring of a split queue, the device event suppression of a packed one.
     pub device: DeviceAddress,
 }
 
@@ -129,6 +111,9 @@ pub struct Completion<T> {
     /// Bytes that the device says it wrote, from the first writable part on; never more than the chain offered.
     ///
     /// The driver must not assume anything about writable bytes beyond these. // Virtio 1.3 §2.7.8.3
+    ///
+    /// With IN_ORDER a device may use several buffers and speak of the last one only. The others are then assumed to have
+    /// been used completely, so that this is all that they offered. // Virtio 1.3 §2.7.9, §2.8.8
     pub written: u32,
 }
 
@@ -139,16 +124,28 @@ pub struct Completion<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kick {
     needed: bool,
+    position: u16,
 }
 
 impl Kick {
     /// Nothing to tell.
-    pub const NONE: Self = Self { needed: false };
+    pub const NONE: Self = Self {
+        needed: false,
+        position: 0,
+    };
 
     /// Whether the device has to be notified.
     #[must_use]
     pub const fn needed(self) -> bool {
         self.needed
+    }
+
+    /// Where the next buffer will go: the upper 16 bits of a notification with NOTIFICATION_DATA. // Virtio 1.3 §2.9
+    ///
+    /// In a split ring the available index, in a packed ring an offset in bits 0 to 14 and the wrap counter in bit 15.
+    #[must_use]
+    pub const fn position(self) -> u16 {
+        self.position
     }
 }
 
@@ -166,23 +163,43 @@ pub enum Armed {
 ///
 /// Not synchronised: the driver's queue lock is held around every call.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Queue<'m, T> {
-    /// Split ring. // Virtio 1.3 §2.7
-    Split(Split<'m, T>),
+pub struct Queue<'m, T>(Format<'m, T>);
+
+#[derive(Debug)]
+enum Format<'m, T> {
+    /// Virtio 1.3 §2.7
+    Split(Engine<'m, T, Split>),
+    /// Virtio 1.3 §2.8
+    Packed(Engine<'m, T, Packed>),
+}
+
+/// The same for each format.
+macro_rules! each {
+    ($queue:expr, $engine:ident => $do:expr) => {
+        match $queue {
+            Format::Split($engine) => $do,
+            Format::Packed($engine) => $do,
+        }
+    };
 }
 
 impl<'m, T> Queue<'m, T> {
     /// The ring memory that a queue of `size` descriptors takes with the negotiated `features`.
     ///
+    /// RING_PACKED makes it a packed ring, of any size; otherwise it is a split ring. Without VERSION_1 the ring is laid out
+    /// as the legacy interface has it.
+    ///
     /// # Errors
     ///
     /// [`SetupError::Size`] or [`SetupError::Format`].
     pub fn layout(size: u16, features: Features) -> Result<Layout, SetupError> {
-        if features.intersects(Features::RING_PACKED.union(Features::IN_ORDER)) {
-            return Err(SetupError::Format);
+        let modern_only = Features::RING_PACKED.union(Features::IN_ORDER);
+        match features.contains(Features::VERSION_1) {
+            true if features.contains(Features::RING_PACKED) => Layout::packed(size),
+            true => Layout::split(size),
+            false if features.intersects(modern_only) => Err(SetupError::Format),
+            false => Layout::legacy(size),
         }
-        Layout::split(size)
     }
 
     /// Sets up an empty queue of `size` descriptors, armed, for the negotiated `features`.
@@ -200,7 +217,36 @@ impl<'m, T> Queue<'m, T> {
         memory: QueueMemory<'m, T>,
     ) -> Result<Self, SetupError> {
         let layout = Self::layout(size, features)?;
-        Split::new(layout, features, memory).map(Self::Split)
+        let QueueMemory { ring, slots } = memory;
+        let in_order = features.contains(Features::IN_ORDER);
+        // A legacy device may give a length that means nothing; a later one must not. // Virtio 1.3 §2.7.8.1
+        let lenient = !features.contains(Features::VERSION_1);
+        let slots = Slots::new(slots, size, in_order, lenient)?;
+        let indirect = features.contains(Features::INDIRECT_DESC);
+        let event_idx = features.contains(Features::EVENT_IDX);
+        let packed = features.contains(Features::RING_PACKED);
+        let order = if features.contains(Features::ORDER_PLATFORM) {
+            Order::Platform
+        } else {
+            Order::Processors
+        };
+        let unfit = |ring: DmaRegion| {
+            let (len, needed, align) = (ring.len(), layout.len(), layout.align());
+            if len < needed {
+                SetupError::RingTooSmall { len, needed }
+            } else {
+                SetupError::RingMisaligned { align }
+            }
+        };
+        Ok(Self(if packed {
+            let memory = PackedMemory::new(ring, &layout).map_err(unfit)?;
+            let format = Packed::new(memory, event_idx);
+            Format::Packed(Engine::new(slots, format, indirect, packed, order))
+        } else {
+            let memory = SplitMemory::new(ring, &layout).map_err(unfit)?;
+            let format = Split::new(memory, event_idx);
+            Format::Split(Engine::new(slots, format, indirect, packed, order))
+        }))
     }
 
     /// Adds a chain in the queue's own descriptors: first the parts that the device reads, then those it writes.
@@ -217,8 +263,8 @@ impl<'m, T> Queue<'m, T> {
         readable: impl IntoIterator<Item = Part>,
         writable: impl IntoIterator<Item = Part>,
     ) -> Result<(), Rejected<T>> {
-        let Self::Split(queue) = self;
-        queue.add_direct(token, readable.into_iter(), writable.into_iter())
+        let (readable, writable) = (readable.into_iter(), writable.into_iter());
+        each!(&mut self.0, queue => queue.add_direct(token, readable, writable))
     }
 
     /// Adds a chain that lies in a table of its own, which is lent to the device until the token comes back.
@@ -230,15 +276,13 @@ impl<'m, T> Queue<'m, T> {
     /// [`Rejected`] hands the token back with the reason; the queue is unchanged.
     #[inline]
     pub fn add_indirect(&mut self, token: T, chain: IndirectChain) -> Result<(), Rejected<T>> {
-        let Self::Split(queue) = self;
-        queue.add_indirect(token, chain)
+        each!(&mut self.0, queue => queue.add_indirect(token, chain))
     }
 
-    /// Shows the device all chains added since the last call. Costs one full fence if there are any.
+    /// Shows the device all chains added since the last call, by one store. Costs one full fence if there are any.
     #[inline]
     pub fn publish(&mut self) -> Kick {
-        let Self::Split(queue) = self;
-        queue.publish()
+        each!(&mut self.0, queue => queue.publish())
     }
 
     /// Takes the next buffer that the device has finished, in constant time.
@@ -249,74 +293,88 @@ impl<'m, T> Queue<'m, T> {
     /// (`Ok(None)`), until the device has been reset and what was in flight is taken out by [`Queue::drain`].
     #[inline]
     pub fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
-        let Self::Split(queue) = self;
-        queue.completed()
+        each!(&mut self.0, queue => queue.completed())
     }
 
     /// Asks for an interrupt at the next used buffer, and looks once more. Costs one full fence.
     #[inline]
     pub fn arm(&mut self) -> Armed {
-        let Self::Split(queue) = self;
-        queue.arm()
+        each!(&mut self.0, queue => queue.arm())
     }
 
-    /// Tells the device that interrupts are not wanted; only a hint, so some may still come. // Virtio 1.3 §2.7.7
+    /// Asks for an interrupt when the device has used three quarters of the buffers that it has now, and looks whether it
+    /// has done so already. Costs one full fence.
+    ///
+    /// For buffers whose completion nobody waits for. [`Armed::Idle`] says that the interrupt will come, though some buffers
+    /// may have been used already. Without EVENT_IDX it is the same as [`Queue::arm`].
+    #[inline]
+    pub fn arm_delayed(&mut self) -> Armed {
+        each!(&mut self.0, queue => queue.arm_delayed())
+    }
+
+    /// Tells the device that interrupts are not wanted; only a hint, so some may still come. // Virtio 1.3 §2.7.7, §2.8.10
     #[inline]
     pub fn disarm(&mut self) {
-        let Self::Split(queue) = self;
-        queue.disarm();
+        each!(&mut self.0, queue => queue.disarm());
     }
 
     /// The violation, if the device has broken the protocol, or [`QueueError::Drained`].
     #[must_use]
     pub fn closed(&self) -> Option<QueueError> {
-        let Self::Split(queue) = self;
-        queue.closed()
+        each!(&self.0, queue => queue.closed())
     }
 
     /// Number of descriptors.
     #[must_use]
     pub fn size(&self) -> u16 {
-        let Self::Split(queue) = self;
-        queue.size()
+        each!(&self.0, queue => queue.size())
     }
 
     /// Descriptors that are free now.
     #[must_use]
     pub fn free(&self) -> u16 {
-        let Self::Split(queue) = self;
-        queue.free()
+        each!(&self.0, queue => queue.free())
     }
 
     /// Chains that were published and not yet taken back.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
-        let Self::Split(queue) = self;
-        queue.in_flight()
+        each!(&self.0, queue => queue.in_flight())
     }
 
     /// Where the device finds the ring.
     #[must_use]
     pub fn addresses(&self) -> RingAddresses {
-        let Self::Split(queue) = self;
-        queue.addresses()
+        each!(&self.0, queue => queue.addresses())
     }
 
     /// Takes one token that the device had not finished; call until `None`. Closes the queue.
     ///
-    /// The proof says that the device has let go: before that it may still write to the buffers.
-    pub fn drain(&mut self, proof: &DeviceStopped) -> Option<T> {
-        let Self::Split(queue) = self;
-        queue.drain(proof)
+    /// The proof says that the device has let go: before that it may still write to the buffers. One that does not speak of
+    /// this queue yields nothing and changes nothing.
+    pub fn drain(&mut self, proof: &impl Stopped) -> Option<T> {
+        if !proof.covers(self.addresses().descriptor) {
+            return None;
+        }
+        each!(&mut self.0, queue => queue.drain())
     }
 
     /// Ends the queue and gives the lent memory back, for a queue of any size and format to be set up in.
     ///
     /// # Errors
     ///
-    /// The queue itself, while it holds tokens: [`Queue::drain`] first.
-    pub fn into_memory(self, proof: &DeviceStopped) -> Result<QueueMemory<'m, T>, Self> {
-        let Self::Split(queue) = self;
-        queue.into_memory(proof).map_err(Self::Split)
+    /// The queue itself, while it holds tokens ([`Queue::drain`] first) or if the proof does not speak of it.
+    pub fn into_memory(self, proof: &impl Stopped) -> Result<QueueMemory<'m, T>, Self> {
+        if !proof.covers(self.addresses().descriptor) {
+            return Err(self);
+        }
+        let parts = match self.0 {
+            Format::Split(queue) => queue.into_parts().map_err(Format::Split),
+            Format::Packed(queue) => queue.into_parts().map_err(Format::Packed),
+        };
+        match parts {
+            Ok((ring, slots)) => Ok(QueueMemory { ring, slots }),
+            Err(format) => Err(Self(format)),
+        }
     }
 }

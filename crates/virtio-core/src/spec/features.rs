@@ -50,7 +50,10 @@ impl Features {
     pub const IMPLEMENTED: Self = Self::INDIRECT_DESC
         .union(Self::EVENT_IDX)
         .union(Self::VERSION_1)
-        .union(Self::ACCESS_PLATFORM);
+        .union(Self::ACCESS_PLATFORM)
+        .union(Self::RING_PACKED)
+        .union(Self::IN_ORDER)
+        .union(Self::ORDER_PLATFORM);
 
     /// The bits that are not the device type's own. // Virtio 1.3 §2.2: 24 to 40, 43, and 44 to 49
     ///

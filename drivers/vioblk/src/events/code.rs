@@ -73,5 +73,7 @@ pub const fn queue(error: &QueueError) -> u32 {
         QueueError::WrittenTooLong { .. } => 73,
         QueueError::Region => 74,
         QueueError::Drained => 75,
+        QueueError::NothingInFlight { .. } => 76,
+        QueueError::BatchTooLong { .. } => 77,
     }
 }

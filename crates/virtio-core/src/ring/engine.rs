@@ -1,0 +1,287 @@
+//! A queue's behaviour, written once: when buffers are shown, taken back and announced. The formats say only how.
+#![forbid(unsafe_code)]
+
+use super::chain::WriteError;
+use super::slots::{Buffer, Slots, Used};
+use super::{
+    AddError, Armed, Completion, IndirectChain, Kick, Part, QueueError, Rejected, RingAddresses,
+    Slot, event,
+};
+use crate::mem::{DmaRegion, Order};
+use crate::sync::{Ordering, fence};
+
+/// A ring format: where things lie in shared memory. It orders nothing but the one load that shows what was used.
+pub(super) trait Format {
+    /// Writes a buffer into the ring's own descriptors, not to be seen yet.
+    fn write_direct<T>(
+        &mut self,
+        slots: &Slots<'_, T>,
+        readable: impl Iterator<Item = Part>,
+        writable: impl Iterator<Item = Part>,
+    ) -> Result<Buffer, WriteError>;
+
+    /// Writes the one descriptor of a buffer that lies in a table; there is a free one.
+    fn write_indirect<T>(&mut self, slots: &Slots<'_, T>, chain: IndirectChain) -> Buffer;
+
+    /// Appends the buffer just written to those that [`Format::show`] shows. `head` is its first slot.
+    fn push<T>(&mut self, slots: &Slots<'_, T>, head: u16, buffer: Buffer);
+
+    /// Shows the device everything up to `slots.added()`, by one release store.
+    fn show<T>(&mut self, slots: &Slots<'_, T>);
+
+    /// Whether the device wants to be told of the buffers that were added after `slots.published()`.
+    fn wants_kick<T>(&mut self, slots: &Slots<'_, T>) -> bool;
+
+    /// The place of the next buffer, as a notification tells it. // Virtio 1.3 §2.9
+    fn position<T>(&self, slots: &Slots<'_, T>) -> u16;
+
+    /// What the device used next, if it is there.
+    fn used<T>(&mut self, slots: &Slots<'_, T>, order: Order) -> Result<Option<Used>, QueueError>;
+
+    /// A buffer of `count` descriptors was taken back.
+    fn took<T>(&mut self, slots: &Slots<'_, T>, count: u16);
+
+    /// Asks for an interrupt once `delay` more entries and then one were used, or for none.
+    fn ask<T>(&mut self, slots: &Slots<'_, T>, delay: Option<u16>);
+
+    /// Most entries that an interrupt can be delayed by, to come after three quarters of what the device has.
+    fn delay<T>(&self, slots: &Slots<'_, T>) -> u16;
+
+    /// Whether the device may have passed the point that [`Format::ask`] named before it saw it.
+    fn passed<T>(&self, slots: &Slots<'_, T>, delay: u16) -> bool;
+
+    fn addresses(&self) -> RingAddresses;
+
+    fn into_region(self) -> DmaRegion;
+}
+
+/// A queue of one format; used through [`super::Queue`].
+#[derive(Debug)]
+pub(super) struct Engine<'m, T, F> {
+    slots: Slots<'m, T>,
+    format: F,
+    indirect: bool,
+    /// Indirect tables are written for a packed ring.
+    packed: bool,
+    order: Order,
+    armed: bool,
+}
+
+impl<'m, T, F: Format> Engine<'m, T, F> {
+    pub(super) const fn new(
+        slots: Slots<'m, T>,
+        format: F,
+        indirect: bool,
+        packed: bool,
+        order: Order,
+    ) -> Self {
+        Self {
+            slots,
+            format,
+            indirect,
+            packed,
+            order,
+            armed: true,
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn add_direct(
+        &mut self,
+        token: T,
+        readable: impl Iterator<Item = Part>,
+        writable: impl Iterator<Item = Part>,
+    ) -> Result<(), Rejected<T>> {
+        let error = if self.slots.closed().is_some() {
+            AddError::Closed
+        } else {
+            match self.format.write_direct(&self.slots, readable, writable) {
+                Ok(buffer) => return self.push(token, buffer),
+                Err(WriteError::NoRoom { parts }) if parts <= usize::from(self.size()) => {
+                    AddError::Full
+                }
+                Err(WriteError::NoRoom { parts }) => self.too_long(parts),
+                Err(WriteError::Refused(error)) => error,
+            }
+        };
+        Err(Rejected { token, error })
+    }
+
+    #[inline]
+    pub(super) fn add_indirect(
+        &mut self,
+        token: T,
+        chain: IndirectChain,
+    ) -> Result<(), Rejected<T>> {
+        match self.refuse_indirect(chain) {
+            None => {
+                let buffer = self.format.write_indirect(&self.slots, chain);
+                self.push(token, buffer)
+            }
+            Some(error) => Err(Rejected { token, error }),
+        }
+    }
+
+    /// Why a table cannot be added, if so.
+    #[inline]
+    fn refuse_indirect(&self, chain: IndirectChain) -> Option<AddError> {
+        if self.slots.closed().is_some() {
+            Some(AddError::Closed)
+        } else if !self.indirect {
+            Some(AddError::IndirectNotNegotiated)
+        } else if chain.packed != self.packed {
+            Some(AddError::TableFormat)
+        } else if chain.parts > self.size() {
+            Some(self.too_long(usize::from(chain.parts)))
+        } else if self.slots.free() == 0 {
+            Some(AddError::Full)
+        } else {
+            None
+        }
+    }
+
+    /// A chain of more parts than the queue has descriptors. // Virtio 1.3 §2.7.5.3.1, §2.8.17
+    #[cold]
+    const fn too_long(&self, parts: usize) -> AddError {
+        AddError::ChainTooLong {
+            parts,
+            max: self.size(),
+        }
+    }
+
+    #[inline(always)]
+    fn push(&mut self, token: T, buffer: Buffer) -> Result<(), Rejected<T>> {
+        let head = self.slots.head();
+        self.format.push(&self.slots, head, buffer);
+        self.slots.claim(token, buffer)
+    }
+
+    #[inline]
+    pub(super) fn publish(&mut self) -> Kick {
+        if self.slots.added() == self.slots.published() || self.slots.closed().is_some() {
+            return Kick::NONE;
+        }
+        self.order.release();
+        self.format.show(&self.slots);
+        // Orders the store that shows the buffers before the load of what the device wants to be told; it pairs with the
+        // full fence between the device's store of that wish and its last look for buffers. A release store and an
+        // acquire load may change places, so that each side misses the other's word and the device sleeps with work
+        // before it: only a full fence keeps them apart. Virtio 1.3 §2.7.13.4.1, §2.8.21.3.1
+        fence(Ordering::SeqCst);
+        self.order.full();
+        let needed = self.format.wants_kick(&self.slots);
+        self.slots.publish();
+        Kick {
+            needed,
+            position: self.format.position(&self.slots),
+        }
+    }
+
+    #[inline]
+    pub(super) fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
+        if self.slots.closed().is_some() {
+            return Ok(None);
+        }
+        match self.next_used() {
+            Ok(done) => Ok(done),
+            Err(error) => Err(self.slots.close(error)),
+        }
+    }
+
+    #[inline(always)]
+    fn next_used(&mut self) -> Result<Option<Completion<T>>, QueueError> {
+        let (done, count) = if self.slots.in_batch() {
+            self.slots.take_oldest()?
+        } else {
+            match self.format.used(&self.slots, self.order)? {
+                Some(used) => self.slots.take(used)?,
+                None => return Ok(None),
+            }
+        };
+        self.format.took(&self.slots, count);
+        Ok(done)
+    }
+
+    #[inline]
+    pub(super) fn arm(&mut self) -> Armed {
+        self.arm_after(0)
+    }
+
+    #[inline]
+    pub(super) fn arm_delayed(&mut self) -> Armed {
+        self.arm_after(self.format.delay(&self.slots))
+    }
+
+    #[inline]
+    fn arm_after(&mut self, delay: u16) -> Armed {
+        if self.slots.closed().is_some() {
+            return Armed::Idle;
+        }
+        self.armed = true;
+        self.format.ask(&self.slots, Some(delay));
+        // Orders the wish above before the last look at what was used; it pairs with the full fence between the device's
+        // store that shows a used buffer and its load of the wish. Anything weaker lets the look pass the wish, so that
+        // the device sees no wish, we see no work, and neither moves again. Virtio 1.3 §2.7.14, §2.8.22
+        fence(Ordering::SeqCst);
+        self.order.full();
+        if self.slots.in_batch() || self.format.passed(&self.slots, delay) {
+            Armed::WorkPending
+        } else {
+            Armed::Idle
+        }
+    }
+
+    #[inline]
+    pub(super) fn disarm(&mut self) {
+        if self.armed {
+            self.armed = false;
+            // Only a hint: nothing depends on when the device sees it.
+            self.format.ask(&self.slots, None);
+        }
+    }
+
+    pub(super) const fn closed(&self) -> Option<QueueError> {
+        self.slots.closed()
+    }
+
+    pub(super) const fn size(&self) -> u16 {
+        self.slots.size()
+    }
+
+    pub(super) const fn free(&self) -> u16 {
+        self.slots.free()
+    }
+
+    pub(super) const fn in_flight(&self) -> u16 {
+        self.slots.in_flight()
+    }
+
+    pub(super) fn addresses(&self) -> RingAddresses {
+        self.format.addresses()
+    }
+
+    pub(super) fn drain(&mut self) -> Option<T> {
+        if self.slots.closed().is_none() {
+            self.slots.close(QueueError::Drained);
+        }
+        self.slots.drain()
+    }
+
+    pub(super) fn into_parts(self) -> Result<(DmaRegion, &'m mut [Slot<T>]), Self> {
+        if self.slots.is_empty() {
+            Ok((self.format.into_region(), self.slots.into_inner()))
+        } else {
+            Err(self)
+        }
+    }
+}
+
+/// How long an interrupt may be delayed. // Virtio 1.3 §2.7.7.2, §2.8.10: by position only with EVENT_IDX
+#[inline]
+pub(super) const fn delay(event_idx: bool, in_flight: u16) -> u16 {
+    if event_idx {
+        event::delay(in_flight)
+    } else {
+        0
+    }
+}

@@ -1,0 +1,325 @@
+//! What a queue knows of its buffers, out of the device's reach: the same for every ring format.
+//!
+//! In a split ring a slot stands for a descriptor, in a packed ring for a buffer id. Free slots are linked in a circle. A
+//! buffer's slots are cut off the head of the free list, so the links of the free list are the links of the buffer, and a
+//! finished one goes back whole, by its first and its last slot. With IN_ORDER the circle is never cut: buffers come back in
+//! the order in which they went, so the free list is what lies between the newest and the oldest.
+#![forbid(unsafe_code)]
+
+use super::{AddError, Completion, QueueError, Rejected, SetupError};
+
+/// What the queue keeps for one descriptor or buffer id, out of the device's reach.
+#[derive(Debug)]
+pub struct Slot<T> {
+    /// The caller's token while this slot is the first of an outstanding buffer.
+    pub(super) token: Option<T>,
+    /// Bytes that the device may write to the buffer.
+    writable: u32,
+    /// The next slot: of the buffer, or of the free list.
+    next: u16,
+    /// The buffer's last slot.
+    last: u16,
+    /// Descriptors of the buffer.
+    count: u16,
+    /// How many buffers were added before this one, modulo 2¹⁶.
+    position: u16,
+}
+
+impl<T> Slot<T> {
+    /// A slot with nothing in it; the caller fills the memory it lends with these.
+    pub const EMPTY: Self = Self {
+        token: None,
+        writable: 0,
+        next: 0,
+        last: 0,
+        count: 0,
+        position: 0,
+    };
+}
+
+/// A buffer that is written and not yet part of the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Buffer {
+    /// Its last slot; the first is the head of the free list.
+    pub(super) last: u16,
+    /// The slot after that.
+    pub(super) after: u16,
+    /// Its descriptors.
+    pub(super) count: u16,
+    /// Bytes that the device may write.
+    pub(super) writable: u32,
+}
+
+/// What the device says of a buffer that it has used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Used {
+    /// Which buffer.
+    pub(super) id: u32,
+    /// Bytes written.
+    pub(super) written: u32,
+    /// Most buffers that it can stand for, itself included, if the device uses them in order.
+    pub(super) limit: u16,
+}
+
+/// The private state of a queue's buffers.
+#[derive(Debug)]
+pub(super) struct Slots<'m, T> {
+    slots: &'m mut [Slot<T>],
+    /// Queue size.
+    size: u16,
+    /// First free slot, if `free` is not 0.
+    head: u16,
+    /// Free descriptors.
+    free: u16,
+    /// Buffers added, published and taken back since the start, modulo 2¹⁶.
+    added: u16,
+    published: u16,
+    taken: u16,
+    /// IN_ORDER: first slot of the oldest outstanding buffer.
+    oldest: u16,
+    /// IN_ORDER: buffers left of those that the last used entry stands for.
+    batch: u16,
+    /// IN_ORDER: bytes written to the last of these.
+    batch_written: u32,
+    in_order: bool,
+    /// A length that is too large is cut, not an error.
+    lenient: bool,
+    closed: Option<QueueError>,
+    /// Slots that `drain` has passed.
+    drained: usize,
+}
+
+impl<'m, T> Slots<'m, T> {
+    /// Makes all slots free.
+    pub(super) fn new(
+        slots: &'m mut [Slot<T>],
+        size: u16,
+        in_order: bool,
+        lenient: bool,
+    ) -> Result<Self, SetupError> {
+        let (len, needed) = (slots.len(), usize::from(size));
+        if len < needed {
+            return Err(SetupError::TooFewSlots { len, needed });
+        }
+        if let Some(index) = slots.iter().position(|slot| slot.token.is_some()) {
+            return Err(SetupError::SlotInUse { index });
+        }
+        for (slot, next) in slots.iter_mut().zip((1..size).chain([0])) {
+            slot.next = next;
+        }
+        Ok(Self {
+            slots,
+            size,
+            head: 0,
+            free: size,
+            added: 0,
+            published: 0,
+            taken: 0,
+            oldest: 0,
+            batch: 0,
+            batch_written: 0,
+            in_order,
+            lenient,
+            closed: None,
+            drained: 0,
+        })
+    }
+
+    #[inline(always)]
+    pub(super) const fn size(&self) -> u16 {
+        self.size
+    }
+
+    /// The first slot of the next buffer, if there is a free one.
+    #[inline(always)]
+    pub(super) const fn head(&self) -> u16 {
+        self.head
+    }
+
+    #[inline(always)]
+    pub(super) const fn free(&self) -> u16 {
+        self.free
+    }
+
+    #[inline(always)]
+    pub(super) const fn added(&self) -> u16 {
+        self.added
+    }
+
+    #[inline(always)]
+    pub(super) const fn published(&self) -> u16 {
+        self.published
+    }
+
+    #[inline(always)]
+    pub(super) const fn taken(&self) -> u16 {
+        self.taken
+    }
+
+    /// Buffers that the device has.
+    #[inline(always)]
+    pub(super) const fn in_flight(&self) -> u16 {
+        self.published.wrapping_sub(self.taken)
+    }
+
+    /// Whether the last used entry stands for more buffers.
+    #[inline(always)]
+    pub(super) const fn in_batch(&self) -> bool {
+        self.batch != 0
+    }
+
+    #[inline(always)]
+    pub(super) const fn closed(&self) -> Option<QueueError> {
+        self.closed
+    }
+
+    /// The slot after `at`. Indices come from the slots themselves, so that none is out of range.
+    #[inline(always)]
+    pub(super) fn next(&self, at: u16) -> u16 {
+        self.slots.get(usize::from(at)).map_or(0, |slot| slot.next)
+    }
+
+    /// Takes a buffer's slots out of the free list.
+    #[inline(always)]
+    pub(super) fn claim(&mut self, token: T, buffer: Buffer) -> Result<(), Rejected<T>> {
+        let Some(slot) = self.slots.get_mut(usize::from(self.head)) else {
+            return Err(Rejected {
+                token,
+                error: AddError::Region,
+            });
+        };
+        slot.token = Some(token);
+        slot.writable = buffer.writable;
+        slot.last = buffer.last;
+        slot.count = buffer.count;
+        slot.position = self.added;
+        self.head = buffer.after;
+        self.free = self.free.wrapping_sub(buffer.count);
+        self.added = self.added.wrapping_add(1);
+        Ok(())
+    }
+
+    /// All that was added is published.
+    #[inline(always)]
+    pub(super) const fn publish(&mut self) {
+        self.published = self.added;
+    }
+
+    /// Judges what the device says, and takes the buffer back.
+    ///
+    /// Returns its number of descriptors as well.
+    #[inline(always)]
+    pub(super) fn take(&mut self, used: Used) -> Result<(Option<Completion<T>>, u16), QueueError> {
+        let Used { id, written, limit } = used;
+        let unpublished = self.added.wrapping_sub(self.published);
+        let Some(slot) = self.slots.get(id as usize) else {
+            return Err(self.bad_id(id));
+        };
+        if slot.token.is_none() || slot.position.wrapping_sub(self.published) < unpublished {
+            return Err(self.bad_id(id));
+        }
+        let written = if written <= slot.writable {
+            written
+        } else if self.lenient {
+            slot.writable
+        } else {
+            // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
+            return Err(QueueError::WrittenTooLong {
+                id: id as u16,
+                written,
+                writable: slot.writable,
+            });
+        };
+        if self.in_order {
+            // Virtio 1.3 §2.7.9, §2.8.8: one entry for all buffers up to this one.
+            let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1);
+            if batch > limit {
+                let id = id as u16;
+                return Err(QueueError::BatchTooLong { id, batch, limit });
+            }
+            self.batch = batch;
+            self.batch_written = written;
+            return self.take_oldest();
+        }
+        let &Slot { last, count, .. } = slot;
+        // All of it goes back to the head of the free list, by its own links.
+        let Some(tail) = self.slots.get_mut(usize::from(last)) else {
+            return Err(QueueError::Region);
+        };
+        tail.next = self.head;
+        self.head = id as u16;
+        Ok((self.free_up(id as u16, count, written), count))
+    }
+
+    /// IN_ORDER: takes back the oldest of the buffers that the last used entry stands for.
+    pub(super) fn take_oldest(&mut self) -> Result<(Option<Completion<T>>, u16), QueueError> {
+        let id = self.oldest;
+        let Some(&Slot {
+            writable,
+            last,
+            count,
+            ..
+        }) = self.slots.get(usize::from(id))
+        else {
+            return Err(QueueError::Region);
+        };
+        self.batch = self.batch.wrapping_sub(1);
+        // Virtio 1.3 §2.7.9, §2.8.8: skipped buffers are assumed to have been used completely.
+        let written = if self.batch == 0 {
+            self.batch_written
+        } else {
+            writable
+        };
+        self.oldest = self.next(last);
+        Ok((self.free_up(id, count, written), count))
+    }
+
+    #[inline(always)]
+    fn free_up(&mut self, id: u16, count: u16, written: u32) -> Option<Completion<T>> {
+        self.free = self.free.wrapping_add(count);
+        self.taken = self.taken.wrapping_add(1);
+        let slot = self.slots.get_mut(usize::from(id))?;
+        let token = slot.token.take()?;
+        Some(Completion { token, written })
+    }
+
+    /// A used id that is not the first slot of a published buffer.
+    #[cold]
+    fn bad_id(&self, id: u32) -> QueueError {
+        let size = self.size;
+        match u16::try_from(id) {
+            Ok(id) if id < size => QueueError::IdNotOutstanding { id },
+            _ => QueueError::IdOutOfRange { id, size },
+        }
+    }
+
+    /// Closes the queue for good; returns the reason.
+    #[cold]
+    pub(super) const fn close(&mut self, error: QueueError) -> QueueError {
+        self.closed = Some(error);
+        self.batch = 0;
+        error
+    }
+
+    /// Takes one token out, whatever the device did with its buffer.
+    pub(super) fn drain(&mut self) -> Option<T> {
+        let rest = self.slots.get_mut(self.drained..).unwrap_or_default();
+        for slot in rest {
+            self.drained = self.drained.wrapping_add(1);
+            if let Some(token) = slot.token.take() {
+                return Some(token);
+            }
+        }
+        None
+    }
+
+    /// Whether there is no token left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.slots.iter().all(|slot| slot.token.is_none())
+    }
+
+    /// The slots again.
+    pub(super) const fn into_inner(self) -> &'m mut [Slot<T>] {
+        self.slots
+    }
+}
