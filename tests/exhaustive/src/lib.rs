@@ -5,7 +5,14 @@
 #![forbid(unsafe_code)]
 
 #[cfg(test)]
+mod delay;
+#[cfg(test)]
 #[path = "../../../crates/virtio-core/src/ring/event.rs"]
 mod event;
+#[cfg(test)]
+mod packed;
+#[cfg(test)]
+#[path = "../../../crates/virtio-core/src/ring/position.rs"]
+mod position;
 #[cfg(test)]
 mod split;
