@@ -43,17 +43,20 @@ bitflags! {
 }
 
 impl Features {
-    /// The ring and transport bits that this crate implements; a driver accepts no other bit from 24 to 43.
+    /// The ring and transport bits that this crate implements; a driver accepts no other bit from 24 to 49.
     ///
-    /// [`Features::ACCESS_PLATFORM`] is among them because this crate knows device addresses only; whether the addresses
-    /// it is given are translated ones is the driver's to say.
+    /// [`Features::ACCESS_PLATFORM`] is among them because this crate knows device addresses only; the transport shows it
+    /// to drivers whose addresses are translated.
     pub const IMPLEMENTED: Self = Self::INDIRECT_DESC
         .union(Self::EVENT_IDX)
         .union(Self::VERSION_1)
         .union(Self::ACCESS_PLATFORM)
         .union(Self::RING_PACKED)
         .union(Self::IN_ORDER)
-        .union(Self::ORDER_PLATFORM);
+        .union(Self::ORDER_PLATFORM)
+        .union(Self::NOTIFICATION_DATA)
+        .union(Self::NOTIF_CONFIG_DATA)
+        .union(Self::RING_RESET);
 
     /// The bits that are not the device type's own. // Virtio 1.3 §2.2: 24 to 40, 43, and 44 to 49
     ///

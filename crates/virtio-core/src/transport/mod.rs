@@ -372,7 +372,7 @@ impl<R: Registers> Transport<R> {
     pub fn ring(&self, doorbell: &Doorbell, kick: Kick) {
         if kick.needed() {
             let registers = on!(self, transport => transport.notify_registers());
-            doorbell.ring(registers, 0);
+            doorbell.ring(registers, kick.position());
         }
     }
 }
