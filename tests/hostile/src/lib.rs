@@ -1,0 +1,20 @@
+//! The hostile table: every way in which a device can lie and every rule that binds the driver, each as a row with an id,
+//! the section of the specification, and the verdict that has to come of it.
+//!
+//! A row returns what it saw; [`Row::check`] compares that with the verdict, in every mode that the row applies to. The
+//! list is [README.md](../README.md), written by `cargo run -p hostile-table -- --write`.
+
+mod readme;
+mod ring;
+mod row;
+mod transport;
+
+pub use readme::readme;
+pub use row::{Interface, Outcome, Row, Run, Verdict};
+
+/// Every row, in the order of the README.
+#[must_use]
+pub fn rows() -> Vec<&'static Row> {
+    let tables = [ring::ROWS, transport::ROWS];
+    tables.into_iter().flatten().copied().flatten().collect()
+}

@@ -1,0 +1,26 @@
+//! The table as text.
+
+use crate::Row;
+
+/// What README.md has to be.
+#[must_use]
+pub fn readme(rows: &[&Row]) -> String {
+    let mut text = format!(
+        "<!-- Generated: cargo run -p hostile-table -- --write -->\n\
+        # The hostile table\n\n\
+        {} ways in which a device can lie, and rules that bind the driver, each a test of virtio-core. Every row runs in every mode\n\
+        that it applies to; after each, every token came back exactly once and no byte outside of what was lent had changed.\n\n\
+        The verdicts: *closed*: the queue reports this error once and takes nothing more; *failed*: the call fails with this error;\n\
+        *refused*: the driver does not let its caller break the rule; *ignored*: the lie changes nothing; *harmless*: nobody could\n\
+        tell that it is a lie, and nothing is lost or overrun; *kept*: the driver keeps the rule.\n\n\
+        | id | specification | what happens | verdict |\n|---|---|---|---|\n",
+        rows.len()
+    );
+    for row in rows {
+        text.push_str(&format!(
+            "| {} | {} | {} | {} |\n",
+            row.id, row.section, row.lie, row.verdict
+        ));
+    }
+    text
+}
