@@ -39,6 +39,9 @@ enum Command {
     Doctor(cli::doctor::Args),
     /// Apply the static rules to .sys files, also to those of another vendor
     Verify(verify::Args),
+    /// Check INF files, also those of another vendor
+    #[command(after_help = cli::lint_inf::EXAMPLES)]
+    LintInf(cli::lint_inf::Args),
     /// Run a StorPort miniport against a device on this machine
     Host {
         /// What nt-host shall do; `cargo xtask host -- --help` lists it
@@ -86,6 +89,7 @@ pub fn run(cli: Cli) -> Result<bool> {
         }
         Command::Doctor(args) => cli::doctor::run(&args),
         Command::Verify(args) => verify::run(&args),
+        Command::LintInf(args) => cli::lint_inf::run(&args),
         Command::Host { arguments } => host(&arguments),
         Command::Check => {
             let problems = layering::check(&winpv::root())?;

@@ -6,6 +6,7 @@ pub mod cli;
 pub mod drivers;
 pub mod inf;
 pub mod keys;
+pub mod msi;
 pub mod pack;
 pub mod progress;
 pub mod resource;

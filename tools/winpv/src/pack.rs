@@ -13,6 +13,7 @@ use crate::build::{self, Form, Request};
 use crate::drivers::{Arch, DRIVERS, Driver};
 use crate::inf;
 use crate::keys::Keys;
+use crate::msi;
 use crate::process::Run;
 use crate::progress::Progress;
 use crate::resource::{self, FileKind, Messages, VersionInfo};
@@ -86,6 +87,9 @@ pub fn pack(options: &Options<'_>) -> Result<Vec<Packed>> {
         for arch in Arch::ALL {
             packer.driver(driver, arch)?;
         }
+    }
+    for arch in Arch::ALL {
+        packer.msi(arch)?;
     }
     packer.certificates()?;
     let files = packer.describe()?;
@@ -219,6 +223,35 @@ impl Packer<'_> {
         )
     }
 
+    fn msi(&self, arch: Arch) -> Result<()> {
+        let options = self.options;
+        let helper = self.step(&format!("compile and link winpv-setup for {arch}"), || {
+            msi::build_helper(
+                &self.toolchain,
+                options.root,
+                options.target_dir,
+                arch,
+                self.version,
+            )
+        })?;
+        let symbols = self.dist.join("symbols/winpv-setup").join(arch.name());
+        fs::create_dir_all(&symbols)?;
+        for image in [&helper.setup, &helper.check] {
+            let name = image.pdb.file_name().context("no file name")?;
+            copy(&image.pdb, &symbols.join(name))?;
+        }
+        self.step(&format!("write and sign the MSI for {arch}"), || {
+            msi::make(&msi::Options {
+                dist: self.dist,
+                helper: &helper,
+                arch,
+                version: self.version,
+                keys: options.keys,
+                epoch: options.epoch,
+            })
+        })
+    }
+
     fn certificates(&self) -> Result<()> {
         let dir = self.dist.join("cert");
         fs::create_dir_all(&dir)?;
@@ -336,7 +369,7 @@ fn packed(dist: &Path, path: &Path, signer: &str) -> Result<Packed> {
     let bytes = fs::read(path)?;
     let signed = path
         .extension()
-        .is_some_and(|extension| extension == "sys" || extension == "cat");
+        .is_some_and(|extension| extension == "sys" || extension == "cat" || extension == "msi");
     Ok(Packed {
         path: path.strip_prefix(dist)?.to_string_lossy().into_owned(),
         size: bytes.len() as u64,

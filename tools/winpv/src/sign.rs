@@ -16,6 +16,10 @@ pub enum Subject {
     Image,
     /// A catalog.
     Catalog,
+    /// A program or library.
+    Program,
+    /// An MSI.
+    Installer,
 }
 
 /// Signs a file in place. `epoch` becomes the signing time, so that the same input gives the same signature.

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod doctor;
+pub mod lint_inf;
 pub mod man;
 
 #[cfg(test)]
@@ -59,6 +60,9 @@ pub enum Command {
     /// Check drivers, catalogs and packages, also those of another vendor
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(verify::Args),
+    /// Check INF files, also those of another vendor
+    #[command(after_help = lint_inf::EXAMPLES)]
+    LintInf(lint_inf::Args),
     /// Show which tools were found and how to get the missing ones
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
@@ -79,6 +83,7 @@ pub fn run(command: &Command) -> Result<bool> {
     match command {
         Command::Build(args) => build::run(args),
         Command::Verify(args) => verify::run(args),
+        Command::LintInf(args) => lint_inf::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => man::completions(args),
         Command::Man(args) => man::man(args),
