@@ -1,6 +1,9 @@
 //! Child processes that never outlive their parent or their deadline.
 
+mod conversation;
+
 use std::ffi::OsStr;
+use std::fs::File;
 use std::io::Read;
 use std::os::unix::process::CommandExt;
 use std::path::Path;
@@ -9,6 +12,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+
+pub use conversation::Conversation;
 
 /// How often a running child is looked at.
 const POLL: Duration = Duration::from_millis(10);
@@ -77,6 +82,18 @@ impl Run {
     pub fn dir(mut self, dir: impl AsRef<Path>) -> Run {
         self.command.current_dir(dir);
         self
+    }
+
+    /// Lets the child read a file as its standard input, which is empty otherwise.
+    pub fn stdin(mut self, file: &Path) -> Result<Run> {
+        let file = File::open(file).with_context(|| format!("cannot open {}", file.display()))?;
+        self.command.stdin(file);
+        Ok(self)
+    }
+
+    /// Starts the child to talk with it line by line; the deadline then holds for each answer.
+    pub fn start(self) -> Result<Conversation> {
+        Conversation::start(self)
     }
 
     /// Sets how long the child may run.
@@ -165,14 +182,20 @@ fn wait(child: &mut Child, deadline: Duration) -> Result<Option<ExitStatus>> {
             return Ok(Some(status));
         }
         if start.elapsed() > deadline {
-            let group = i32::try_from(child.id()).context("process id out of range")?;
-            // SAFETY: kill() touches no memory of ours; the child is not yet waited for, so its id still names its group.
-            unsafe { libc::kill(-group, libc::SIGKILL) };
-            child.wait()?;
+            kill_group(child)?;
             return Ok(None);
         }
         thread::sleep(POLL);
     }
+}
+
+/// Kills a child that is not yet waited for, with its whole process group, and waits for it.
+fn kill_group(child: &mut Child) -> Result<()> {
+    let group = i32::try_from(child.id()).context("process id out of range")?;
+    // SAFETY: kill() touches no memory of ours; the child is not yet waited for, so its id still names its group.
+    unsafe { libc::kill(-group, libc::SIGKILL) };
+    child.wait()?;
+    Ok(())
 }
 
 /// Puts the child in its own process group and has the kernel kill it when the calling thread ends.

@@ -1,0 +1,340 @@
+//! Virtual disks, by qemu-img and guestfish.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use serde_json::Value as Json;
+use sha2::{Digest, Sha256};
+use winpv_process::Run;
+
+use crate::guestfish::{Access, Guestfish};
+use crate::ntfs::{self, VolumeRecord};
+use crate::plan::Plan;
+use crate::refusal::Refusal;
+use crate::windows::{BootStore, Tree};
+
+/// Formats that QEMU writes in place, in one file.
+const FORMATS: [&str; 7] = ["raw", "qcow2", "qed", "vdi", "vhdx", "vpc", "vmdk"];
+/// Where a BCD lies: on an EFI system partition, or on the system partition of a machine with a BIOS
+/// (MS: "BCDBoot Command-Line Options", /f).
+const STORES: [&str; 2] = ["EFI/Microsoft/Boot/BCD", "Boot/BCD"];
+
+/// Finds out a disk image's format and refuses what cannot be worked on as a copy of one file. `format`: what the user
+/// says; otherwise QEMU looks.
+///
+/// # Errors
+///
+/// A [`Refusal`].
+pub fn format(disk: &Path, format: Option<&str>) -> Result<String> {
+    let name = disk.display().to_string();
+    let mut run = Run::new("qemu-img").args(["info", "--output=json"]);
+    if let Some(format) = format {
+        run = run.args(["-f", format]);
+    }
+    let output = run.arg(disk).output()?;
+    if !output.status.success() {
+        let text = output.stderr.trim().to_owned();
+        // QEMU takes a lock on every image it has open.
+        if text.contains("Failed to get") && text.contains("lock") {
+            return Err(Refusal::InUse(name, text).into());
+        }
+        return Err(Refusal::NoImage(name, text).into());
+    }
+    let info: Json = serde_json::from_str(&output.stdout).context("qemu-img info is no JSON")?;
+    judge(&info, name)
+}
+
+/// Judges what `qemu-img info` says.
+fn judge(info: &Json, name: String) -> Result<String> {
+    let format = info["format"]
+        .as_str()
+        .context("qemu-img names no format")?;
+    let refuse = |what: &str| Err(Refusal::Format(name.clone(), what.to_owned()).into());
+    if !FORMATS.contains(&format) {
+        return refuse(&format!("a {format} image"));
+    }
+    if info["encrypted"].as_bool() == Some(true) {
+        return refuse("encrypted");
+    }
+    let data = &info["format-specific"]["data"];
+    if data["data-file"].is_string() {
+        return refuse("a qcow2 image with its data in another file");
+    }
+    if let Some(kind) = data["create-type"].as_str() {
+        // The others are several files, or are written once and compressed.
+        if kind != "monolithicSparse" {
+            return refuse(&format!("a {kind} VMDK"));
+        }
+    }
+    Ok(format.to_owned())
+}
+
+/// The Windows on a disk, read through an appliance.
+pub struct Disk {
+    guestfish: Guestfish,
+    /// The file system with Windows, such as `/dev/sda2`.
+    device: String,
+    system_root: String,
+    scratch: PathBuf,
+}
+
+impl Disk {
+    /// Boots an appliance with the disk, read only, and finds the Windows on it. `root`: which file system, if the user
+    /// says.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], also for a volume that Windows is not done with.
+    pub fn open(disk: &Path, format: &str, root: Option<&str>, scratch: &Path) -> Result<Disk> {
+        let mut guestfish = Guestfish::launch(disk, format, Access::Read)?;
+        let mut found = Vec::new();
+        for device in guestfish.run(&["inspect-os"])? {
+            if guestfish.run(&["inspect-get-type", &device])? == ["windows"]
+                && root.is_none_or(|root| root == device)
+            {
+                found.push(device);
+            }
+        }
+        let device = match found.as_slice() {
+            [device] => device.clone(),
+            [] => return Err(none(&mut guestfish, scratch)?),
+            several => return Err(Refusal::SeveralWindows(several.join(", ")).into()),
+        };
+        let system_root = guestfish
+            .run(&["inspect-get-windows-systemroot", &device])?
+            .concat();
+        let mut disk = Disk {
+            guestfish,
+            device,
+            system_root: system_root.trim_matches('/').to_owned(),
+            scratch: scratch.to_owned(),
+        };
+        let device = disk.device.clone();
+        disk.check_volume(&device)?;
+        disk.mount(&device)?;
+        disk.check_hibernation()?;
+        Ok(disk)
+    }
+
+    fn mount(&mut self, device: &str) -> Result<()> {
+        self.guestfish.run(&["umount-all"])?;
+        self.guestfish.run(&["mount-ro", device, "/"])?;
+        Ok(())
+    }
+
+    /// Refuses an NTFS volume that is marked for a check or was not unmounted.
+    fn check_volume(&mut self, device: &str) -> Result<()> {
+        let dirty = |why: &str| {
+            Err(Refusal::DirtyVolume {
+                volume: device.to_owned(),
+                why: why.to_owned(),
+            }
+            .into())
+        };
+        let boot = part(&mut self.guestfish, &self.scratch, device, 0, 512)?;
+        let Some(at) = VolumeRecord::find(&boot) else {
+            return dirty("its boot sector is not that of NTFS");
+        };
+        let record = part(
+            &mut self.guestfish,
+            &self.scratch,
+            device,
+            at.offset,
+            at.length,
+        )?;
+        match ntfs::volume_flags(&record) {
+            None => return dirty("its master file table is damaged"),
+            Some(flags) if flags & ntfs::DIRTY != 0 => return dirty("its dirty flag is set"),
+            Some(_) => {}
+        }
+        // ntfs-3g.probe(8): 14 hibernated, 15 not unmounted; 12 and 13 inconsistent.
+        let probe = self.guestfish.run(&["ntfs-3g-probe", "true", device])?;
+        match probe.concat().as_str() {
+            "0" => Ok(()),
+            "14" => Err(Refusal::Hibernated.into()),
+            "15" => dirty("it was not unmounted"),
+            code => dirty(&format!("ntfs-3g.probe says {code}")),
+        }
+    }
+
+    /// Refuses a hibernated Windows; its volume is mounted.
+    fn check_hibernation(&mut self) -> Result<()> {
+        let Some(path) = self.find("hiberfil.sys")? else {
+            return Ok(());
+        };
+        let head = part(&mut self.guestfish, &self.scratch, &path, 0, 4096)?;
+        if ntfs::is_hibernated(&head) {
+            return Err(Refusal::Hibernated.into());
+        }
+        Ok(())
+    }
+
+    /// A file's path as it is spelt on the mounted volume.
+    fn find(&mut self, path: &str) -> Result<Option<String>> {
+        spelling(&mut self.guestfish, path)
+    }
+}
+
+/// Why there is no Windows: an encrypted volume, or really none.
+fn none(guestfish: &mut Guestfish, scratch: &Path) -> Result<anyhow::Error> {
+    for line in guestfish.run(&["list-partitions"])? {
+        let boot = part(guestfish, scratch, &line, 0, 512)?;
+        if ntfs::is_bitlocker(&boot) {
+            return Ok(Refusal::BitLocker(line).into());
+        }
+    }
+    let systems = guestfish.run(&["list-filesystems"])?.join(", ");
+    Ok(Refusal::NoWindows(format!(", only {systems}")).into())
+}
+
+/// Reads a part of a device or file.
+fn part(
+    guestfish: &mut Guestfish,
+    scratch: &Path,
+    path: &str,
+    offset: u64,
+    length: u64,
+) -> Result<Vec<u8>> {
+    let local = scratch.join("part");
+    guestfish.run(&[
+        "download-offset",
+        path,
+        &local.display().to_string(),
+        &offset.to_string(),
+        &length.to_string(),
+    ])?;
+    Ok(fs::read(local)?)
+}
+
+/// The path of an existing file as it is spelt on the mounted volume; `None` if there is none.
+fn spelling(guestfish: &mut Guestfish, path: &str) -> Result<Option<String>> {
+    let spelt = guestfish
+        .try_run(&["case-sensitive-path", &format!("/{path}")])?
+        .concat();
+    if spelt.is_empty() || guestfish.run(&["is-file", &spelt])? != ["true"] {
+        return Ok(None);
+    }
+    Ok(Some(spelt))
+}
+
+impl Tree for Disk {
+    fn name(&self) -> String {
+        self.device.clone()
+    }
+
+    fn system_root(&self) -> String {
+        self.system_root.clone()
+    }
+
+    fn fetch(&mut self, path: &str, to: &Path) -> Result<bool> {
+        let Some(spelt) = self.find(path)? else {
+            return Ok(false);
+        };
+        self.guestfish
+            .run(&["download", &spelt, &to.display().to_string()])?;
+        Ok(true)
+    }
+
+    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<Vec<BootStore>>> {
+        let mut stores = Vec::new();
+        for line in self.guestfish.run(&["list-filesystems"])? {
+            let Some((device, kind)) = line.split_once(": ") else {
+                continue;
+            };
+            if !["ntfs", "vfat"].contains(&kind) {
+                continue;
+            }
+            self.mount(device)?;
+            let before = stores.len();
+            for path in STORES {
+                let Some(spelt) = self.find(path)? else {
+                    continue;
+                };
+                let local = scratch.join(format!("BCD-{}", stores.len()));
+                self.guestfish
+                    .run(&["download", &spelt, &local.display().to_string()])?;
+                stores.push(BootStore {
+                    device: device.to_owned(),
+                    path: path.to_owned(),
+                    local,
+                });
+            }
+            if kind == "ntfs" && device != self.device && stores.len() > before {
+                self.guestfish.run(&["umount-all"])?;
+                self.check_volume(device)?;
+            }
+        }
+        let device = self.device.clone();
+        self.mount(&device)?;
+        Ok(Some(stores))
+    }
+}
+
+/// Carries a plan out on a copy of the disk, then reads everything back.
+///
+/// # Errors
+///
+/// libguestfs fails, or what is read back is not what was written.
+pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan) -> Result<()> {
+    plan.edit_hives()?;
+    let mut work: BTreeMap<&str, Vec<(&Path, &str)>> = BTreeMap::new();
+    for file in &plan.files {
+        work.entry(device)
+            .or_default()
+            .push((&file.local, &file.path));
+    }
+    for hive in &plan.hives {
+        let on = if hive.device.is_empty() {
+            device
+        } else {
+            &hive.device
+        };
+        work.entry(on)
+            .or_default()
+            .push((hive.hive.file(), &hive.path));
+    }
+    let mut guestfish = Guestfish::launch(disk, format, Access::Write)?;
+    for (device, files) in work {
+        guestfish.run(&["mount", device, "/"])?;
+        for (local, path) in &files {
+            upload(&mut guestfish, local, path)?;
+        }
+        // What is read back must come from the file system, not from the driver's memory of it.
+        guestfish.run(&["umount-all"])?;
+        guestfish.run(&["mount-ro", device, "/"])?;
+        for (local, path) in &files {
+            let spelt = spelling(&mut guestfish, path)?
+                .with_context(|| format!("{path} is not there after it was written"))?;
+            let found = guestfish.run(&["checksum", "sha256", &spelt])?.concat();
+            let digest = Sha256::digest(fs::read(local)?);
+            let expected: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+            ensure!(found == expected, "{path} is not what was written to it");
+        }
+        guestfish.run(&["umount-all"])?;
+    }
+    guestfish.finish()
+}
+
+/// Writes a file, in place if it is there, so that it keeps its security descriptor.
+fn upload(guestfish: &mut Guestfish, local: &Path, path: &str) -> Result<()> {
+    let mut at = String::new();
+    let Some((folders, name)) = path.rsplit_once('/') else {
+        bail!("{path} has no folder");
+    };
+    for folder in folders.split('/') {
+        at = guestfish
+            .run(&["case-sensitive-path", &format!("{at}/{folder}")])?
+            .concat();
+        guestfish.run(&["mkdir-p", &at])?;
+    }
+    let to = guestfish
+        .run(&["case-sensitive-path", &format!("{at}/{name}")])?
+        .concat();
+    guestfish.run(&["upload", &local.display().to_string(), &to])?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! What qemu-img says of images that it made itself.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use winpv_process::Run;
+
+use super::format;
+use crate::refusal::Refusal;
+
+fn create(arguments: &[&str], disk: &Path) {
+    Run::new("qemu-img")
+        .args(["create", "-q"])
+        .args(arguments)
+        .arg(disk)
+        .arg("16M")
+        .ok()
+        .unwrap();
+}
+
+fn refusal(disk: &Path) -> Refusal {
+    format(disk, None).unwrap_err().downcast().unwrap()
+}
+
+#[test]
+fn formats_of_one_file_are_taken() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    for name in super::FORMATS {
+        create(&["-f", name], &disk);
+        // A VHD is told by its footer, which only a fixed one has at the start of the file as well.
+        assert_eq!(format(&disk, Some(name)).unwrap(), name);
+        fs::remove_file(&disk).unwrap();
+    }
+    create(&["-f", "qcow2"], &disk);
+    assert_eq!(format(&disk, None).unwrap(), "qcow2");
+}
+
+#[test]
+fn a_copy_of_one_file_is_no_copy_of_several() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    create(&["-f", "vmdk", "-o", "subformat=monolithicFlat"], &disk);
+    assert!(matches!(refusal(&disk), Refusal::Format(_, what) if what.contains("monolithicFlat")));
+    create(&["-f", "vmdk", "-o", "subformat=streamOptimized"], &disk);
+    assert!(matches!(refusal(&disk), Refusal::Format(_, what) if what.contains("streamOptimized")));
+    let data = format!("data_file={}", dir.path().join("data").display());
+    create(&["-f", "qcow2", "-o", &data], &disk);
+    assert!(matches!(refusal(&disk), Refusal::Format(_, what) if what.contains("another file")));
+    create(
+        &[
+            "-f",
+            "qcow2",
+            "--object",
+            "secret,id=key,data=secret",
+            "-o",
+            "encrypt.format=luks,encrypt.key-secret=key,encrypt.iter-time=10",
+        ],
+        &disk,
+    );
+    assert!(matches!(refusal(&disk), Refusal::Format(_, what) if what == "encrypted"));
+}
+
+#[test]
+fn what_is_no_disk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    fs::write(&disk, "QFI\u{fb} and nothing else").unwrap();
+    let missing = dir.path().join("missing");
+    assert!(matches!(refusal(&missing), Refusal::NoImage(_, _)));
+    create(&["-f", "qcow2"], &disk);
+    let error = format(&disk, Some("vhdx")).unwrap_err();
+    assert!(matches!(error.downcast_ref(), Some(Refusal::NoImage(_, _))));
+}
+
+#[test]
+fn a_disk_in_use_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    create(&["-f", "qcow2"], &disk);
+    let mut machine = Run::new("qemu-io")
+        .arg(&disk)
+        .deadline(Duration::from_secs(60))
+        .start()
+        .unwrap();
+    // Its answer shows that the disk is open.
+    machine.say("length").unwrap();
+    machine.hear().unwrap();
+    assert!(matches!(refusal(&disk), Refusal::InUse(_, _)));
+    drop(machine);
+    assert!(format(&disk, None).is_ok());
+}

@@ -1,0 +1,99 @@
+//! What is put into an image: driver packages, read and judged by the caller.
+
+use std::fmt;
+
+use crate::registry::Value;
+use crate::windows::Machine;
+
+/// What Windows makes of a driver file's embedded signature, which is the one that counts for boot-start drivers
+/// (MS: "Kernel-mode code signing requirements").
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Trust {
+    /// None.
+    Unsigned,
+    /// Not by Microsoft: loads only with testsigning on and Secure Boot off.
+    Test,
+    /// By Microsoft, without tests.
+    Attestation,
+    /// By Microsoft, after tests.
+    Whcp,
+}
+
+impl fmt::Display for Trust {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Trust::Unsigned => "unsigned",
+            Trust::Test => "test-signed",
+            Trust::Attestation => "attestation-signed by Microsoft",
+            Trust::Whcp => "WHCP-signed by Microsoft",
+        })
+    }
+}
+
+/// One driver package for one processor.
+#[derive(Clone, Debug)]
+pub struct Package {
+    /// Name of its folder in the image and of its entries in the driver database.
+    pub name: String,
+    /// The processor.
+    pub machine: Machine,
+    /// The INF's file name.
+    pub inf: String,
+    /// The INF's `ClassGuid`, as 16 bytes in the order in which Windows stores a GUID.
+    pub class: [u8; 16],
+    /// The hardware ids of its models.
+    pub hardware_ids: Vec<String>,
+    /// The driver's service.
+    pub service: Service,
+    /// The least trust of its driver files.
+    pub trust: Trust,
+    /// Every file: name and content.
+    pub files: Vec<(String, Vec<u8>)>,
+}
+
+/// What an INF's service section says.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// Name of its key.
+    pub name: String,
+    /// `ServiceType`.
+    pub kind: u32,
+    /// `StartType`; 0 is boot-start.
+    pub start: u32,
+    /// `ErrorControl`.
+    pub error_control: u32,
+    /// `LoadOrderGroup`.
+    pub group: String,
+    /// The driver file's name.
+    pub binary: String,
+    /// What its `AddReg` adds: subkey, name, value.
+    pub values: Vec<(String, String, Value)>,
+}
+
+impl Package {
+    /// True if Windows needs the driver to reach the disk that it boots from.
+    #[must_use]
+    pub fn is_boot_start(&self) -> bool {
+        self.service.start == 0
+    }
+}
+
+/// A certificate that test-signed packages need in the machine's stores.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// File name.
+    pub name: String,
+    /// DER.
+    pub der: Vec<u8>,
+    /// True for a root certificate.
+    pub root: bool,
+}
+
+/// Everything that may be put into an image.
+#[derive(Clone, Debug, Default)]
+pub struct Pack {
+    /// The packages, for any processor.
+    pub packages: Vec<Package>,
+    /// The certificates of a test-signed pack.
+    pub certificates: Vec<Certificate>,
+}

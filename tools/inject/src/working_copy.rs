@@ -1,0 +1,225 @@
+//! The copy that is worked on, beside the image, and its taking of the image's place at the end.
+//!
+//! Until the last rename the image itself is only read. If the work fails or the process dies, the copy is all there is to
+//! throw away: by this process, or by the next run, which can tell a left-over from a copy in use by its lock.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{Read, Seek};
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use rustix::fs::{FlockOperation, flock, ioctl_ficlone, statvfs};
+
+use crate::refusal::Refusal;
+
+/// Room for hives and logs that grow, and for the packages.
+const SLACK: u64 = 64 << 20;
+/// Bytes copied in one go.
+const CHUNK: usize = 4 << 20;
+
+/// An image that may be replaced.
+pub struct Original {
+    /// The file, no symbolic link.
+    path: PathBuf,
+}
+
+impl Original {
+    /// Checks that the image is a file that this process may replace.
+    ///
+    /// # Errors
+    ///
+    /// A [`Refusal`], or the file is not there.
+    pub fn open(path: &Path) -> Result<Original> {
+        let path = path
+            .canonicalize()
+            .with_context(|| format!("cannot find {}", path.display()))?;
+        let name = path.display().to_string();
+        let metadata = fs::metadata(&path)?;
+        if !metadata.is_file() {
+            return Err(Refusal::NotAFile(name).into());
+        }
+        if metadata.nlink() > 1 {
+            return Err(Refusal::HardLinks(name, metadata.nlink()).into());
+        }
+        // By the permission bits: root may write in spite of them, but was told not to.
+        if metadata.permissions().readonly() {
+            return Err(Refusal::ReadOnly(name).into());
+        }
+        Ok(Original { path })
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Makes the copy.
+    ///
+    /// # Errors
+    ///
+    /// No space, no permission, or another run at work.
+    pub fn copy(&self) -> Result<WorkingCopy> {
+        let folder = self.path.parent().context("the image has no folder")?;
+        let name = self.path.file_name().context("the image has no name")?;
+        let path = folder.join(format!(".{}.winpv-inject", name.to_string_lossy()));
+        let metadata = fs::metadata(&self.path)?;
+        let free = statvfs(folder)?;
+        let free = free.f_bavail * free.f_frsize;
+        // st_blocks counts 512 bytes whatever the file system's own unit is.
+        fits(metadata.blocks() * 512, free, folder)?;
+        let mut file = match OpenOptions::new()
+            .create(true)
+            .truncate(false)
+            .read(true)
+            .write(true)
+            .open(&path)
+        {
+            Ok(file) => file,
+            Err(error) => {
+                let folder = folder.display();
+                return match error.kind() {
+                    std::io::ErrorKind::PermissionDenied
+                    | std::io::ErrorKind::ReadOnlyFilesystem => {
+                        Err(Refusal::ReadOnly(folder.to_string()).into())
+                    }
+                    _ => Err(error).with_context(|| format!("cannot write in {folder}")),
+                };
+            }
+        };
+        // A run that just ended may have renamed the file between our open and our lock: it then is the image itself.
+        let is_ours = |metadata: fs::Metadata| {
+            fs::metadata(&path).is_ok_and(|named| named.ino() == metadata.ino())
+        };
+        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
+            || !file.metadata().is_ok_and(is_ours)
+        {
+            return Err(Refusal::Busy(self.path.display().to_string()).into());
+        }
+        let copy = WorkingCopy {
+            path,
+            target: self.path.clone(),
+            state: state(&metadata),
+            _lock: file.try_clone()?,
+            done: false,
+        };
+        // What a run that was killed left.
+        file.set_len(0)?;
+        fs::set_permissions(
+            &copy.path,
+            fs::Permissions::from_mode(metadata.mode() & 0o7777),
+        )?;
+        // Only root may give a file away; for others it is theirs already.
+        let _ = std::os::unix::fs::chown(&copy.path, Some(metadata.uid()), Some(metadata.gid()));
+        let mut original = File::open(&self.path)?;
+        if ioctl_ficlone(&file, &original).is_err() {
+            copy_sparse(&mut original, &mut file, metadata.len())
+                .with_context(|| format!("cannot copy {}", self.path.display()))?;
+        }
+        Ok(copy)
+    }
+}
+
+/// Refuses a copy of `bytes` where only `free` bytes are left.
+fn fits(bytes: u64, free: u64, folder: &Path) -> Result<(), Refusal> {
+    let needed = bytes.saturating_add(SLACK);
+    if free < needed {
+        return Err(Refusal::NoSpace {
+            needed: needed >> 20,
+            free: free >> 20,
+            folder: folder.display().to_string(),
+        });
+    }
+    Ok(())
+}
+
+/// What changes when somebody writes a file: inode, length, seconds and nanoseconds of its last change.
+type State = (u64, u64, i64, i64);
+
+fn state(metadata: &fs::Metadata) -> State {
+    (
+        metadata.ino(),
+        metadata.len(),
+        metadata.mtime(),
+        metadata.mtime_nsec(),
+    )
+}
+
+/// Copies without filling holes: what reads as zero is not written.
+fn copy_sparse(from: &mut File, to: &mut File, length: u64) -> Result<()> {
+    from.rewind()?;
+    to.set_len(length)?;
+    let mut buffer = vec![0; CHUNK];
+    let mut at = 0;
+    loop {
+        // SEEK_DATA jumps over holes; a file system without it says that all is data.
+        at = match rustix::fs::seek(&*from, rustix::fs::SeekFrom::Data(at)) {
+            Ok(at) => at,
+            Err(rustix::io::Errno::NXIO) => return Ok(()),
+            Err(error) => return Err(error.into()),
+        };
+        let read = from.read(&mut buffer)?;
+        if read == 0 {
+            return Ok(());
+        }
+        if buffer[..read].iter().any(|byte| *byte != 0) {
+            to.write_all_at(&buffer[..read], at)?;
+        }
+        at += read as u64;
+    }
+}
+
+/// The copy; removed when dropped before [`WorkingCopy::replace`].
+#[derive(Debug)]
+pub struct WorkingCopy {
+    path: PathBuf,
+    target: PathBuf,
+    /// The image's state when it was copied.
+    state: State,
+    /// Held until the end, also over the rename.
+    _lock: File,
+    done: bool,
+}
+
+impl WorkingCopy {
+    /// The copy's file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Puts the copy in the image's place: on disk first, then under its name, then the name on disk.
+    ///
+    /// # Errors
+    ///
+    /// The copy cannot be written out or renamed; the image is then as it was.
+    pub fn replace(mut self) -> Result<()> {
+        ensure!(
+            state(&fs::metadata(&self.target)?) == self.state,
+            "{} was changed by somebody else meanwhile, and is left as it is now",
+            self.target.display()
+        );
+        // By name: the programs that worked on it may have made a new file of it.
+        File::open(&self.path)?.sync_all()?;
+        fs::rename(&self.path, &self.target)
+            .with_context(|| format!("cannot replace {}", self.target.display()))?;
+        self.done = true;
+        if let Some(folder) = self.target.parent() {
+            File::open(folder)?.sync_all()?;
+        }
+        Ok(())
+    }
+}
+
+impl Drop for WorkingCopy {
+    fn drop(&mut self) {
+        if !self.done {
+            // There is nobody left to tell.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
