@@ -12,6 +12,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
+use access::write_fields;
 pub(crate) use barrier::Order;
 pub(crate) use packed::PackedMemory;
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};

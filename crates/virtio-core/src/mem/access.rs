@@ -75,3 +75,21 @@ pub(super) unsafe fn store32(at: NonNull<u32>, value: u32, order: Ordering) {
     let word = unsafe { AtomicU32::from_ptr(at.as_ptr()) };
     word.store(value, order);
 }
+
+/// Writes fields of a wire type one after the other, each as one integer of its width.
+///
+/// The pointer leads to such a structure, inside the ring and aligned to the widest field.
+macro_rules! write_fields {
+    ($at:expr, $value:expr, $type:ident { $($field:ident: $width:ty),+ }) => {{
+        let at = $at.cast::<u8>();
+        let value: $type = $value;
+        $(
+            // SAFETY: the field lies in the structure that the pointer leads to.
+            let field = unsafe { at.add(core::mem::offset_of!($type, $field)) };
+            let bits = <$width>::from_ne_bytes(value.$field.to_bytes());
+            // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+            unsafe { access::write(field.cast::<$width>(), bits) };
+        )+
+    }};
+}
+pub(super) use write_fields;

@@ -1,6 +1,6 @@
 //! The memory of a packed ring, reached by index and never by address. // Virtio 1.3 §2.8
 //!
-//! A ring has any size, so an index cannot be masked: one past the end is taken for the last descriptor, which makes each
+//! A ring has any size, so an index cannot be masked: one past the end is taken for the first descriptor, which makes each
 //! access land inside its array without a check that could fail. Callers count within the ring and never see that.
 #![expect(
     unsafe_code,
@@ -10,10 +10,7 @@
 use core::mem::offset_of;
 use core::ptr::NonNull;
 
-use zerocopy::little_endian::U64;
-use zerocopy::transmute;
-
-use super::{DeviceAddress, DmaRegion, access};
+use super::{DeviceAddress, DmaRegion, Order, access, write_fields};
 use crate::ring::{Layout, RingAddresses};
 use crate::spec::ring::PackedDescriptor;
 use crate::sync::Ordering;
@@ -23,24 +20,18 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 pub(crate) struct PackedMemory {
     region: DmaRegion,
-    /// Start of the descriptor ring: `last + 1` entries of two 64-bit words.
-    descriptors: NonNull<u64>,
+    /// Start of the descriptor ring, of `size` entries, aligned as the ring is.
+    descriptors: NonNull<PackedDescriptor>,
     /// Driver event suppression.
     driver: NonNull<u32>,
     /// Device event suppression.
     device: NonNull<u32>,
-    /// Queue size less one.
-    last: u16,
+    /// Queue size; not 0.
+    size: u16,
 }
 
 // SAFETY: the pointers lead into the region only, which is the only processor-side way to its memory and bound to no thread.
 unsafe impl Send for PackedMemory {}
-
-/// Offsets of a descriptor's fields, in bytes.
-const ADDR: usize = offset_of!(PackedDescriptor, addr);
-const LEN: usize = offset_of!(PackedDescriptor, len);
-const ID: usize = offset_of!(PackedDescriptor, id);
-const FLAGS: usize = offset_of!(PackedDescriptor, flags);
 
 impl PackedMemory {
     /// Lays a ring into a region and zeroes it, or gives the region back if it is too small or misaligned.
@@ -60,7 +51,7 @@ impl PackedMemory {
             descriptors: base.cast(),
             driver: driver.cast(),
             device: device.cast(),
-            last: layout.size().wrapping_sub(1),
+            size: layout.size(),
         })
     }
 
@@ -87,66 +78,74 @@ impl PackedMemory {
     /// Queue size.
     #[inline(always)]
     pub(crate) const fn size(&self) -> u16 {
-        self.last.wrapping_add(1)
+        self.size
     }
 
-    /// A word of a descriptor, `offset` bytes into it.
+    /// Where the descriptor at `index` begins.
     #[inline(always)]
-    fn word<W>(&self, index: u16, offset: usize) -> NonNull<W> {
-        let entry = usize::from(index.min(self.last)).wrapping_mul(size_of::<PackedDescriptor>());
-        // SAFETY: entry `min(index, last)` lies in the ring (invariant of `descriptors`), and the callers name a field of it.
-        unsafe { self.descriptors.byte_add(entry.wrapping_add(offset)) }.cast()
+    fn descriptor(&self, index: u16) -> NonNull<PackedDescriptor> {
+        let entry = if index < self.size { index } else { 0 };
+        // SAFETY: the entry lies in the ring, which has `size` of them and at least one (invariant of `descriptors`).
+        unsafe { self.descriptors.add(usize::from(entry)) }
     }
 
-    /// Writes a descriptor that the device does not look at yet: two words and not a structure, because a volatile access
-    /// to a structure is compiled field by field and through the stack.
+    /// Writes a descriptor all but its flags, field by field: a volatile access to a structure would be compiled through
+    /// the stack.
     #[inline(always)]
     pub(crate) fn write_descriptor(&mut self, index: u16, descriptor: PackedDescriptor) {
-        let words: [U64; 2] = transmute!(descriptor);
-        let [low, high] = words.map(|word| u64::from_ne_bytes(word.to_bytes()));
-        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::write(self.word(index, ADDR), low) };
-        // SAFETY: as above.
-        unsafe { access::write(self.word(index, LEN), high) };
+        let at = self.descriptor(index);
+        write_fields!(
+            at,
+            descriptor,
+            PackedDescriptor {
+                addr: u64,
+                len: u32,
+                id: u16
+            }
+        );
     }
 
-    /// Writes a descriptor all but its flags, which the device may be looking at.
+    /// Id, length and flags of the descriptor at `index`, each read once, if `is_used` says so of its flags.
     #[inline(always)]
-    pub(crate) fn write_head(&mut self, index: u16, descriptor: PackedDescriptor) {
-        let PackedDescriptor { addr, len, id, .. } = descriptor;
-        let addr = u64::from_ne_bytes(addr.to_bytes());
-        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::write(self.word(index, ADDR), addr) };
-        let len = u32::from_ne_bytes(len.to_bytes());
-        // SAFETY: as above.
-        unsafe { access::write(self.word(index, LEN), len) };
-        let id = u16::from_ne_bytes(id.to_bytes());
-        // SAFETY: as above.
-        unsafe { access::write(self.word(index, ID), id) };
-    }
-
-    /// Reads id and length of a descriptor that the device has marked used, each once.
-    #[inline(always)]
-    pub(crate) fn read_used(&self, index: u16) -> (u16, u32) {
+    pub(crate) fn used(
+        &self,
+        index: u16,
+        order: Order,
+        is_used: impl FnOnce(u16) -> bool,
+    ) -> Option<(u16, u32, u16)> {
+        let at = self.descriptor(index);
+        // Acquire orders the loads of id, length and of the buffer's data after this one; it pairs with the device's
+        // release of the flags. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.8.22
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
-        let id = unsafe { access::read(self.word::<u16>(index, ID)) };
-        // SAFETY: as above.
-        let len = unsafe { access::read(self.word::<u32>(index, LEN)) };
-        (u16::from_le(id), u32::from_le(len))
+        let flags = u16::from_le(unsafe { access::load16(flags(at), Ordering::Acquire) });
+        order.acquire();
+        if !is_used(flags) {
+            return None;
+        }
+        let at = at.cast::<u8>();
+        // SAFETY: the field lies in the descriptor.
+        let id = unsafe { at.add(offset_of!(PackedDescriptor, id)) };
+        // SAFETY: as for the flags.
+        let id = unsafe { access::read(id.cast::<u16>()) };
+        // SAFETY: the field lies in the descriptor.
+        let len = unsafe { at.add(offset_of!(PackedDescriptor, len)) };
+        // SAFETY: as for the flags.
+        let len = unsafe { access::read(len.cast::<u32>()) };
+        Some((u16::from_le(id), u32::from_le(len), flags))
     }
 
     /// Stores the flags of a descriptor.
     #[inline(always)]
-    pub(crate) fn store_flags(&mut self, index: u16, flags: u16, order: Ordering) {
+    pub(crate) fn store_flags(&mut self, index: u16, value: u16, order: Ordering) {
         // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::store16(self.word(index, FLAGS), flags.to_le(), order) };
+        unsafe { access::store16(flags(self.descriptor(index)), value.to_le(), order) };
     }
 
     /// Loads the flags of a descriptor.
     #[inline(always)]
     pub(crate) fn load_flags(&self, index: u16, order: Ordering) -> u16 {
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
-        u16::from_le(unsafe { access::load16(self.word(index, FLAGS), order) })
+        u16::from_le(unsafe { access::load16(flags(self.descriptor(index)), order) })
     }
 
     /// Stores the driver event suppression structure, both words at once.
@@ -162,4 +161,11 @@ impl PackedMemory {
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
         u32::from_le(unsafe { access::load32(self.device, order) })
     }
+}
+
+/// The flags of a descriptor, which the device may be looking at.
+#[inline(always)]
+fn flags(descriptor: NonNull<PackedDescriptor>) -> NonNull<u16> {
+    // SAFETY: the field lies in the descriptor, which lies in the ring.
+    unsafe { descriptor.byte_add(offset_of!(PackedDescriptor, flags)) }.cast()
 }

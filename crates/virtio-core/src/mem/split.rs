@@ -9,10 +9,11 @@
 
 use core::ptr::NonNull;
 
-use zerocopy::little_endian::{U32, U64};
+use zerocopy::little_endian::U32;
 
-use super::{DeviceAddress, DmaRegion, access};
+use super::{DeviceAddress, DmaRegion, access, write_fields};
 use crate::ring::{Layout, RingAddresses};
+use crate::spec::ring::Descriptor;
 use crate::sync::Ordering;
 
 /// A word of the available ring beside its entries, as an index into it. // Virtio 1.3 §2.7.6
@@ -38,14 +39,14 @@ const HEAD: usize = 2;
 #[derive(Debug)]
 pub(crate) struct SplitMemory {
     region: DmaRegion,
-    /// Start of the descriptor table: `mask + 1` entries of two 64-bit words.
-    descriptors: NonNull<u64>,
+    /// Start of the descriptor table, of `mask + 1` entries, aligned as the ring is.
+    descriptors: NonNull<Descriptor>,
     /// Start of the available ring: two words, `mask + 1` entries of one word, one word.
     driver: NonNull<u16>,
     /// Start of the used ring: two 16-bit words, `mask + 1` entries of four such words, one word.
     device: NonNull<u16>,
     /// Queue size less one.
-    mask: u16,
+    mask: usize,
 }
 
 // SAFETY: the pointers lead into the region only, which is the only processor-side way to its memory and bound to no thread.
@@ -69,7 +70,7 @@ impl SplitMemory {
             descriptors: base.cast(),
             driver: driver.cast(),
             device: device.cast(),
-            mask: layout.size().wrapping_sub(1),
+            mask: usize::from(layout.size()).wrapping_sub(1),
         })
     }
 
@@ -93,32 +94,34 @@ impl SplitMemory {
         }
     }
 
-    /// Queue size.
-    #[inline]
-    pub(crate) const fn size(&self) -> u16 {
-        self.mask.wrapping_add(1)
+    /// Where the descriptor at `index` begins.
+    #[inline(always)]
+    fn descriptor(&self, index: u16) -> NonNull<Descriptor> {
+        let entry = usize::from(index) & self.mask;
+        // SAFETY: entry `index & mask` lies in the table (invariant of `descriptors`).
+        unsafe { self.descriptors.add(entry) }
     }
 
-    /// Writes a descriptor: two words and not a structure, because a volatile access to a structure is compiled field by
-    /// field and through the stack.
+    /// Writes a descriptor, field by field: a volatile access to a structure would be compiled through the stack.
     #[inline(always)]
-    pub(crate) fn write_descriptor(&mut self, index: u16, words: [U64; 2]) {
-        let first = usize::from(index & self.mask).wrapping_mul(2);
-        let [low, high] = words.map(|word| u64::from_ne_bytes(word.to_bytes()));
-        // SAFETY: entry `index & mask` lies in the table (invariant of `descriptors`).
-        let at = unsafe { self.descriptors.add(first) };
-        // SAFETY: as above; the region is aligned, writable and has no other processor-side user (contract of its `new`).
-        unsafe { access::write(at, low) };
-        // SAFETY: the entry has two words.
-        let at = unsafe { at.add(1) };
-        // SAFETY: as for the first word.
-        unsafe { access::write(at, high) };
+    pub(crate) fn write_descriptor(&mut self, index: u16, descriptor: Descriptor) {
+        let at = self.descriptor(index);
+        write_fields!(
+            at,
+            descriptor,
+            Descriptor {
+                addr: u64,
+                len: u32,
+                flags: u16,
+                next: u16
+            }
+        );
     }
 
     /// Writes the available ring's entry for `position`.
     #[inline(always)]
     pub(crate) fn write_available(&mut self, position: u16, head: u16) {
-        let entry = HEAD.wrapping_add(usize::from(position & self.mask));
+        let entry = HEAD.wrapping_add(usize::from(position) & self.mask);
         // SAFETY: entry `position & mask` lies in the available ring (invariant of `driver`).
         let at = unsafe { self.driver.add(entry) };
         // SAFETY: as above; the region is aligned, writable and has no other processor-side user (contract of its `new`).
@@ -128,7 +131,7 @@ impl SplitMemory {
     /// Reads the used ring's entry for `position`, each word once.
     #[inline(always)]
     pub(crate) fn read_used(&self, position: u16) -> [U32; 2] {
-        let entry = usize::from(position & self.mask).wrapping_mul(4);
+        let entry = (usize::from(position) & self.mask).wrapping_mul(4);
         // SAFETY: entry `position & mask` lies in the used ring (invariant of `device`).
         let at = unsafe { self.device.add(HEAD.wrapping_add(entry)) };
         let at = at.cast::<u32>();
@@ -147,7 +150,7 @@ impl SplitMemory {
         let index = match word {
             DriverWord::Flags => 0,
             DriverWord::Idx => 1,
-            DriverWord::UsedEvent => usize::from(self.size()).wrapping_add(HEAD),
+            DriverWord::UsedEvent => self.mask.wrapping_add(1).wrapping_add(HEAD),
         };
         // SAFETY: all three words lie in the available ring (invariant of `driver`).
         let at = unsafe { self.driver.add(index) };
@@ -161,7 +164,7 @@ impl SplitMemory {
         let index = match word {
             DeviceWord::Flags => 0,
             DeviceWord::Idx => 1,
-            DeviceWord::AvailEvent => usize::from(self.size()).wrapping_mul(4).wrapping_add(HEAD),
+            DeviceWord::AvailEvent => self.mask.wrapping_add(1).wrapping_mul(4).wrapping_add(HEAD),
         };
         // SAFETY: all three words lie in the used ring (invariant of `device`).
         let at = unsafe { self.device.add(index) };

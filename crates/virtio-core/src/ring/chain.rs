@@ -125,22 +125,32 @@ impl From<AddError> for WriteError {
     }
 }
 
+/// Which descriptor of its chain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// The one whose flags show the chain.
+    First,
+    /// Any other.
+    Later,
+}
+
 /// Where the descriptors of a chain go.
 pub(super) trait Table {
     /// Names a descriptor.
     type At: Copy;
 
     /// The descriptor to take after `at`.
-    fn next(&self, at: Self::At) -> Self::At;
+    fn next(&self, at: Self::At) -> Result<Self::At, AddError>;
 
     /// Writes descriptor `at`, which is one of as many as there is room for, and which `next` follows.
     fn write(
         &mut self,
+        place: Place,
         at: Self::At,
         next: Self::At,
         part: Part,
         flags: DescriptorFlags,
-    ) -> Result<(), WriteError>;
+    ) -> Result<(), AddError>;
 
     /// Takes back the first `count` descriptors of a chain that comes to nothing.
     #[inline]
@@ -155,33 +165,34 @@ struct LentPacked<'a>(&'a mut DmaRegion);
 
 /// Writes an entry of a table.
 #[inline(always)]
-fn write_entry(table: &mut DmaRegion, at: u16, entry: [U64; 2]) -> Result<(), WriteError> {
+fn write_entry(table: &mut DmaRegion, at: u16, entry: [U64; 2]) -> Result<(), AddError> {
     // Cannot wrap, as the index has 16 bits.
     let offset = usize::from(at).wrapping_mul(DESCRIPTOR);
-    table.write_descriptor(offset, entry).map_err(|_| {
-        WriteError::Refused(AddError::TableTooSmall {
+    table
+        .write_descriptor(offset, entry)
+        .map_err(|_| AddError::TableTooSmall {
             parts: usize::from(at).wrapping_add(1),
             entries: usize::from(at),
         })
-    })
 }
 
 impl Table for Lent<'_> {
     type At = u16;
 
     #[inline(always)]
-    fn next(&self, at: u16) -> u16 {
-        at.wrapping_add(1)
+    fn next(&self, at: u16) -> Result<u16, AddError> {
+        Ok(at.wrapping_add(1))
     }
 
     #[inline(always)]
     fn write(
         &mut self,
+        _place: Place,
         at: u16,
         next: u16,
         part: Part,
         flags: DescriptorFlags,
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), AddError> {
         write_entry(self.0, at, transmute!(descriptor(part, flags, next)))
     }
 }
@@ -190,18 +201,19 @@ impl Table for LentPacked<'_> {
     type At = u16;
 
     #[inline(always)]
-    fn next(&self, at: u16) -> u16 {
-        at.wrapping_add(1)
+    fn next(&self, at: u16) -> Result<u16, AddError> {
+        Ok(at.wrapping_add(1))
     }
 
     #[inline(always)]
     fn write(
         &mut self,
+        _place: Place,
         at: u16,
         _next: u16,
         part: Part,
         flags: DescriptorFlags,
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), AddError> {
         let flags = flags.intersection(DescriptorFlags::WRITE).bits();
         write_entry(self.0, at, transmute!(packed_descriptor(part, flags, 0)))
     }
@@ -256,8 +268,14 @@ impl<At: Copy> Cursor<At> {
         part: Part,
         flags: DescriptorFlags,
     ) -> Result<At, WriteError> {
-        let next = table.next(self.at);
-        table.write(self.at, next, part, flags)?;
+        // The held part is the last that was counted.
+        let place = if self.count == 1 {
+            Place::First
+        } else {
+            Place::Later
+        };
+        let next = table.next(self.at)?;
+        table.write(place, self.at, next, part, flags)?;
         Ok(next)
     }
 }

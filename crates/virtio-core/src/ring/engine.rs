@@ -12,19 +12,20 @@ use crate::sync::{Ordering, fence};
 
 /// A ring format: where things lie in shared memory. It orders nothing but the one load that shows what was used.
 pub(super) trait Format {
-    /// Writes a buffer into the ring's own descriptors, not to be seen yet.
-    fn write_direct<T>(
+    /// Writes a buffer into the ring's own descriptors, behind those that [`Format::show`] shows next.
+    fn add_direct<T>(
         &mut self,
         slots: &Slots<'_, T>,
         readable: impl Iterator<Item = Part>,
         writable: impl Iterator<Item = Part>,
     ) -> Result<Buffer, WriteError>;
 
-    /// Writes the one descriptor of a buffer that lies in a table; there is a free one.
-    fn write_indirect<T>(&mut self, slots: &Slots<'_, T>, chain: IndirectChain) -> Buffer;
-
-    /// Appends the buffer just written to those that [`Format::show`] shows. `head` is its first slot.
-    fn push<T>(&mut self, slots: &Slots<'_, T>, head: u16, buffer: Buffer);
+    /// The same for the one descriptor of a buffer that lies in a table; there is a free one.
+    fn add_indirect<T>(
+        &mut self,
+        slots: &Slots<'_, T>,
+        chain: IndirectChain,
+    ) -> Result<Buffer, AddError>;
 
     /// Shows the device everything up to `slots.added()`, by one release store.
     fn show<T>(&mut self, slots: &Slots<'_, T>);
@@ -92,19 +93,24 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         readable: impl Iterator<Item = Part>,
         writable: impl Iterator<Item = Part>,
     ) -> Result<(), Rejected<T>> {
-        let error = if self.slots.closed().is_some() {
-            AddError::Closed
-        } else {
-            match self.format.write_direct(&self.slots, readable, writable) {
-                Ok(buffer) => return self.push(token, buffer),
-                Err(WriteError::NoRoom { parts }) if parts <= usize::from(self.size()) => {
-                    AddError::Full
-                }
-                Err(WriteError::NoRoom { parts }) => self.too_long(parts),
-                Err(WriteError::Refused(error)) => error,
-            }
+        let error = match self.format.add_direct(&self.slots, readable, writable) {
+            Ok(buffer) => return self.slots.claim(token, buffer),
+            Err(WriteError::NoRoom { parts }) => self.no_room(parts),
+            Err(WriteError::Refused(error)) => error,
         };
         Err(Rejected { token, error })
+    }
+
+    /// Why there is no room for a chain of so many parts.
+    #[cold]
+    const fn no_room(&self, parts: usize) -> AddError {
+        if self.slots.closed().is_some() {
+            AddError::Closed
+        } else if parts <= self.size() as usize {
+            AddError::Full
+        } else {
+            self.too_long(parts)
+        }
     }
 
     #[inline]
@@ -113,12 +119,13 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         token: T,
         chain: IndirectChain,
     ) -> Result<(), Rejected<T>> {
-        match self.refuse_indirect(chain) {
-            None => {
-                let buffer = self.format.write_indirect(&self.slots, chain);
-                self.push(token, buffer)
-            }
-            Some(error) => Err(Rejected { token, error }),
+        let buffer = match self.refuse_indirect(chain) {
+            None => self.format.add_indirect(&self.slots, chain),
+            Some(error) => Err(error),
+        };
+        match buffer {
+            Ok(buffer) => self.slots.claim(token, buffer),
+            Err(error) => Err(Rejected { token, error }),
         }
     }
 
@@ -149,16 +156,9 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         }
     }
 
-    #[inline(always)]
-    fn push(&mut self, token: T, buffer: Buffer) -> Result<(), Rejected<T>> {
-        let head = self.slots.head();
-        self.format.push(&self.slots, head, buffer);
-        self.slots.claim(token, buffer)
-    }
-
     #[inline]
     pub(super) fn publish(&mut self) -> Kick {
-        if self.slots.added() == self.slots.published() || self.slots.closed().is_some() {
+        if self.slots.all_published() || self.slots.closed().is_some() {
             return Kick::NONE;
         }
         self.order.release();
@@ -177,29 +177,46 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
+        if !self.slots.one_by_one() {
+            return self.completed_in_order();
+        }
+        let used = match self.format.used(&self.slots, self.order) {
+            Ok(Some(used)) => used,
+            Ok(None) => return Ok(None),
+            Err(error) => return Err(self.slots.close(error)),
+        };
+        match self.slots.take(used) {
+            Ok((done, count)) => {
+                self.format.took(&self.slots, count);
+                Ok(Some(done))
+            }
+            Err(error) => Err(self.slots.close(error)),
+        }
+    }
+
+    /// The same for an IN_ORDER queue, and for a closed one.
+    fn completed_in_order(&mut self) -> Result<Option<Completion<T>>, QueueError> {
         if self.slots.closed().is_some() {
             return Ok(None);
         }
-        match self.next_used() {
+        match self.next_in_order() {
             Ok(done) => Ok(done),
             Err(error) => Err(self.slots.close(error)),
         }
     }
 
-    #[inline(always)]
-    fn next_used(&mut self) -> Result<Option<Completion<T>>, QueueError> {
-        let (done, count) = if self.slots.in_batch() {
-            self.slots.take_oldest()?
-        } else {
+    fn next_in_order(&mut self) -> Result<Option<Completion<T>>, QueueError> {
+        if !self.slots.in_batch() {
             match self.format.used(&self.slots, self.order)? {
-                Some(used) => self.slots.take(used)?,
+                Some(used) => self.slots.take_batch(used)?,
                 None => return Ok(None),
             }
-        };
+        }
+        let (done, count) = self.slots.take_oldest()?;
         self.format.took(&self.slots, count);
-        Ok(done)
+        Ok(Some(done))
     }
 
     #[inline]

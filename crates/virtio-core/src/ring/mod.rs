@@ -163,8 +163,12 @@ pub enum Armed {
 ///
 /// Not synchronised: the driver's queue lock is held around every call.
 #[derive(Debug)]
-pub struct Queue<'m, T>(Format<'m, T>);
+pub struct Queue<'m, T> {
+    format: Format<'m, T>,
+    features: Features,
+}
 
+/// What the formats do not share.
 #[derive(Debug)]
 enum Format<'m, T> {
     /// Virtio 1.3 §2.7
@@ -238,7 +242,7 @@ impl<'m, T> Queue<'m, T> {
                 SetupError::RingMisaligned { align }
             }
         };
-        Ok(Self(if packed {
+        let format = if packed {
             let memory = PackedMemory::new(ring, &layout).map_err(unfit)?;
             let format = Packed::new(memory, event_idx);
             Format::Packed(Engine::new(slots, format, indirect, packed, order))
@@ -246,7 +250,8 @@ impl<'m, T> Queue<'m, T> {
             let memory = SplitMemory::new(ring, &layout).map_err(unfit)?;
             let format = Split::new(memory, event_idx);
             Format::Split(Engine::new(slots, format, indirect, packed, order))
-        }))
+        };
+        Ok(Self { format, features })
     }
 
     /// Adds a chain in the queue's own descriptors: first the parts that the device reads, then those it writes.
@@ -264,7 +269,7 @@ impl<'m, T> Queue<'m, T> {
         writable: impl IntoIterator<Item = Part>,
     ) -> Result<(), Rejected<T>> {
         let (readable, writable) = (readable.into_iter(), writable.into_iter());
-        each!(&mut self.0, queue => queue.add_direct(token, readable, writable))
+        each!(&mut self.format, queue => queue.add_direct(token, readable, writable))
     }
 
     /// Adds a chain that lies in a table of its own, which is lent to the device until the token comes back.
@@ -276,13 +281,13 @@ impl<'m, T> Queue<'m, T> {
     /// [`Rejected`] hands the token back with the reason; the queue is unchanged.
     #[inline]
     pub fn add_indirect(&mut self, token: T, chain: IndirectChain) -> Result<(), Rejected<T>> {
-        each!(&mut self.0, queue => queue.add_indirect(token, chain))
+        each!(&mut self.format, queue => queue.add_indirect(token, chain))
     }
 
     /// Shows the device all chains added since the last call, by one store. Costs one full fence if there are any.
     #[inline]
     pub fn publish(&mut self) -> Kick {
-        each!(&mut self.0, queue => queue.publish())
+        each!(&mut self.format, queue => queue.publish())
     }
 
     /// Takes the next buffer that the device has finished, in constant time.
@@ -291,15 +296,15 @@ impl<'m, T> Queue<'m, T> {
     ///
     /// [`QueueError`] once, when the device breaks the protocol. From then on the queue takes and yields nothing
     /// (`Ok(None)`), until the device has been reset and what was in flight is taken out by [`Queue::drain`].
-    #[inline]
+    #[inline(always)]
     pub fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
-        each!(&mut self.0, queue => queue.completed())
+        each!(&mut self.format, queue => queue.completed())
     }
 
     /// Asks for an interrupt at the next used buffer, and looks once more. Costs one full fence.
     #[inline]
     pub fn arm(&mut self) -> Armed {
-        each!(&mut self.0, queue => queue.arm())
+        each!(&mut self.format, queue => queue.arm())
     }
 
     /// Asks for an interrupt when the device has used three quarters of the buffers that it has now, and looks whether it
@@ -309,43 +314,49 @@ impl<'m, T> Queue<'m, T> {
     /// may have been used already. Without EVENT_IDX it is the same as [`Queue::arm`].
     #[inline]
     pub fn arm_delayed(&mut self) -> Armed {
-        each!(&mut self.0, queue => queue.arm_delayed())
+        each!(&mut self.format, queue => queue.arm_delayed())
     }
 
     /// Tells the device that interrupts are not wanted; only a hint, so some may still come. // Virtio 1.3 §2.7.7, §2.8.10
     #[inline]
     pub fn disarm(&mut self) {
-        each!(&mut self.0, queue => queue.disarm());
+        each!(&mut self.format, queue => queue.disarm());
     }
 
     /// The violation, if the device has broken the protocol, or [`QueueError::Drained`].
     #[must_use]
     pub fn closed(&self) -> Option<QueueError> {
-        each!(&self.0, queue => queue.closed())
+        each!(&self.format, queue => queue.closed())
+    }
+
+    /// What the queue was set up for.
+    #[must_use]
+    pub const fn features(&self) -> Features {
+        self.features
     }
 
     /// Number of descriptors.
     #[must_use]
     pub fn size(&self) -> u16 {
-        each!(&self.0, queue => queue.size())
+        each!(&self.format, queue => queue.size())
     }
 
-    /// Descriptors that are free now.
+    /// Descriptors that are free now; none once the queue is closed.
     #[must_use]
     pub fn free(&self) -> u16 {
-        each!(&self.0, queue => queue.free())
+        each!(&self.format, queue => queue.free())
     }
 
     /// Chains that were published and not yet taken back.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
-        each!(&self.0, queue => queue.in_flight())
+        each!(&self.format, queue => queue.in_flight())
     }
 
     /// Where the device finds the ring.
     #[must_use]
     pub fn addresses(&self) -> RingAddresses {
-        each!(&self.0, queue => queue.addresses())
+        each!(&self.format, queue => queue.addresses())
     }
 
     /// Takes one token that the device had not finished; call until `None`. Closes the queue.
@@ -356,7 +367,7 @@ impl<'m, T> Queue<'m, T> {
         if !proof.covers(self.addresses().descriptor) {
             return None;
         }
-        each!(&mut self.0, queue => queue.drain())
+        each!(&mut self.format, queue => queue.drain())
     }
 
     /// Ends the queue and gives the lent memory back, for a queue of any size and format to be set up in.
@@ -368,13 +379,14 @@ impl<'m, T> Queue<'m, T> {
         if !proof.covers(self.addresses().descriptor) {
             return Err(self);
         }
-        let parts = match self.0 {
+        let features = self.features;
+        let parts = match self.format {
             Format::Split(queue) => queue.into_parts().map_err(Format::Split),
             Format::Packed(queue) => queue.into_parts().map_err(Format::Packed),
         };
         match parts {
             Ok((ring, slots)) => Ok(QueueMemory { ring, slots }),
-            Err(format) => Err(Self(format)),
+            Err(format) => Err(Self { format, features }),
         }
     }
 }

@@ -14,12 +14,12 @@
 
 use zerocopy::little_endian::{U16, U32, U64};
 
-use super::chain::{self, DESCRIPTOR, IndirectChain, Table, WriteError};
+use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
 use super::engine::{self, Format};
 use super::event::passed_packed;
 use super::position::Position;
 use super::slots::{Buffer, Slots, Used};
-use super::{Part, QueueError, RingAddresses};
+use super::{AddError, Part, QueueError, RingAddresses};
 use crate::mem::{DmaRegion, Order, PackedMemory};
 use crate::spec::ring::{
     DescriptorFlags, PackedDescriptor, RING_EVENT_FLAGS_DESC, RING_EVENT_FLAGS_DISABLE,
@@ -35,14 +35,10 @@ pub(super) struct Packed {
     next_avail: Position,
     /// Where the device marks the next used buffer.
     next_used: Position,
-    /// First descriptor of the first buffer that is not shown yet, if `pending` is not 0.
+    /// First descriptor of the first buffer that is not shown yet; `next_avail` if there is none.
     batch: Position,
     /// Its flags; to store them shows everything behind it.
     batch_flags: u16,
-    /// Descriptors that are not shown yet.
-    pending: u16,
-    /// Flags of the first descriptor of the buffer that is being written.
-    head_flags: u16,
     event_idx: bool,
 }
 
@@ -59,31 +55,46 @@ impl Packed {
             next_used: Position::START,
             batch: Position::START,
             batch_flags: 0,
-            pending: 0,
-            head_flags: 0,
             event_idx,
         }
     }
 
-    /// Descriptors that the device has.
+    /// Puts a written buffer, before `after`, behind those that are shown next.
     #[inline(always)]
-    fn in_flight<T>(&self, slots: &Slots<'_, T>) -> u16 {
-        slots
-            .size()
-            .wrapping_sub(slots.free())
-            .wrapping_sub(self.pending)
+    fn push<T>(&mut self, slots: &Slots<'_, T>, head_flags: u16, after: Position) {
+        let at = self.next_avail;
+        if slots.all_published() {
+            self.batch = at;
+            self.batch_flags = head_flags;
+        } else {
+            // The device looks here only after the first descriptor of the batch. // Virtio 1.3 §2.8.2
+            self.memory
+                .store_flags(at.index(), head_flags, Ordering::Relaxed);
+        }
+        self.next_avail = after;
+    }
+
+    /// Descriptors that are not shown yet.
+    #[inline(always)]
+    fn pending<T>(&self, slots: &Slots<'_, T>) -> u16 {
+        if slots.all_published() {
+            0
+        } else {
+            self.next_avail.since(self.batch, slots.size())
+        }
     }
 }
 
 impl Format for Packed {
     #[inline(always)]
-    fn write_direct<T>(
+    fn add_direct<T>(
         &mut self,
         slots: &Slots<'_, T>,
         readable: impl Iterator<Item = Part>,
         writable: impl Iterator<Item = Part>,
     ) -> Result<Buffer, WriteError> {
         let (id, first) = (slots.head(), self.next_avail);
+        let after = slots.next(id)?;
         let mut table = Own {
             memory: &mut self.memory,
             first,
@@ -91,47 +102,39 @@ impl Format for Packed {
             id,
         };
         let chain = chain::write(&mut table, first, slots.free(), readable, writable)?;
-        self.head_flags = table.head_flags;
+        let head_flags = table.head_flags;
+        self.push(slots, head_flags, chain.after);
         Ok(Buffer {
             last: id,
-            after: slots.next(id),
+            after,
             count: chain.count,
             writable: chain.writable,
         })
     }
 
     #[inline(always)]
-    fn write_indirect<T>(&mut self, slots: &Slots<'_, T>, chain: IndirectChain) -> Buffer {
+    fn add_indirect<T>(
+        &mut self,
+        slots: &Slots<'_, T>,
+        chain: IndirectChain,
+    ) -> Result<Buffer, AddError> {
         let (id, at) = (slots.head(), self.next_avail);
-        self.head_flags = at.available() | DescriptorFlags::INDIRECT.bits();
+        let after = slots.next(id)?;
         let descriptor = PackedDescriptor {
             addr: U64::new(chain.table.0),
             len: U32::new(u32::from(chain.parts).wrapping_mul(DESCRIPTOR as u32)),
             id: U16::new(id),
             flags: U16::ZERO,
         };
-        self.memory.write_head(at.index(), descriptor);
-        Buffer {
+        self.memory.write_descriptor(at.index(), descriptor);
+        let flags = at.available() | DescriptorFlags::INDIRECT.bits();
+        self.push(slots, flags, at.advance(1, slots.size()));
+        Ok(Buffer {
             last: id,
-            after: slots.next(id),
+            after,
             count: 1,
             writable: chain.writable,
-        }
-    }
-
-    #[inline(always)]
-    fn push<T>(&mut self, slots: &Slots<'_, T>, _head: u16, buffer: Buffer) {
-        let at = self.next_avail;
-        if self.pending == 0 {
-            self.batch = at;
-            self.batch_flags = self.head_flags;
-        } else {
-            // The device looks here only after the first descriptor of the batch. // Virtio 1.3 §2.8.2
-            self.memory
-                .store_flags(at.index(), self.head_flags, Ordering::Relaxed);
-        }
-        self.pending = self.pending.wrapping_add(buffer.count);
-        self.next_avail = at.advance(buffer.count, slots.size());
+        })
     }
 
     #[inline(always)]
@@ -145,7 +148,7 @@ impl Format for Packed {
 
     #[inline(always)]
     fn wants_kick<T>(&mut self, slots: &Slots<'_, T>) -> bool {
-        let count = core::mem::take(&mut self.pending);
+        let count = self.pending(slots);
         // Both words at once: they belong together.
         let event = self.memory.load_event(Ordering::Relaxed);
         match (event >> 16) as u16 & 3 {
@@ -166,25 +169,16 @@ impl Format for Packed {
     #[inline(always)]
     fn used<T>(&mut self, slots: &Slots<'_, T>, order: Order) -> Result<Option<Used>, QueueError> {
         let at = self.next_used;
-        // Acquire orders the loads of id, length and of the buffer's data after this one; it pairs with the device's
-        // release of the flags. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.8.22
-        let flags = self.memory.load_flags(at.index(), Ordering::Acquire);
-        order.acquire();
-        if !at.is_used(flags) {
-            return Ok(None);
-        }
-        // Read once, then checked: the device may change the descriptor at any time.
-        let (id, len) = self.memory.read_used(at.index());
-        let limit = slots.in_flight();
-        if limit == 0 {
-            return Err(QueueError::NothingInFlight { id });
-        }
-        // Virtio 1.3 §2.8.4: without WRITE the length has no meaning.
-        let wrote = flags & DescriptorFlags::WRITE.bits() != 0;
-        Ok(Some(Used {
+        let used = self
+            .memory
+            .used(at.index(), order, |flags| at.is_used(flags));
+        Ok(used.map(|(id, len, flags)| Used {
             id: u32::from(id),
-            written: if wrote { len } else { 0 },
-            limit,
+            // Virtio 1.3 §2.8.4 gives the length no meaning without WRITE, yet QEMU never sets that flag and means the length
+            // (hw/virtio/virtio.c, virtqueue_packed_fill_desc).
+            written: len,
+            vague: flags & DescriptorFlags::WRITE.bits() == 0,
+            limit: slots.in_flight(),
         }))
     }
 
@@ -208,7 +202,11 @@ impl Format for Packed {
 
     #[inline(always)]
     fn delay<T>(&self, slots: &Slots<'_, T>) -> u16 {
-        engine::delay(self.event_idx, self.in_flight(slots))
+        let in_flight = slots
+            .size()
+            .wrapping_sub(slots.free())
+            .wrapping_sub(self.pending(slots));
+        engine::delay(self.event_idx, in_flight)
     }
 
     #[inline(always)]
@@ -240,25 +238,28 @@ impl Table for Own<'_> {
     type At = Position;
 
     #[inline(always)]
-    fn next(&self, at: Position) -> Position {
-        at.advance(1, self.memory.size())
+    fn next(&self, at: Position) -> Result<Position, AddError> {
+        Ok(at.advance(1, self.memory.size()))
     }
 
     #[inline(always)]
     fn write(
         &mut self,
+        place: Place,
         at: Position,
         _next: Position,
         part: Part,
         flags: DescriptorFlags,
-    ) -> Result<(), WriteError> {
+    ) -> Result<(), AddError> {
         let flags = at.available() | flags.bits();
         let descriptor = chain::packed_descriptor(part, flags, self.id);
-        if at == self.first {
-            self.head_flags = flags;
-            self.memory.write_head(at.index(), descriptor);
-        } else {
-            self.memory.write_descriptor(at.index(), descriptor);
+        self.memory.write_descriptor(at.index(), descriptor);
+        match place {
+            Place::First => self.head_flags = flags,
+            // The device looks here only after the first one.
+            Place::Later => self
+                .memory
+                .store_flags(at.index(), flags, Ordering::Relaxed),
         }
         Ok(())
     }
@@ -268,7 +269,7 @@ impl Table for Own<'_> {
     fn undo(&mut self, count: u16) {
         let mut at = self.first;
         for _ in 1..count {
-            at = self.next(at);
+            at = at.advance(1, self.memory.size());
             self.memory
                 .store_flags(at.index(), at.stale(), Ordering::Relaxed);
         }

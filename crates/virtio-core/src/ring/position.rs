@@ -1,14 +1,14 @@
 //! A place in a packed ring: which descriptor, and in which lap.
 #![forbid(unsafe_code)]
 
-/// Offset of a descriptor in bits 0 to 14, wrap counter in bit 15: as event suppression and notifications have it.
-///
-/// // Virtio 1.3 §2.8.1, §2.8.14, §2.9
+/// Index of a descriptor, and the flags that the lap gives it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Position(u16);
+pub(crate) struct Position {
+    index: u16,
+    /// Flags of an available descriptor: AVAIL if the wrap counter is 1, USED if it is 0. // Virtio 1.3 §2.8.1
+    available: u16,
+}
 
-/// The bit of the wrap counter.
-const WRAP: u16 = 1 << 15;
 /// `VIRTQ_DESC_F_AVAIL`.
 const AVAIL: u16 = 1 << 7;
 /// `VIRTQ_DESC_F_USED`.
@@ -16,49 +16,74 @@ const USED: u16 = 1 << 15;
 
 impl Position {
     /// Where both sides start: the first descriptor, wrap counter 1. // Virtio 1.3 §2.8.1
-    pub(crate) const START: Self = Self(WRAP);
-
-    /// Offset and wrap counter in one word.
-    #[inline]
-    pub(crate) const fn bits(self) -> u16 {
-        self.0
-    }
+    pub(crate) const START: Self = Self {
+        index: 0,
+        available: AVAIL,
+    };
 
     /// Index of the descriptor.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn index(self) -> u16 {
-        self.0 & !WRAP
+        self.index
+    }
+
+    /// Index in bits 0 to 14, wrap counter in bit 15: as event suppression and notifications have it.
+    ///
+    /// // Virtio 1.3 §2.8.14, §2.9
+    #[inline]
+    pub(crate) const fn bits(self) -> u16 {
+        self.index | (self.available & AVAIL) << 8
     }
 
     /// The position `by` descriptors further, at most one lap of `size`.
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn advance(self, by: u16, size: u16) -> Self {
         // At most 32767 + 32768.
-        let sum = self.index().wrapping_add(by);
-        let wrap = self.0 & WRAP;
-        if sum >= size {
-            Self(sum.wrapping_sub(size) | (wrap ^ WRAP))
+        let index = self.index.wrapping_add(by);
+        if index < size {
+            Self { index, ..self }
         } else {
-            Self(sum | wrap)
+            self.lap(index.wrapping_sub(size))
+        }
+    }
+
+    /// Descriptors from `earlier` up to here, which is a lap of `size` further at most.
+    #[inline]
+    pub(crate) const fn since(self, earlier: Self, size: u16) -> u16 {
+        let lap = if self.available == earlier.available {
+            0
+        } else {
+            size
+        };
+        self.index.wrapping_add(lap).wrapping_sub(earlier.index)
+    }
+
+    /// The position at `index` of the next lap: rare, so that the usual case is a comparison and a jump not taken.
+    #[cold]
+    #[inline(never)]
+    const fn lap(self, index: u16) -> Self {
+        Self {
+            index,
+            available: self.available ^ (AVAIL | USED),
         }
     }
 
     /// Flags that make a descriptor here available: AVAIL is the wrap counter, USED its inverse. // Virtio 1.3 §2.8.1
-    #[inline]
+    #[inline(always)]
     pub(crate) const fn available(self) -> u16 {
-        if self.0 & WRAP != 0 { AVAIL } else { USED }
+        self.available
     }
 
     /// Flags with which a descriptor here is neither available nor used in this lap: those of one used in the lap before.
     #[inline]
     pub(crate) const fn stale(self) -> u16 {
-        if self.0 & WRAP != 0 { 0 } else { AVAIL | USED }
+        self.available ^ AVAIL
     }
 
-    /// Whether flags found here say that the device has used the descriptor: both are the wrap counter. // Virtio 1.3 §2.8.1
-    #[inline]
+    /// Whether flags found here say that the device has used the descriptor: both are the wrap counter, that is, AVAIL is as
+    /// in an available one and USED is not. // Virtio 1.3 §2.8.1
+    #[inline(always)]
     pub(crate) const fn is_used(self, flags: u16) -> bool {
-        let used = if self.0 & WRAP != 0 { AVAIL | USED } else { 0 };
-        flags & (AVAIL | USED) == used
+        (flags ^ self.available) & (AVAIL | USED) == USED
     }
 }

@@ -21,8 +21,8 @@ pub struct Slot<T> {
     last: u16,
     /// Descriptors of the buffer.
     count: u16,
-    /// How many buffers were added before this one, modulo 2¹⁶.
-    position: u16,
+    /// How many buffers were added before this one, modulo 2³².
+    position: u32,
 }
 
 impl<T> Slot<T> {
@@ -57,6 +57,8 @@ pub(super) struct Used {
     pub(super) id: u32,
     /// Bytes written.
     pub(super) written: u32,
+    /// The device did not say that it wrote anything, so that a length that cannot be is not held against it.
+    pub(super) vague: bool,
     /// Most buffers that it can stand for, itself included, if the device uses them in order.
     pub(super) limit: u16,
 }
@@ -69,22 +71,23 @@ pub(super) struct Slots<'m, T> {
     size: u16,
     /// First free slot, if `free` is not 0.
     head: u16,
-    /// Free descriptors.
+    /// Free descriptors; none in a closed queue, so that adding need not look whether it is one.
     free: u16,
-    /// Buffers added, published and taken back since the start, modulo 2¹⁶.
-    added: u16,
-    published: u16,
-    taken: u16,
+    /// Buffers added, published and taken back since the start, modulo 2³².
+    added: u32,
+    published: u32,
+    taken: u32,
     /// IN_ORDER: first slot of the oldest outstanding buffer.
     oldest: u16,
     /// IN_ORDER: buffers left of those that the last used entry stands for.
     batch: u16,
     /// IN_ORDER: bytes written to the last of these.
     batch_written: u32,
-    in_order: bool,
     /// A length that is too large is cut, not an error.
     lenient: bool,
     closed: Option<QueueError>,
+    /// Whether a used entry stands for the one buffer that it names: the queue is neither IN_ORDER nor closed.
+    one_by_one: bool,
     /// Slots that `drain` has passed.
     drained: usize,
 }
@@ -118,9 +121,9 @@ impl<'m, T> Slots<'m, T> {
             oldest: 0,
             batch: 0,
             batch_written: 0,
-            in_order,
             lenient,
             closed: None,
+            one_by_one: !in_order,
             drained: 0,
         })
     }
@@ -141,25 +144,34 @@ impl<'m, T> Slots<'m, T> {
         self.free
     }
 
+    /// Buffers added, modulo 2¹⁶.
     #[inline(always)]
     pub(super) const fn added(&self) -> u16 {
-        self.added
+        self.added as u16
     }
 
+    /// Buffers published, modulo 2¹⁶.
     #[inline(always)]
     pub(super) const fn published(&self) -> u16 {
-        self.published
+        self.published as u16
     }
 
+    /// Buffers taken back, modulo 2¹⁶.
     #[inline(always)]
     pub(super) const fn taken(&self) -> u16 {
-        self.taken
+        self.taken as u16
     }
 
     /// Buffers that the device has.
     #[inline(always)]
     pub(super) const fn in_flight(&self) -> u16 {
-        self.published.wrapping_sub(self.taken)
+        self.published.wrapping_sub(self.taken) as u16
+    }
+
+    /// Whether everything that was added is published.
+    #[inline(always)]
+    pub(super) const fn all_published(&self) -> bool {
+        self.added == self.published
     }
 
     /// Whether the last used entry stands for more buffers.
@@ -175,8 +187,11 @@ impl<'m, T> Slots<'m, T> {
 
     /// The slot after `at`. Indices come from the slots themselves, so that none is out of range.
     #[inline(always)]
-    pub(super) fn next(&self, at: u16) -> u16 {
-        self.slots.get(usize::from(at)).map_or(0, |slot| slot.next)
+    pub(super) fn next(&self, at: u16) -> Result<u16, AddError> {
+        match self.slots.get(usize::from(at)) {
+            Some(slot) => Ok(slot.next),
+            None => Err(AddError::Region),
+        }
     }
 
     /// Takes a buffer's slots out of the free list.
@@ -205,64 +220,80 @@ impl<'m, T> Slots<'m, T> {
         self.published = self.added;
     }
 
-    /// Judges what the device says, and takes the buffer back.
+    /// Whether a used entry stands for the one buffer that it names: the queue is neither IN_ORDER nor closed.
+    #[inline(always)]
+    pub(super) const fn one_by_one(&self) -> bool {
+        self.one_by_one
+    }
+
+    /// Judges what the device says, and takes the buffer back; with IN_ORDER only in [`Slots::take_batch`].
     ///
     /// Returns its number of descriptors as well.
     #[inline(always)]
-    pub(super) fn take(&mut self, used: Used) -> Result<(Option<Completion<T>>, u16), QueueError> {
-        let Used { id, written, limit } = used;
-        let unpublished = self.added.wrapping_sub(self.published);
-        let Some(slot) = self.slots.get(id as usize) else {
-            return Err(self.bad_id(id));
-        };
-        if slot.token.is_none() || slot.position.wrapping_sub(self.published) < unpublished {
-            return Err(self.bad_id(id));
+    pub(super) fn take(&mut self, used: Used) -> Result<(Completion<T>, u16), QueueError> {
+        let Used { id, written, .. } = used;
+        if !self.all_published() && self.is_unpublished(id) {
+            return Err(self.refuse(used));
         }
+        let Some(slot) = self.slots.get_mut(id as usize) else {
+            return Err(self.refuse(used));
+        };
+        let Some(token) = slot.token.take() else {
+            return Err(self.refuse(used));
+        };
+        let (last, count) = (slot.last, slot.count);
         let written = if written <= slot.writable {
             written
-        } else if self.lenient {
+        } else if self.lenient || used.vague {
             slot.writable
         } else {
-            // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
-            return Err(QueueError::WrittenTooLong {
-                id: id as u16,
-                written,
-                writable: slot.writable,
-            });
+            slot.token = Some(token);
+            return Err(self.refuse(used));
         };
-        if self.in_order {
-            // Virtio 1.3 §2.7.9, §2.8.8: one entry for all buffers up to this one.
-            let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1);
-            if batch > limit {
-                let id = id as u16;
-                return Err(QueueError::BatchTooLong { id, batch, limit });
-            }
-            self.batch = batch;
-            self.batch_written = written;
-            return self.take_oldest();
-        }
-        let &Slot { last, count, .. } = slot;
         // All of it goes back to the head of the free list, by its own links.
         let Some(tail) = self.slots.get_mut(usize::from(last)) else {
-            return Err(QueueError::Region);
+            return Err(self.broken(id, token));
         };
         tail.next = self.head;
         self.head = id as u16;
-        Ok((self.free_up(id as u16, count, written), count))
+        self.free = self.free.wrapping_add(count);
+        self.taken = self.taken.wrapping_add(1);
+        Ok((Completion { token, written }, count))
+    }
+
+    /// IN_ORDER: judges what the device says, which is of all buffers up to the one that it names.
+    ///
+    /// // Virtio 1.3 §2.7.9, §2.8.8
+    pub(super) fn take_batch(&mut self, used: Used) -> Result<(), QueueError> {
+        let Used {
+            id, written, limit, ..
+        } = used;
+        let slot = match self.slots.get(id as usize) {
+            Some(slot) if slot.token.is_some() && !self.is_unpublished(id) => slot,
+            _ => return Err(self.refuse(used)),
+        };
+        let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1);
+        if batch > u32::from(limit) || (written > slot.writable && !self.lenient && !used.vague) {
+            return Err(self.refuse(used));
+        }
+        self.batch_written = written.min(slot.writable);
+        self.batch = batch as u16;
+        Ok(())
     }
 
     /// IN_ORDER: takes back the oldest of the buffers that the last used entry stands for.
-    pub(super) fn take_oldest(&mut self) -> Result<(Option<Completion<T>>, u16), QueueError> {
-        let id = self.oldest;
-        let Some(&Slot {
-            writable,
-            last,
-            count,
-            ..
-        }) = self.slots.get(usize::from(id))
+    pub(super) fn take_oldest(&mut self) -> Result<(Completion<T>, u16), QueueError> {
+        let oldest = self.slots.get_mut(usize::from(self.oldest));
+        let Some((slot, token)) =
+            oldest.and_then(|slot| slot.token.take().map(|token| (slot, token)))
         else {
             return Err(QueueError::Region);
         };
+        let (last, count, writable) = (slot.last, slot.count, slot.writable);
+        let Ok(next) = self.next(last) else {
+            return Err(self.broken(u32::from(self.oldest), token));
+        };
+        self.oldest = next;
         self.batch = self.batch.wrapping_sub(1);
         // Virtio 1.3 §2.7.9, §2.8.8: skipped buffers are assumed to have been used completely.
         let written = if self.batch == 0 {
@@ -270,26 +301,63 @@ impl<'m, T> Slots<'m, T> {
         } else {
             writable
         };
-        self.oldest = self.next(last);
-        Ok((self.free_up(id, count, written), count))
-    }
-
-    #[inline(always)]
-    fn free_up(&mut self, id: u16, count: u16, written: u32) -> Option<Completion<T>> {
         self.free = self.free.wrapping_add(count);
         self.taken = self.taken.wrapping_add(1);
-        let slot = self.slots.get_mut(usize::from(id))?;
-        let token = slot.token.take()?;
-        Some(Completion { token, written })
+        Ok((Completion { token, written }, count))
     }
 
-    /// A used id that is not the first slot of a published buffer.
+    /// Whether a slot that holds a token is the first of a buffer that is not published yet.
+    ///
+    /// A buffer that stays with the device while 2³² others pass may be taken for one; its queue then closes, no more.
     #[cold]
-    fn bad_id(&self, id: u32) -> QueueError {
-        let size = self.size;
-        match u16::try_from(id) {
-            Ok(id) if id < size => QueueError::IdNotOutstanding { id },
-            _ => QueueError::IdOutOfRange { id, size },
+    fn is_unpublished(&self, id: u32) -> bool {
+        let since = |slot: &Slot<T>| slot.position.wrapping_sub(self.published);
+        self.slots
+            .get(id as usize)
+            .is_some_and(|slot| since(slot) < self.added.wrapping_sub(self.published))
+    }
+
+    /// The private state is not as it must be; the token stays.
+    #[cold]
+    fn broken(&mut self, id: u32, token: T) -> QueueError {
+        if let Some(slot) = self.slots.get_mut(id as usize) {
+            slot.token = Some(token);
+        }
+        QueueError::Region
+    }
+
+    /// What is wrong with a used entry that cannot be taken.
+    #[cold]
+    fn refuse(&self, used: Used) -> QueueError {
+        let Used {
+            id, written, limit, ..
+        } = used;
+        let slot = self.slots.get(id as usize);
+        let (Some(slot), Ok(short)) = (slot, u16::try_from(id)) else {
+            let size = self.size;
+            return QueueError::IdOutOfRange { id, size };
+        };
+        if short >= self.size {
+            let size = self.size;
+            QueueError::IdOutOfRange { id, size }
+        } else if limit == 0 {
+            QueueError::NothingInFlight { id: short }
+        } else if slot.token.is_none() || self.is_unpublished(id) {
+            QueueError::IdNotOutstanding { id: short }
+        } else if written > slot.writable {
+            // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
+            QueueError::WrittenTooLong {
+                id: short,
+                written,
+                writable: slot.writable,
+            }
+        } else {
+            let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1) as u16;
+            QueueError::BatchTooLong {
+                id: short,
+                batch,
+                limit,
+            }
         }
     }
 
@@ -297,7 +365,9 @@ impl<'m, T> Slots<'m, T> {
     #[cold]
     pub(super) const fn close(&mut self, error: QueueError) -> QueueError {
         self.closed = Some(error);
+        self.one_by_one = false;
         self.batch = 0;
+        self.free = 0;
         error
     }
 

@@ -15,11 +15,11 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::transmute;
 
-use super::chain::{self, DESCRIPTOR, IndirectChain, Table, WriteError};
+use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
 use super::engine::{self, Format};
 use super::event::passed;
 use super::slots::{Buffer, Slots, Used};
-use super::{Part, QueueError, RingAddresses};
+use super::{AddError, Part, QueueError, RingAddresses};
 use crate::mem::{DeviceWord, DmaRegion, DriverWord, Order, SplitMemory};
 use crate::spec::ring::{
     AVAIL_F_NO_INTERRUPT, Descriptor, DescriptorFlags, USED_F_NO_NOTIFY, UsedElem,
@@ -66,15 +66,17 @@ impl Split {
 
 impl Format for Split {
     #[inline(always)]
-    fn write_direct<T>(
+    fn add_direct<T>(
         &mut self,
         slots: &Slots<'_, T>,
         readable: impl Iterator<Item = Part>,
         writable: impl Iterator<Item = Part>,
     ) -> Result<Buffer, WriteError> {
+        let head = slots.head();
         let memory = &mut self.memory;
         let mut table = Own { memory, slots };
-        let chain = chain::write(&mut table, slots.head(), slots.free(), readable, writable)?;
+        let chain = chain::write(&mut table, head, slots.free(), readable, writable)?;
+        self.memory.write_available(slots.added(), head);
         Ok(Buffer {
             last: chain.last,
             after: chain.after,
@@ -84,7 +86,13 @@ impl Format for Split {
     }
 
     #[inline(always)]
-    fn write_indirect<T>(&mut self, slots: &Slots<'_, T>, chain: IndirectChain) -> Buffer {
+    fn add_indirect<T>(
+        &mut self,
+        slots: &Slots<'_, T>,
+        chain: IndirectChain,
+    ) -> Result<Buffer, AddError> {
+        let head = slots.head();
+        let after = slots.next(head)?;
         // Virtio 1.3 §2.7.5.3.1: never INDIRECT and NEXT together.
         let descriptor = Descriptor {
             addr: U64::new(chain.table.0),
@@ -92,19 +100,14 @@ impl Format for Split {
             flags: U16::new(DescriptorFlags::INDIRECT.bits()),
             next: U16::ZERO,
         };
-        let head = slots.head();
-        self.memory.write_descriptor(head, transmute!(descriptor));
-        Buffer {
+        self.memory.write_descriptor(head, descriptor);
+        self.memory.write_available(slots.added(), head);
+        Ok(Buffer {
             last: head,
-            after: slots.next(head),
+            after,
             count: 1,
             writable: chain.writable,
-        }
-    }
-
-    #[inline(always)]
-    fn push<T>(&mut self, slots: &Slots<'_, T>, head: u16, _buffer: Buffer) {
-        self.memory.write_available(slots.added(), head);
+        })
     }
 
     #[inline(always)]
@@ -142,6 +145,7 @@ impl Format for Split {
         Ok(Some(Used {
             id: used.id.get(),
             written: used.len.get(),
+            vague: false,
             limit: self.seen.wrapping_sub(position),
         }))
     }
@@ -192,20 +196,21 @@ impl<T> Table for Own<'_, '_, T> {
     type At = u16;
 
     #[inline(always)]
-    fn next(&self, at: u16) -> u16 {
+    fn next(&self, at: u16) -> Result<u16, AddError> {
         self.slots.next(at)
     }
 
     #[inline(always)]
     fn write(
         &mut self,
+        _place: Place,
         at: u16,
         next: u16,
         part: Part,
         flags: DescriptorFlags,
-    ) -> Result<(), WriteError> {
-        let descriptor = chain::descriptor(part, flags, next);
-        self.memory.write_descriptor(at, transmute!(descriptor));
+    ) -> Result<(), AddError> {
+        self.memory
+            .write_descriptor(at, chain::descriptor(part, flags, next));
         Ok(())
     }
 }
