@@ -10,6 +10,7 @@ pub mod msi;
 pub mod pack;
 pub mod progress;
 pub mod resource;
+pub mod sbom;
 pub mod setup;
 pub mod sign;
 pub mod toolchain;

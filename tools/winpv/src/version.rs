@@ -66,6 +66,14 @@ impl Epoch {
         let (year, month, day) = civil(self.0 / (24 * 60 * 60));
         format!("{month:02}/{day:02}/{year:04}")
     }
+
+    /// The UTC time as RFC 3339 writes it.
+    pub fn rfc3339(self) -> String {
+        let (year, month, day) = civil(self.0 / (24 * 60 * 60));
+        let of_day = self.0 % (24 * 60 * 60);
+        let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+        format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
+    }
 }
 
 /// Days after 1970-01-01 as year, month, day in the Gregorian calendar.
@@ -116,5 +124,6 @@ mod tests {
         ] {
             assert_eq!(Epoch(seconds).us_date(), date);
         }
+        assert_eq!(Epoch(1_735_689_599).rfc3339(), "2024-12-31T23:59:59Z");
     }
 }
