@@ -255,6 +255,9 @@ pub enum ConfigError {
         /// Length of the device configuration in bytes; 0 if there is none.
         len: usize,
     },
+    /// Before the features are negotiated, configuration may only be read. // Virtio 1.3 §3.1.1 step 4
+    #[error("device configuration cannot be written before the features are negotiated")]
+    TooEarly,
     /// The generation, or on a legacy device the value, changed during every try.
     #[error("device configuration did not stay the same during any of {tries} tries")]
     Unstable {

@@ -193,12 +193,15 @@ impl<R: Registers> Transport<R> {
         on!(self, transport => transport.read_config(read))
     }
 
-    /// Writes an 8-bit field of the device configuration.
+    /// Writes an 8-bit field of the device configuration; from [`Transport::accept`] on.
     ///
     /// # Errors
     ///
-    /// [`ConfigError::TooShort`].
+    /// [`ConfigError::TooShort`] or [`ConfigError::TooEarly`].
     pub fn write_config_u8(&self, offset: usize, value: u8) -> Result<(), ConfigError> {
+        if !on!(self, transport => transport.progress().may_write_config()) {
+            return Err(ConfigError::TooEarly);
+        }
         on!(self, transport => transport.config().write_u8(offset, value))
     }
 

@@ -123,8 +123,8 @@ impl<R: Registers> Modern<R> {
         // Steps 5 and 6.
         self.add_status(Self::FOUND, Status::FEATURES_OK)
             .map_err(|error| match error {
-                TransportError::StatusMismatch { status, .. }
-                    if Status::from_bits_retain(status) & Self::AGREED == Self::FOUND =>
+                TransportError::StatusMismatch { status, set }
+                    if set == Self::AGREED.bits() && status & set == Self::FOUND.bits() =>
                 {
                     TransportError::FeaturesRefused(features)
                 }

@@ -21,6 +21,8 @@ pub(super) enum Phase {
     Negotiated,
     /// After step 8.
     Live,
+    /// Given up: nothing but a reset leads on.
+    Failed,
 }
 
 /// What the driver did so far. One caller at a time sets a device up; anybody may look.
@@ -48,6 +50,12 @@ impl Progress {
         } else {
             Err(TransportError::OutOfOrder)
         }
+    }
+
+    /// Whether device configuration may be written. // Virtio 1.3 §3.1.1 step 4
+    pub(super) fn may_write_config(&self) -> bool {
+        let phase = self.phase.load(Ordering::Relaxed);
+        phase == Phase::Negotiated as u8 || phase == Phase::Live as u8
     }
 
     /// What was negotiated; nothing before.
@@ -89,15 +97,14 @@ pub(super) trait StatusRegister {
 
     /// Virtio 1.3 §3.1.1 step 1.
     fn reset(&self, clock: &impl Clock, timeout_us: u64) -> Result<DeviceStopped, TransportError> {
+        // From here on nothing can be said to be set up, whether the device stops or not.
+        self.progress().negotiated(Features::empty());
+        self.progress().set(Phase::Stopped);
         self.write_status(0);
         until(clock, timeout_us, |late| {
             // Virtio 1.3 §2.4.2, §4.1.4.3.2: the reset is complete when the status reads 0.
             match (self.read_status(), late) {
-                (0, _) => {
-                    self.progress().negotiated(Features::empty());
-                    self.progress().set(Phase::Stopped);
-                    ControlFlow::Break(Ok(DeviceStopped::new(How::Reset)))
-                }
+                (0, _) => ControlFlow::Break(Ok(DeviceStopped::new(How::Reset))),
                 (u8::MAX, _) if self.gone() => {
                     ControlFlow::Break(Ok(DeviceStopped::new(How::Gone)))
                 }
@@ -154,7 +161,9 @@ pub(super) trait StatusRegister {
         Ok(status)
     }
 
+    /// Virtio 1.3 §2.1.1: what was given up is reset before anything else.
     fn fail(&self) {
+        self.progress().set(Phase::Failed);
         // A device that is gone needs no telling.
         if let Ok(status) = self.status() {
             self.write_status(status.union(Status::FAILED).bits());

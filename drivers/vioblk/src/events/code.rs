@@ -56,6 +56,7 @@ pub const fn config(error: &ConfigError) -> u32 {
         ConfigError::DeviceGone => 50,
         ConfigError::TooShort { .. } => 51,
         ConfigError::Unstable { .. } => 52,
+        ConfigError::TooEarly => 53,
     }
 }
 

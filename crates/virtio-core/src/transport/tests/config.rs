@@ -2,8 +2,9 @@
 
 use core::mem::offset_of;
 
-use super::device::{Device, Fault, Structure};
+use super::device::{Device, Fault, Structure, start};
 use crate::spec::blk;
+use crate::spec::features::Features;
 use crate::transport::ConfigError;
 
 #[test]
@@ -86,6 +87,10 @@ fn nothing_is_read_past_the_end() {
             Ok(())
         })
         .unwrap();
+    assert_eq!(transport.write_config_u8(9, 1), Err(ConfigError::TooEarly));
+    start(&transport);
+    assert_eq!(transport.write_config_u8(9, 1), Err(ConfigError::TooEarly));
+    transport.accept(Features::VERSION_1).unwrap();
     assert_eq!(transport.write_config_u8(9, 1), Ok(()));
     assert_eq!(device.0.borrow().config[9], 1);
     assert!(transport.write_config_u8(10, 1).is_err());
