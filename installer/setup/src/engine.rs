@@ -1,0 +1,360 @@
+//! The commands: each notes what it is about to do, does it, and says so in the log.
+//!
+//! The MSI runs `begin`, then `uninstall` and `install` for each driver, then either `commit` or `rollback`. An upgrade runs the
+//! older product's uninstallation inside the newer one's transaction, so every note carries the product that made it, and no
+//! product touches another's.
+
+use alloc::string::{String, ToString};
+
+use crate::policy::{self, Class, Refusal};
+use crate::record::{Damaged, Installed, Pending, Step};
+use crate::system::{Removed, System, Table, WinError};
+
+/// Why a command failed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// The driver would keep Windows from starting.
+    #[error("{0}")]
+    Refused(Refusal),
+    /// A Windows function failed.
+    #[error("{0}")]
+    Windows(#[from] WinError),
+    /// A note of an earlier run cannot be read.
+    #[error("{0}; delete it in the registry below HKLM\\SOFTWARE\\WinPV\\Setup")]
+    Damaged(#[from] Damaged),
+}
+
+/// What to install.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Install {
+    /// Driver and service name.
+    pub driver: String,
+    /// Full path of the package's INF.
+    pub inf: String,
+    /// Who signed it.
+    pub class: Class,
+    /// Whether the boot loader starts it.
+    pub boot_start: bool,
+    /// The MSI product that answers for it.
+    pub product: String,
+    /// Its version.
+    pub version: String,
+    /// Only add the package to the driver store; devices get it when they are next found.
+    pub stage_only: bool,
+}
+
+/// What to remove.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Uninstall {
+    /// Driver and service name.
+    pub driver: String,
+    /// Full path of the package's INF, from which a rollback adds it again.
+    pub inf: String,
+    /// The MSI product that gives it up.
+    pub product: String,
+}
+
+/// Starts a transaction of a product.
+pub fn begin(system: &mut impl System, product: &str) -> Result<(), Failure> {
+    for driver in system.names(Table::Pending)? {
+        let pending = pending(system, &driver)?;
+        if let Some(pending) = pending.filter(|pending| pending.product == product) {
+            system.log(format_args!(
+                "{driver}: an earlier run was cut off; what it did is kept"
+            ));
+            settle(system, &driver, &pending)?;
+        }
+    }
+    sweep(system)
+}
+
+/// Adds a package and gives it to matching devices, in place.
+pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failure> {
+    let driver = &request.driver;
+    let state = system.code_integrity();
+    policy::judge(request.class, request.boot_start, state).map_err(Failure::Refused)?;
+    if let Some(earlier) = pending(system, driver)? {
+        settle(system, driver, &earlier)?;
+    }
+    let mut note = Pending {
+        step: Step::Adding,
+        published: String::new(),
+        product: request.product.clone(),
+        version: request.version.clone(),
+        inf: request.inf.clone(),
+    };
+    system.write(Table::Pending, driver, &note.to_text())?;
+    let added = system.add_package(&request.inf)?;
+    note.step = if added.new { Step::Added } else { Step::Found };
+    note.published = added.published;
+    system.write(Table::Pending, driver, &note.to_text())?;
+    let published = &note.published;
+    if added.new {
+        system.log(format_args!(
+            "{driver}: version {} added to the driver store as {published}",
+            request.version
+        ));
+    } else {
+        system.log(format_args!(
+            "{driver}: version {} was in the driver store already, as {published}",
+            request.version
+        ));
+    }
+    if request.stage_only {
+        system.log(format_args!(
+            "{driver}: present devices keep their driver, as was asked for"
+        ));
+        return Ok(());
+    }
+    update(system, driver, &request.inf)
+}
+
+/// Gives a package to the devices that it fits best.
+fn update(system: &mut impl System, driver: &str, inf: &str) -> Result<(), Failure> {
+    let restart = system.update_devices(inf)?;
+    let devices = system.present_devices(driver)?;
+    system.log(format_args!(
+        "{driver}: matching devices updated in place; present devices that run on it: {devices}"
+    ));
+    if restart {
+        system.request_restart()?;
+        system.log(format_args!("{driver}: Windows needs a restart to finish"));
+    }
+    Ok(())
+}
+
+/// Removes a package of ours unless Windows may boot from it.
+pub fn uninstall(system: &mut impl System, request: &Uninstall) -> Result<(), Failure> {
+    let driver = &request.driver;
+    let Some(record) = installed(system, driver)? else {
+        system.log(format_args!("{driver}: no package of ours is installed"));
+        return Ok(());
+    };
+    let taken_over = pending(system, driver)?.is_some_and(|note| note.product != request.product);
+    if taken_over || record.product != request.product {
+        system.log(format_args!(
+            "{driver}: stays; another version of WinPV has taken it over"
+        ));
+        return Ok(());
+    }
+    let published = &record.published;
+    let mut note = Pending {
+        step: Step::Released,
+        published: published.clone(),
+        product: request.product.clone(),
+        version: record.version.clone(),
+        inf: request.inf.clone(),
+    };
+    if !record.added {
+        system.write(Table::Pending, driver, &note.to_text())?;
+        system.log(format_args!(
+            "{driver}: {published} stays; it was in the driver store before WinPV"
+        ));
+        return Ok(());
+    }
+    let boot_start = system.starts_at_boot(driver)?;
+    let devices = system.present_devices(driver)?;
+    if !policy::may_remove(boot_start, devices) {
+        system.log(format_args!(
+            "{driver}: {published} stays; Windows may boot from it ({devices} present devices run on it). Once none does: \
+             pnputil /delete-driver {published} /uninstall"
+        ));
+        return Ok(());
+    }
+    note.step = Step::Removed;
+    system.write(Table::Pending, driver, &note.to_text())?;
+    let removed = system.remove_package(published)?;
+    report_removal(system, driver, published, removed)
+}
+
+fn report_removal(
+    system: &mut impl System,
+    driver: &str,
+    published: &str,
+    removed: Removed,
+) -> Result<(), Failure> {
+    match removed {
+        Removed::Gone { restart } => {
+            system.log(format_args!(
+                "{driver}: {published} removed from its devices and from the driver store"
+            ));
+            if restart {
+                system.request_restart()?;
+                system.log(format_args!("{driver}: Windows needs a restart to finish"));
+            }
+        }
+        Removed::InUse => system.log(format_args!(
+            "{driver}: {published} stays; a device is installed with it"
+        )),
+        Removed::Missing => system.log(format_args!(
+            "{driver}: {published} was not in the driver store any more"
+        )),
+    }
+    Ok(())
+}
+
+/// Makes what a product's transaction did final.
+pub fn commit(system: &mut impl System, product: &str) -> Result<(), Failure> {
+    for driver in system.names(Table::Pending)? {
+        let pending = pending(system, &driver)?;
+        if let Some(pending) = pending.filter(|pending| pending.product == product) {
+            settle(system, &driver, &pending)?;
+            system.log(format_args!("{driver}: committed"));
+        }
+    }
+    sweep(system)
+}
+
+/// Turns one transaction's note into a lasting record.
+fn settle(system: &mut impl System, driver: &str, pending: &Pending) -> Result<(), Failure> {
+    let before = installed(system, driver)?;
+    match pending.step {
+        Step::Adding => {}
+        Step::Removed | Step::Released => system.erase(Table::Installed, driver)?,
+        Step::Added | Step::Found => {
+            let same = |record: &Installed| record.published == pending.published;
+            let ours_before = before
+                .as_ref()
+                .is_some_and(|record| record.added && same(record));
+            let record = Installed {
+                published: pending.published.clone(),
+                added: pending.step == Step::Added || ours_before,
+                product: pending.product.clone(),
+                version: pending.version.clone(),
+            };
+            if let Some(old) = before
+                .as_ref()
+                .filter(|record| record.added && !same(record))
+            {
+                system.write(Table::Superseded, &old.published, driver)?;
+            }
+            system.write(Table::Installed, driver, &record.to_text())?;
+        }
+    }
+    Ok(system.erase(Table::Pending, driver)?)
+}
+
+/// Removes replaced packages, once no restart is needed any more: until then the old one may still be running.
+fn sweep(system: &mut impl System) -> Result<(), Failure> {
+    for published in system.names(Table::Superseded)? {
+        let driver = system
+            .read(Table::Superseded, &published)?
+            .unwrap_or_default();
+        if system.restart_requested() {
+            system.log(format_args!(
+                "{driver}: the replaced {published} stays until a run after the restart"
+            ));
+            continue;
+        }
+        match system.delete_unused_package(&published)? {
+            Removed::InUse => system.log(format_args!(
+                "{driver}: the replaced {published} stays; a device is installed with it"
+            )),
+            Removed::Gone { .. } => {
+                system.erase(Table::Superseded, &published)?;
+                system.log(format_args!("{driver}: the replaced {published} removed"));
+            }
+            Removed::Missing => system.erase(Table::Superseded, &published)?,
+        }
+    }
+    Ok(())
+}
+
+/// Undoes what a product's transaction did. What cannot be undone is logged, and the rest is undone all the same.
+pub fn rollback(system: &mut impl System, product: &str) -> Result<(), Failure> {
+    let mut first = Ok(());
+    let mut drivers = system.names(Table::Pending)?;
+    drivers.reverse();
+    for driver in drivers {
+        if let Err(failure) = undo(system, &driver, product) {
+            system.log(format_args!("{driver}: cannot be rolled back: {failure}"));
+            first = first.and(Err(failure));
+        }
+    }
+    first
+}
+
+fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Failure> {
+    let Some(note) = pending(system, driver)?.filter(|note| note.product == product) else {
+        return Ok(());
+    };
+    let published = &note.published;
+    match note.step {
+        Step::Adding => system.log(format_args!(
+            "{driver}: rolled back; the package was not added"
+        )),
+        Step::Found | Step::Released => system.log(format_args!(
+            "{driver}: rolled back; {published} was in the driver store before and stays"
+        )),
+        Step::Added => {
+            let removed = system.remove_package(published)?;
+            report_removal(system, driver, published, removed)?;
+            system.log(format_args!("{driver}: rolled back"));
+        }
+        Step::Removed => {
+            let added = system.add_package(&note.inf)?;
+            let record = Installed {
+                published: added.published.clone(),
+                added: true,
+                product: note.product.clone(),
+                version: note.version.clone(),
+            };
+            system.write(Table::Installed, driver, &record.to_text())?;
+            system.log(format_args!(
+                "{driver}: rolled back; added again as {}",
+                added.published
+            ));
+            update(system, driver, &note.inf)?;
+        }
+    }
+    Ok(system.erase(Table::Pending, driver)?)
+}
+
+fn installed(system: &mut impl System, driver: &str) -> Result<Option<Installed>, Failure> {
+    let text = system.read(Table::Installed, driver)?;
+    Ok(text.as_deref().map(Installed::parse).transpose()?)
+}
+
+fn pending(system: &mut impl System, driver: &str) -> Result<Option<Pending>, Failure> {
+    let text = system.read(Table::Pending, driver)?;
+    Ok(text.as_deref().map(Pending::parse).transpose()?)
+}
+
+/// A command of the program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Command {
+    /// Starts a transaction of this product.
+    Begin(String),
+    /// Adds one driver's package.
+    Install(Install),
+    /// Removes one driver's package.
+    Uninstall(Uninstall),
+    /// Makes this product's transaction final.
+    Commit(String),
+    /// Undoes this product's transaction.
+    Rollback(String),
+}
+
+impl Command {
+    /// Carries the command out and logs a failure.
+    pub fn run(&self, system: &mut impl System) -> Result<(), Failure> {
+        let result = match self {
+            Command::Begin(product) => begin(system, product),
+            Command::Install(request) => install(system, request),
+            Command::Uninstall(request) => uninstall(system, request),
+            Command::Commit(product) => commit(system, product),
+            Command::Rollback(product) => rollback(system, product),
+        };
+        if let Err(failure) = &result {
+            let subject = match self {
+                Command::Install(request) => request.driver.to_string(),
+                Command::Uninstall(request) => request.driver.to_string(),
+                Command::Begin(_) => "begin".to_string(),
+                Command::Commit(_) => "commit".to_string(),
+                Command::Rollback(_) => "rollback".to_string(),
+            };
+            system.log(format_args!("{subject}: FAILED: {failure}"));
+        }
+        result
+    }
+}

@@ -1,0 +1,61 @@
+//! What the MSI calls itself, in winpv-check.dll: the check before anything is changed, and the question for a restart after all.
+//!
+//! Both are immediate custom actions (MS: "Custom Action Type 1"): only such can set the installation's properties. They answer
+//! through properties whose names the MSI's conditions contain.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec;
+
+use super::import::{MORE_DATA, MsiGetPropertyW, MsiSetPropertyW, SUCCESS};
+use super::text::{narrow, wide};
+use super::{guard, restart_requested};
+use crate::policy::{self, Class};
+
+/// Runs when a boot-start driver is about to be installed. Sets `WinPVRefusal` to the reason if Windows would not load it.
+#[unsafe(no_mangle)]
+extern "system" fn winpv_check(install: u32) -> u32 {
+    // An MSI without a class is not ours: the strictest one applies.
+    let class = property(install, "WinPVSignature")
+        .parse()
+        .unwrap_or(Class::Test);
+    match policy::judge(class, true, guard::code_integrity()) {
+        Ok(()) => SUCCESS,
+        Err(refusal) => set(
+            install,
+            "WinPVRefusal",
+            &format!("WinPV was not installed: {refusal}."),
+        ),
+    }
+}
+
+/// Sets `WinPVRestart` if the program asked for a restart of Windows.
+#[unsafe(no_mangle)]
+extern "system" fn winpv_restart(install: u32) -> u32 {
+    if restart_requested() {
+        set(install, "WinPVRestart", "1")
+    } else {
+        SUCCESS
+    }
+}
+
+/// A property's value; empty if it is not set.
+fn property(install: u32, name: &str) -> String {
+    let name = wide(name);
+    let mut value = vec![0_u16; 64];
+    let mut length = 64;
+    // SAFETY: the name ends in zero; `value` has the characters that `length` says.
+    let code =
+        unsafe { MsiGetPropertyW(install, name.as_ptr(), value.as_mut_ptr(), &raw mut length) };
+    if code != SUCCESS && code != MORE_DATA {
+        return String::new();
+    }
+    narrow(&value)
+}
+
+/// Sets a property; the result is the custom action's.
+fn set(install: u32, name: &str, value: &str) -> u32 {
+    let (name, value) = (wide(name), wide(value));
+    // SAFETY: both end in zero.
+    unsafe { MsiSetPropertyW(install, name.as_ptr(), value.as_ptr()) }
+}

@@ -1,0 +1,213 @@
+//! The driver store and the devices, through SetupAPI and newdev.dll.
+
+use alloc::format;
+use alloc::vec;
+use core::ffi::c_void;
+use core::ptr::{null, null_mut};
+
+use super::import::{
+    Bool, DeviceInfo, FILE_EXISTS, FILE_NOT_FOUND, GetLastError, GetProcAddress, Handle,
+    INF_IN_USE, INVALID_HANDLE, LoadLibraryExW, NO_MORE_ITEMS, SetupCopyOEMInfW,
+    SetupDiDestroyDeviceInfoList, SetupDiEnumDeviceInfo, SetupDiGetClassDevsW,
+    SetupDiGetDeviceRegistryPropertyW, SetupSetNonInteractiveMode, SetupUninstallOEMInfW,
+};
+use super::log::windows_folder;
+use super::text::{narrow, wide};
+use crate::system::{Added, Removed, WinError};
+
+/// MAX_PATH (minwindef.h).
+const PATH_LEN: usize = 260;
+
+fn last(function: &'static str) -> WinError {
+    // SAFETY: reads the calling thread's own error.
+    let code = unsafe { GetLastError() };
+    WinError { function, code }
+}
+
+/// Copies a package to the driver store (MS: "Preinstalling Driver Packages"; nf-setupapi-setupcopyoeminfw).
+pub fn add(inf: &str) -> Result<Added, WinError> {
+    const SPOST_PATH: u32 = 1;
+    const SP_COPY_NOOVERWRITE: u32 = 8;
+    no_windows();
+    let inf = wide(inf);
+    let mut name = vec![0_u16; PATH_LEN];
+    let mut component: *mut u16 = null_mut();
+    // SAFETY: the path ends in zero; `name` has PATH_LEN characters; `component` will point into it.
+    let done = unsafe {
+        SetupCopyOEMInfW(
+            inf.as_ptr(),
+            null(),
+            SPOST_PATH,
+            SP_COPY_NOOVERWRITE,
+            name.as_mut_ptr(),
+            PATH_LEN as u32,
+            null_mut(),
+            &raw mut component,
+        )
+    };
+    let error = last("SetupCopyOEMInfW");
+    if done == 0 && error.code != FILE_EXISTS {
+        return Err(error);
+    }
+    let path = narrow(&name);
+    let published = path.rsplit('\\').next().unwrap_or_default();
+    Ok(Added {
+        published: published.to_ascii_lowercase(),
+        new: done != 0,
+    })
+}
+
+/// Installs a package on the present devices that it fits better than their driver. The device nodes stay, and with them what a
+/// network adapter's settings are tied to (nf-newdev-diinstalldriverw, Flags 0).
+pub fn update_devices(inf: &str) -> Result<bool, WinError> {
+    no_windows();
+    let function = newdev(c"DiInstallDriverW").ok_or(WinError {
+        function: "DiInstallDriverW",
+        code: FILE_NOT_FOUND,
+    })?;
+    // SAFETY: newdev.h declares DiInstallDriverW so.
+    let install: DiFunction = unsafe { core::mem::transmute(function) };
+    let inf = wide(inf);
+    let mut restart = 0;
+    // SAFETY: the path ends in zero; `restart` receives the answer, so that no dialog is shown.
+    let done = unsafe { install(null_mut(), inf.as_ptr(), 0, &raw mut restart) };
+    let error = last("DiInstallDriverW");
+    // No device was given the driver: none is there, or each has a better one.
+    if done == 0 && error.code != NO_MORE_ITEMS {
+        return Err(error);
+    }
+    Ok(restart != 0)
+}
+
+/// Takes a package from its devices and from the store (nf-newdev-diuninstalldriverw, from Windows 10 1703). Where that function
+/// is missing, a package that a device uses stays.
+pub fn remove(published: &str) -> Result<Removed, WinError> {
+    no_windows();
+    let Some(function) = newdev(c"DiUninstallDriverW") else {
+        return delete_unused(published);
+    };
+    // SAFETY: newdev.h declares DiUninstallDriverW so.
+    let uninstall: DiFunction = unsafe { core::mem::transmute(function) };
+    let inf = wide(&format!(r"{}\INF\{published}", windows_folder()));
+    let mut restart = 0;
+    // SAFETY: the path ends in zero; `restart` receives the answer, so that no dialog is shown.
+    let done = unsafe { uninstall(null_mut(), inf.as_ptr(), 0, &raw mut restart) };
+    let error = last("DiUninstallDriverW");
+    judge_removal(done, error, restart != 0)
+}
+
+/// Removes a package unless a device, present or not, is installed with it (nf-setupapi-setupuninstalloeminfw, Flags 0).
+pub fn delete_unused(published: &str) -> Result<Removed, WinError> {
+    no_windows();
+    let name = wide(published);
+    // SAFETY: the name ends in zero; the last parameter is reserved.
+    let done = unsafe { SetupUninstallOEMInfW(name.as_ptr(), 0, null_mut()) };
+    judge_removal(done, last("SetupUninstallOEMInfW"), false)
+}
+
+fn judge_removal(done: Bool, error: WinError, restart: bool) -> Result<Removed, WinError> {
+    match (done, error.code) {
+        (0, INF_IN_USE) => Ok(Removed::InUse),
+        (0, FILE_NOT_FOUND) => Ok(Removed::Missing),
+        (0, _) => Err(error),
+        _ => Ok(Removed::Gone { restart }),
+    }
+}
+
+/// Counts the present devices whose function driver is this service.
+pub fn present_devices(service: &str) -> Result<usize, WinError> {
+    const DIGCF_PRESENT: u32 = 2;
+    const DIGCF_ALLCLASSES: u32 = 4;
+    // SAFETY: with DIGCF_ALLCLASSES class and enumerator are optional.
+    let handle = unsafe {
+        SetupDiGetClassDevsW(null(), null(), null_mut(), DIGCF_PRESENT | DIGCF_ALLCLASSES)
+    };
+    if handle == INVALID_HANDLE {
+        return Err(last("SetupDiGetClassDevsW"));
+    }
+    let devices = Devices(handle);
+    let mut count = 0_usize;
+    for index in 0.. {
+        let mut info = DeviceInfo {
+            size: size_of::<DeviceInfo>() as u32,
+            class: [0; 16],
+            instance: 0,
+            reserved: 0,
+        };
+        // SAFETY: the list is open, and `info` has the size that it says.
+        if unsafe { SetupDiEnumDeviceInfo(devices.0, index, &raw mut info) } == 0 {
+            let error = last("SetupDiEnumDeviceInfo");
+            if error.code == NO_MORE_ITEMS {
+                break;
+            }
+            return Err(error);
+        }
+        if devices.service(&mut info).eq_ignore_ascii_case(service) {
+            count = count.saturating_add(1);
+        }
+    }
+    Ok(count)
+}
+
+struct Devices(Handle);
+
+impl Devices {
+    /// The device's service; empty if it has none.
+    fn service(&self, info: &mut DeviceInfo) -> alloc::string::String {
+        const SPDRP_SERVICE: u32 = 4;
+        let mut name = vec![0_u16; PATH_LEN];
+        // SAFETY: list and element belong together; `name` has the bytes that are said.
+        let done = unsafe {
+            SetupDiGetDeviceRegistryPropertyW(
+                self.0,
+                info,
+                SPDRP_SERVICE,
+                null_mut(),
+                name.as_mut_ptr().cast(),
+                size_of_val(name.as_slice()) as u32,
+                null_mut(),
+            )
+        };
+        if done == 0 {
+            return alloc::string::String::new();
+        }
+        narrow(&name)
+    }
+}
+
+impl Drop for Devices {
+    fn drop(&mut self) {
+        // SAFETY: the list is ours and is destroyed once.
+        unsafe { SetupDiDestroyDeviceInfoList(self.0) };
+    }
+}
+
+/// The shape that DiInstallDriverW and DiUninstallDriverW share (newdev.h).
+type DiFunction = unsafe extern "system" fn(
+    parent: Handle,
+    inf: *const u16,
+    flags: u32,
+    restart: *mut Bool,
+) -> Bool;
+
+/// A function of newdev.dll, from System32 and nowhere else.
+fn newdev(name: &core::ffi::CStr) -> Option<*const c_void> {
+    const LOAD_LIBRARY_SEARCH_SYSTEM32: u32 = 0x800;
+    let library = wide("newdev.dll");
+    // SAFETY: the name ends in zero. The library stays loaded until the process ends.
+    let module =
+        unsafe { LoadLibraryExW(library.as_ptr(), null_mut(), LOAD_LIBRARY_SEARCH_SYSTEM32) };
+    if module.is_null() {
+        return None;
+    }
+    // SAFETY: the module is loaded and the name ends in zero.
+    let function = unsafe { GetProcAddress(module, name.as_ptr().cast()) };
+    (!function.is_null()).then_some(function)
+}
+
+/// Nobody sees a dialog in the installer's session: functions fail instead of showing one
+/// (nf-setupapi-setupsetnoninteractivemode).
+fn no_windows() {
+    // SAFETY: sets a flag of this process.
+    unsafe { SetupSetNonInteractiveMode(1) };
+}
