@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
+use crate::bench::{self, Bench};
 use crate::{layering, suite};
 use winpv::build::{self, Form, Request};
 use winpv::cli;
@@ -48,6 +49,9 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Count what the code costs
+    #[command(subcommand)]
+    Bench(Bench),
     /// Check the layering: who may depend on whom, lint headers, file lengths
     Check,
     /// Compile and link one driver, unsigned, and print where it is
@@ -91,6 +95,7 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::Verify(args) => verify::run(&args),
         Command::LintInf(args) => cli::lint_inf::run(&args),
         Command::Host { arguments } => host(&arguments),
+        Command::Bench(what) => bench::run(&what),
         Command::Check => {
             let problems = layering::check(&winpv::root())?;
             for problem in &problems {

@@ -1,5 +1,6 @@
 //! Every command of the project: `cargo xtask pack` and `cargo xtask test` are the two that matter.
 
+mod bench;
 mod commands;
 mod layering;
 mod suite;

@@ -17,6 +17,7 @@ use anyhow::Result;
 
 use winpv::cli;
 
+pub use cargo::parse as parse_tests;
 pub use host::build_host;
 
 /// The longest that one run of nt-host may take.
@@ -118,6 +119,11 @@ const STEPS: &[Step] = &[
         name: "signatures and catalogs",
         full: false,
         run: dist::signatures,
+    },
+    Step {
+        name: "ring counts",
+        full: false,
+        run: crate::bench::ring_tests,
     },
     Step {
         name: "clear errors",

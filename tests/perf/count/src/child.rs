@@ -114,7 +114,10 @@ fn prepare(seconds: u32) -> io::Result<()> {
 fn follow(pid: pid_t, limits: Limits) -> Result<Report, CountError> {
     let child = Child(pid);
     let result = match child.wait()? {
-        Event::Stopped(_) => child.tie().and_then(|()| Tracer::new(child, limits).run()),
+        Event::Stopped(_) => {
+            let _pinned = child.share_processor();
+            child.tie().and_then(|()| Tracer::new(child, limits).run())
+        }
         Event::Exited(_) | Event::Killed(_) => {
             return Err(CountError::Trace {
                 call: "PTRACE_TRACEME",

@@ -1,0 +1,101 @@
+//! `cargo xtask bench`: builds what is counted as the drivers are built, and the program that counts it. Counts, never times.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use clap::Subcommand;
+use winpv::process::Run;
+
+use crate::suite::{Context, Outcome, parse_tests};
+
+const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
+const COUNT_DEADLINE: Duration = Duration::from_secs(600);
+/// ring-bench's exit code where nothing can be counted.
+const UNSUPPORTED: i32 = 77;
+
+/// What to count.
+#[derive(Subcommand)]
+pub enum Bench {
+    /// What virtqueues cost a request: ours and those of others, into docs/benchmarks-ring.md
+    Ring {
+        /// Print every count as JSON instead of the table
+        #[arg(long)]
+        json: bool,
+        /// Store our counts as the new baseline
+        #[arg(long)]
+        bless: bool,
+        /// List every instruction that a phase of a case executes, and do nothing else
+        #[arg(long, num_args = 2, value_names = ["CASE", "PHASE"], conflicts_with_all = ["json", "bless"])]
+        list: Option<Vec<String>>,
+    },
+}
+
+/// Runs it; false if it could not count.
+pub fn run(bench: &Bench) -> Result<bool> {
+    let Bench::Ring { json, bless, list } = bench;
+    let mut run = ring_bench("ours,others")?.echo();
+    run = match list {
+        Some(list) => run.arg("list").args(list),
+        None => run
+            .arg("bench")
+            .args(json.then_some("--json"))
+            .args(bless.then_some("--bless")),
+    };
+    Ok(run.deadline(COUNT_DEADLINE).output()?.status.success())
+}
+
+/// Our ring against its targets and its baseline.
+pub fn ring_tests(_: &Context) -> Result<Vec<Outcome>> {
+    let run = ring_bench("ours")?.arg("check").deadline(COUNT_DEADLINE);
+    let output = run.output()?;
+    if output.status.code() == Some(UNSUPPORTED) {
+        println!("NOT TESTED on this machine: {}", output.stdout.trim());
+        return Ok(vec![Outcome {
+            name: "skipped".to_owned(),
+            result: Ok(()),
+        }]);
+    }
+    let outcomes = parse_tests(&output.stdout);
+    let failed = outcomes.iter().any(|outcome| outcome.result.is_err());
+    if output.status.success() == failed || outcomes.is_empty() {
+        bail!("{}", output.text());
+    }
+    Ok(outcomes)
+}
+
+/// The counting program, with the programs that it counts.
+fn ring_bench(features: &str) -> Result<Run> {
+    let root = winpv::root();
+    // A folder of its own: the test suite builds in the usual one at the same time.
+    let programs = winpv::target_dir().join("perf");
+    cargo(&[
+        "--profile=driver",
+        "--package=ring-subjects",
+        &format!("--features={features}"),
+        &format!("--target-dir={}", programs.display()),
+    ])?;
+    cargo(&["--package=ring-bench"])?;
+    let path = |path: &str| root.join(path).into_os_string();
+    Ok(Run::new(winpv::target_dir().join("debug/ring-bench"))
+        .arg("--programs")
+        .arg(programs.join("driver"))
+        .arg("--baseline")
+        .arg(path("tests/perf/ring/baseline.toml"))
+        .arg("--page")
+        .arg(path("docs/benchmarks-ring.md")))
+}
+
+/// Builds something for this machine, with no flags but our own.
+fn cargo(arguments: &[&str]) -> Result<()> {
+    let manifest: PathBuf = winpv::root().join("Cargo.toml");
+    Run::new("cargo")
+        .args(["build", "--quiet", "--manifest-path"])
+        .arg(manifest)
+        .args(arguments)
+        .env_remove("RUSTFLAGS")
+        .env_remove("CARGO_ENCODED_RUSTFLAGS")
+        .deadline(BUILD_DEADLINE)
+        .ok()
+        .map(|_| ())
+}
