@@ -171,7 +171,9 @@ impl Lexer {
             return;
         };
         match self.current {
-            None => self.problem(at, Kind::OutsideSection),
+            // Once: a comment in some other syntax may be long.
+            None if self.problems.is_empty() => self.problem(at, Kind::OutsideSection),
+            None => {}
             Some(index) => self.sections[index].entries.push(entry(&chars, at)),
         }
     }

@@ -11,6 +11,7 @@
 pub mod decode;
 mod lex;
 pub mod lint;
+mod roles;
 mod strings;
 pub mod target;
 pub mod walk;

@@ -22,6 +22,7 @@ impl Build {
 impl fmt::Display for Build {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Build(0, ..) => f.write_str("any older Windows"),
             Build(major, minor, 0) => write!(f, "Windows {major}.{minor}"),
             Build(_, _, build) => write!(f, "build {build}"),
         }

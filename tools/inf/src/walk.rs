@@ -2,215 +2,11 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use crate::target::{Range, Target};
-use crate::{Entry, Inf, Pos, Section, strings};
+use crate::target::{Build, Range, Target};
+use crate::{Entry, Inf, Pos, Section};
 
-/// What HKR stands for in a registry section. MS: inf-addreg-directive.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Home {
-    /// The device's software key.
-    Software,
-    /// The device's hardware key.
-    Hardware,
-    /// The service's key.
-    Service,
-    /// The event log's key.
-    EventLog,
-    /// The device interface's key.
-    Interface,
-    /// The software key, for co-installers.
-    CoInstaller,
-    /// The setup class's key.
-    Class,
-}
-
-/// What a section is for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-#[expect(missing_docs, reason = "the names are those of the INF reference")]
-pub enum Role {
-    Install,
-    Hw,
-    Services,
-    CoInstallers,
-    Interfaces,
-    Events,
-    Filters,
-    Wdf,
-    Com,
-    Software,
-    Components,
-    Wmi,
-    LogConfigOverride,
-    FactDef,
-    Class,
-    Service,
-    EventLog,
-    Interface,
-    EventProvider,
-    AutoLogger,
-    Files,
-    DelFiles,
-    RenFiles,
-    Registry(Home),
-    DelRegistry,
-    Properties,
-    Trigger,
-    Kmdf,
-    Umdf,
-    ComServer,
-    /// Some other section that a directive names.
-    Other,
-}
-
-/// Suffixes of an install section's companions.
-pub const COMPANIONS: [(&str, Role); 14] = [
-    ("", Role::Install),
-    (".HW", Role::Hw),
-    (".Services", Role::Services),
-    (".CoInstallers", Role::CoInstallers),
-    (".Interfaces", Role::Interfaces),
-    (".Events", Role::Events),
-    (".Filters", Role::Filters),
-    (".Wdf", Role::Wdf),
-    (".COM", Role::Com),
-    (".Software", Role::Software),
-    (".Components", Role::Components),
-    (".WMI", Role::Wmi),
-    (".LogConfigOverride", Role::LogConfigOverride),
-    (".FactDef", Role::FactDef),
-];
-
-/// Which values of a directive name sections.
-#[derive(Clone, Copy)]
-enum Which {
-    All,
-    At(usize),
-}
-use Which::{All, At};
-
-/// Where a directive may stand, which of its values name sections, and what those are. MS: the page of each directive.
-const LINKS: &[(&[Role], &str, Which, Role)] = &[
-    (COPYING, "CopyFiles", All, Role::Files),
-    (COPYING, "DelFiles", All, Role::DelFiles),
-    (COPYING, "RenFiles", All, Role::RenFiles),
-    (
-        &[Role::Install],
-        "AddReg",
-        All,
-        Role::Registry(Home::Software),
-    ),
-    (&[Role::Hw], "AddReg", All, Role::Registry(Home::Hardware)),
-    (
-        &[Role::CoInstallers],
-        "AddReg",
-        All,
-        Role::Registry(Home::CoInstaller),
-    ),
-    (
-        &[Role::Service],
-        "AddReg",
-        All,
-        Role::Registry(Home::Service),
-    ),
-    (
-        &[Role::EventLog],
-        "AddReg",
-        All,
-        Role::Registry(Home::EventLog),
-    ),
-    (
-        &[Role::Interface],
-        "AddReg",
-        All,
-        Role::Registry(Home::Interface),
-    ),
-    (&[Role::Class], "AddReg", All, Role::Registry(Home::Class)),
-    (REGISTRY, "DelReg", All, Role::DelRegistry),
-    (REGISTRY, "BitReg", All, Role::Other),
-    (
-        &[Role::Install, Role::Interface, Role::Class],
-        "AddProperty",
-        All,
-        Role::Properties,
-    ),
-    (
-        &[Role::Install, Role::Interface, Role::Class],
-        "DelProperty",
-        All,
-        Role::Other,
-    ),
-    (
-        &[Role::Install, Role::LogConfigOverride],
-        "LogConfig",
-        All,
-        Role::Other,
-    ),
-    (&[Role::Install], "ProfileItems", All, Role::Other),
-    (&[Role::Install], "UpdateInis", All, Role::Other),
-    (&[Role::Install], "UpdateIniFields", All, Role::Other),
-    (&[Role::Install], "Ini2Reg", All, Role::Other),
-    (
-        &[Role::Install, Role::Class],
-        "RegisterDlls",
-        All,
-        Role::Other,
-    ),
-    (
-        &[Role::Install, Role::Class],
-        "UnregisterDlls",
-        All,
-        Role::Other,
-    ),
-    (
-        &[Role::Install, Role::Class],
-        "AddPowerSetting",
-        All,
-        Role::Other,
-    ),
-    (&[Role::Services], "AddService", At(2), Role::Service),
-    (&[Role::Services], "AddService", At(3), Role::EventLog),
-    (&[Role::Service], "AddTrigger", All, Role::Trigger),
-    (&[Role::Service], "FailureActions", All, Role::Other),
-    (&[Role::Interfaces], "AddInterface", At(2), Role::Interface),
-    (
-        &[Role::Events],
-        "AddEventProvider",
-        At(1),
-        Role::EventProvider,
-    ),
-    (&[Role::EventProvider], "AddChannel", At(2), Role::Other),
-    (&[Role::Events], "AddAutoLogger", At(2), Role::AutoLogger),
-    (&[Role::Events], "UpdateAutoLogger", At(1), Role::AutoLogger),
-    (
-        &[Role::AutoLogger],
-        "AddAutoLoggerProvider",
-        At(1),
-        Role::Other,
-    ),
-    (&[Role::Filters], "AddFilter", At(2), Role::Other),
-    (&[Role::Wdf], "KmdfService", At(1), Role::Kmdf),
-    (&[Role::Wdf], "UmdfService", At(1), Role::Umdf),
-    (&[Role::Com], "AddComServer", At(2), Role::ComServer),
-    (&[Role::ComServer], "AddComClass", At(2), Role::Other),
-    (&[Role::Software], "AddSoftware", At(2), Role::Other),
-    (&[Role::Components], "AddComponent", At(2), Role::Other),
-    (&[Role::Wmi], "WMIInterface", At(2), Role::Other),
-];
-const COPYING: &[Role] = &[
-    Role::Install,
-    Role::CoInstallers,
-    Role::Class,
-    Role::Interface,
-];
-const REGISTRY: &[Role] = &[
-    Role::Install,
-    Role::Hw,
-    Role::CoInstallers,
-    Role::Service,
-    Role::EventLog,
-    Role::Interface,
-    Role::Class,
-];
+pub use crate::roles::{COMPANIONS, Home, Role, is_well_known};
+use crate::roles::{LINKS, Which};
 
 /// A models section that a `[Manufacturer]` line names.
 #[derive(Debug)]
@@ -404,8 +200,8 @@ fn links(inf: &Inf, part: &Part<'_>) -> Vec<(Link, Role)> {
         });
         for (_, directive, which, role) in rows {
             let fields = match which {
-                All => entry.values.iter().collect(),
-                At(index) => Vec::from_iter(entry.values.get(*index)),
+                Which::All => entry.values.iter().collect(),
+                Which::At(index) => Vec::from_iter(entry.values.get(*index)),
             };
             for field in fields {
                 let target = inf.text(field);
@@ -457,13 +253,7 @@ fn models(inf: &Inf) -> Vec<Models<'_>> {
             .collect();
         for (name, at, target) in line {
             let own = target.clone().unwrap_or_default();
-            // Of one line's sections for a processor, the newest that is not too new is taken. MS:
-            // combining-platform-extensions-with-operating-system-versions.
-            let to = targets
-                .iter()
-                .filter(|other| other.arch == own.arch && other.first() > own.first())
-                .map(Target::first)
-                .min();
+            let to = newer(&own, targets.iter());
             all.push(Models {
                 section: inf.section(&name),
                 name,
@@ -507,27 +297,37 @@ fn installs(inf: &Inf, models: &[Models<'_>]) -> Vec<Install> {
         }
     }
     // [DefaultInstall] is installed without a device. MS: inf-defaultinstall-section.
-    for section in &inf.sections {
-        let name = section.name.to_lowercase();
-        let Some(decoration) = name.strip_prefix("defaultinstall") else {
-            continue;
+    let defaults: Vec<(&Section, Target)> = inf
+        .sections
+        .iter()
+        .filter_map(|section| Some((section, default_install(&section.name)?)))
+        .collect();
+    for (section, target) in &defaults {
+        let to = newer(target, defaults.iter().map(|(_, other)| other));
+        let range = Range {
+            from: target.first(),
+            to,
         };
-        let decoration = decoration.trim_start_matches('.');
-        let companion = COMPANIONS
-            .iter()
-            .any(|(suffix, _)| !suffix.is_empty() && name.ends_with(&suffix.to_lowercase()));
-        if !companion
-            && let Some(target) =
-                Target::parse(decoration).or_else(|| decoration.is_empty().then(Target::default))
-        {
-            let range = Range {
-                from: target.first(),
-                to: None,
-            };
-            add(section.name.clone(), &target.arch, range, section.start());
-        }
+        add(section.name.clone(), &target.arch, range, section.start());
     }
     all
+}
+
+/// Of sections for one processor the newest that is not too new is taken: where the next one takes over. MS:
+/// combining-platform-extensions-with-operating-system-versions.
+fn newer<'t>(own: &Target, all: impl Iterator<Item = &'t Target>) -> Option<Build> {
+    all.filter(|other| other.arch == own.arch && other.first() > own.first())
+        .map(Target::first)
+        .min()
+}
+
+/// The decoration of `[DefaultInstall]`; None for its companions and for other sections.
+fn default_install(name: &str) -> Option<Target> {
+    let rest = name.to_lowercase();
+    match rest.strip_prefix("defaultinstall")? {
+        "" => Some(Target::default()),
+        rest => Target::parse(rest.strip_prefix('.')?),
+    }
 }
 
 /// The install section that setup takes on a processor. MS: creating-inf-files-for-multiple-platforms-and-operating-systems.
@@ -538,30 +338,4 @@ pub fn actual<'a>(inf: &'a Inf, name: &str, arch: &str) -> Option<&'a Section> {
         .and_then(|name| inf.section(&name))
         .or_else(|| inf.section(&format!("{name}.NT")))
         .or_else(|| inf.section(name))
-}
-
-/// Sections that setup finds by their own name.
-#[must_use]
-pub fn is_well_known(name: &str) -> bool {
-    const NAMES: [&str; 16] = [
-        "version",
-        "manufacturer",
-        "sourcedisksnames",
-        "sourcedisksfiles",
-        "destinationdirs",
-        "controlflags",
-        "signatureattributes",
-        "classinstall32",
-        "interfaceinstall32",
-        "deviceinstall32",
-        "defaultinstall",
-        "defaultuninstall",
-        "optional components",
-        "components",
-        "winntupgrade",
-        "netmigration",
-    ];
-    let name = name.to_lowercase();
-    let base = name.split('.').next().unwrap_or_default();
-    NAMES.contains(&base) || strings::is_strings(&name)
 }

@@ -39,6 +39,17 @@ impl Arch {
         }
     }
 
+    /// The first Windows build that the pack supports on this processor.
+    ///
+    /// x64: Windows 10 1607 and Server 2016. ARM64: Windows 10 1709, the first there is (MS:
+    /// creating-inf-files-for-multiple-platforms-and-operating-systems, .ntarm64).
+    pub const fn first_build(self) -> u32 {
+        match self {
+            Arch::Amd64 => 14393,
+            Arch::Arm64 => 16299,
+        }
+    }
+
     /// What a catalog's `OS` attribute calls Windows 10 and later on this processor.
     pub const fn catalog_os(self) -> &'static str {
         match self {
@@ -54,6 +65,32 @@ impl fmt::Display for Arch {
     }
 }
 
+/// The organisation that wrote the drivers, as INF files, version resources and signatures name it.
+pub const PROVIDER: &str = "WinPV";
+
+/// A device setup class. MS: system-defined-device-setup-classes-available-to-vendors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    /// Storage controllers.
+    ScsiAdapter,
+}
+
+impl Class {
+    /// Its name in INF files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Class::ScsiAdapter => "SCSIAdapter",
+        }
+    }
+
+    /// Its GUID, in braces.
+    pub const fn guid(self) -> &'static str {
+        match self {
+            Class::ScsiAdapter => "{4D36E97B-E325-11CE-BFC1-08002BE10318}",
+        }
+    }
+}
+
 /// One driver of the pack.
 #[derive(Debug)]
 pub struct Driver {
@@ -61,6 +98,10 @@ pub struct Driver {
     pub name: &'static str,
     /// What Device Manager shows.
     pub description: &'static str,
+    /// Its devices' class.
+    pub class: Class,
+    /// Windows can boot from its devices: the service starts at boot.
+    pub boot_start: bool,
     /// Hardware ids, most specific first; INF and catalog both take them from here.
     pub hardware_ids: &'static [&'static str],
 }
@@ -69,6 +110,8 @@ pub struct Driver {
 pub const DRIVERS: &[Driver] = &[Driver {
     name: "vioblk",
     description: "WinPV VirtIO Block Device",
+    class: Class::ScsiAdapter,
+    boot_start: true,
     // Virtio 1.3 §4.1.2: transitional block device 0x1001 (subsystem device 2), modern device 0x1040 + 2.
     hardware_ids: &[
         r"PCI\VEN_1AF4&DEV_1001&SUBSYS_00021AF4&REV_00",

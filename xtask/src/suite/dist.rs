@@ -53,17 +53,19 @@ pub fn pack(context: &Context) -> Result<Vec<Outcome>> {
                     "the catalog names {:?}",
                     catalog.hardware_ids()
                 );
-                let inf = Inf::parse(&fs::read_to_string(package.inf())?)?;
+                let inf = Inf::parse(&fs::read(package.inf())?);
                 let models = inf
-                    .sections()
-                    .filter(|(name, _)| name.starts_with("models."));
-                for (name, entries) in models {
-                    let ids: Vec<String> = entries
+                    .sections
+                    .iter()
+                    .filter(|section| section.name.starts_with("Models."));
+                for section in models {
+                    let ids: Vec<String> = section
+                        .entries
                         .iter()
-                        .filter_map(|entry| entry.fields.get(1))
-                        .map(|id| id.to_lowercase())
+                        .filter_map(|entry| entry.value(1))
+                        .map(|id| id.text.to_lowercase())
                         .collect();
-                    ensure!(ids == table, "[{name}] names {ids:?}");
+                    ensure!(ids == table, "[{}] names {ids:?}", section.name);
                 }
                 Ok(())
             },

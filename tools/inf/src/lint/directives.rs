@@ -96,7 +96,7 @@ fn legacy_section(lint: &mut Lint<'_>, part: &Part<'_>) {
 }
 
 fn forbidden(lint: &mut Lint<'_>, part: &Part<'_>, entry: &Entry) {
-    // The keys of a list or registry section are not directives.
+    // The keys of a list or registry section are not directives; network components are removed by their INF.
     let list = matches!(
         part.role,
         Role::Registry(_)
@@ -105,6 +105,7 @@ fn forbidden(lint: &mut Lint<'_>, part: &Part<'_>, entry: &Entry) {
             | Role::RenFiles
             | Role::DelRegistry
             | Role::Other
+            | Role::Remove
     );
     if !list
         && lint.part_isolated(part)

@@ -149,10 +149,7 @@ fn destinations(lint: &mut Lint<'_>, file: &Copied) {
         );
     }
     // MS: manufacturer-section-in-a-network-inf-file: classes that the network configuration interfaces install.
-    let network = ["NetClient", "NetService", "NetTrans"]
-        .iter()
-        .any(|class| same(class, &lint.class()));
-    if network && dirid == STORE && first < Build(10, 0, 25319) {
+    if lint.is_network_component() && dirid == STORE && first < Build(10, 0, 25319) {
         lint.report(
             "INF303",
             file.at,

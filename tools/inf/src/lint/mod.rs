@@ -166,8 +166,14 @@ impl<'a> Lint<'a> {
         self.package.parts(role).copied().collect()
     }
 
-    /// The class in `[Version]`.
-    fn class(&self) -> String {
-        self.inf().value("Version", "Class").unwrap_or_default()
+    /// The class in `[Version]` is one of these.
+    fn class_is(&self, classes: &[&str]) -> bool {
+        let class = self.inf().value("Version", "Class").unwrap_or_default();
+        classes.iter().any(|known| crate::same(known, &class))
+    }
+
+    /// The network configuration interfaces install it, not Plug and Play. MS: components-and-files-used-for-network-component-installation.
+    fn is_network_component(&self) -> bool {
+        self.class_is(&["NetClient", "NetService", "NetTrans"])
     }
 }

@@ -63,8 +63,9 @@ fn flags(lint: &Lint<'_>, entry: &Entry) -> Option<u32> {
 
 /// Every device has exactly one function driver.
 fn function_driver(lint: &mut Lint<'_>, index: usize, services: &[Part<'_>]) {
-    // An extension INF adds to a device that has one.
-    if same(&lint.class(), "Extension") || lint.package.models.is_empty() {
+    // An extension INF adds to a device that has one; modems and monitors need none (MS: inf-addservice-directive).
+    let exempt = lint.class_is(&["Extension", "Modem", "Monitor"]) || lint.is_network_component();
+    if exempt || lint.package.models.is_empty() {
         return;
     }
     let (at, name) = {

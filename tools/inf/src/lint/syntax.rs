@@ -13,8 +13,13 @@ const MAX_PATH: usize = 260;
 pub(super) fn check(lint: &mut Lint<'_>) {
     let inf = lint.inf();
     for problem in &inf.problems {
+        let rule = if problem.kind == lex::Kind::OutsideSection {
+            "INF007"
+        } else {
+            "INF001"
+        };
         lint.report(
-            "INF001",
+            rule,
             problem.at,
             problem.kind.to_string(),
             "correct the line; a semicolon starts a comment",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use super::Lint;
 use crate::strings::{Piece, is_strings};
-use crate::{Field, Section};
+use crate::{Field, Section, same};
 
 pub(super) fn check(lint: &mut Lint<'_>) {
     let inf = lint.inf();
@@ -14,6 +14,10 @@ pub(super) fn check(lint: &mut Lint<'_>) {
         .iter()
         .partition(|section| is_strings(&section.name));
     for entry in other.iter().flat_map(|section| &section.entries) {
+        // `8@100-ffff%fff8(3ff::)`: a mask, not a token. MS: inf-logconfig-directive.
+        if same(entry.name(), "IOConfig") || same(entry.name(), "MemConfig") {
+            continue;
+        }
         for field in entry.key.iter().chain(&entry.values) {
             used.extend(uses(lint, field));
         }

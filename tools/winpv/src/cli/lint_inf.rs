@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 use driver_inf::Inf;
 use driver_inf::lint::{self, Finding, Options, Rule, Severity};
+use driver_inf::target::Build;
 use serde_json::{Value, json};
 
 /// What `--help` shows below the options.
@@ -18,7 +19,7 @@ Examples:
   winpv lint-inf --explain INF301        says why a rule is there and what InfVerif calls it";
 
 /// Arguments of `lint-inf`.
-#[derive(clap::Args, Debug, Default)]
+#[derive(clap::Args, Debug)]
 pub struct Args {
     /// INF files, or folders to search for them
     #[arg(required_unless_present_any = ["rules", "explain"], value_name = "FILE")]
@@ -26,6 +27,9 @@ pub struct Args {
     /// Do not look whether the files that the INF copies are there
     #[arg(long)]
     pub no_package: bool,
+    /// The first build of Windows 10 or 11 on which the driver must be isolated, as InfVerif's /wbuild
+    #[arg(long, value_name = "BUILD", default_value_t = 17763)]
+    pub isolated_from: u32,
     /// Fail on warnings as well
     #[arg(long)]
     pub deny_warnings: bool,
@@ -55,7 +59,7 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     let mut reports = Vec::new();
     for path in find(&args.paths)? {
-        let findings = check(&path, !args.no_package)?;
+        let findings = check(&path, !args.no_package, args.isolated_from)?;
         reports.push((path, findings));
     }
     let count = |severity: Severity| {
@@ -92,7 +96,7 @@ pub fn run(args: &Args) -> Result<bool> {
 /// # Errors
 ///
 /// The file or its folder cannot be read.
-pub fn check(path: &Path, package: bool) -> Result<Vec<Finding>> {
+pub fn check(path: &Path, package: bool, isolated_from: u32) -> Result<Vec<Finding>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
@@ -111,7 +115,7 @@ pub fn check(path: &Path, package: bool) -> Result<Vec<Finding>> {
         path_length: path
             .file_name()
             .map_or(0, |name| name.to_string_lossy().chars().count()),
-        isolated_from: None,
+        isolated_from: Some(Build(10, 0, isolated_from)),
     };
     Ok(lint::lint(&Inf::parse(&bytes), &options))
 }

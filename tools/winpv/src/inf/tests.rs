@@ -1,83 +1,79 @@
-//! The shipped template, and mutations of it that the linter must refuse.
+//! The shipped templates, and mutations of them that must be refused.
 
-use super::{Inf, lint, render};
-use crate::drivers::{Arch, DRIVERS};
+use driver_inf::walk::{Home, Package, Role};
+
+use super::{Inf, lint, oldest_form, render};
+use crate::drivers::{Arch, DRIVERS, Driver};
 use crate::version::{Epoch, Version};
 
-const TEMPLATE: &str = include_str!("../../../../inf/vioblk.inx");
+const VERSION: Version = Version([1, 2, 3, 4]);
+const EPOCH: Epoch = Epoch(1_700_000_000);
 const FILES: [&str; 2] = ["vioblk.sys", "vioblk.cat"];
 
-fn rendered(arch: Arch) -> String {
-    render(
-        TEMPLATE,
-        &DRIVERS[0],
-        arch,
-        Version([1, 2, 3, 4]),
-        Epoch(1_700_000_000),
-    )
-    .unwrap()
+fn template(driver: &Driver) -> String {
+    let path = crate::root()
+        .join("inf")
+        .join(format!("{}.inx", driver.name));
+    std::fs::read_to_string(path).unwrap()
+}
+
+fn rendered(driver: &Driver, arch: Arch) -> String {
+    render(&template(driver), driver, arch, VERSION, EPOCH).unwrap()
 }
 
 #[test]
-fn the_shipped_inf_is_clean() {
-    for arch in Arch::ALL {
-        let text = rendered(arch);
-        assert_eq!(lint(&text, &DRIVERS[0], arch, &FILES), [""; 0], "{text}");
-        assert!(text.contains("DriverVer   = 11/14/2023,1.2.3.4\r\n"));
-        assert!(
-            text.starts_with("; Two forms"),
-            "the template's own comments are left out"
-        );
+fn the_shipped_infs_are_clean() {
+    for driver in DRIVERS {
+        for arch in Arch::ALL {
+            let text = rendered(driver, arch);
+            let files = [
+                format!("{}.sys", driver.name),
+                format!("{}.cat", driver.name),
+            ];
+            let files = files.each_ref().map(String::as_str);
+            assert_eq!(lint(&text, driver, arch, &files), [""; 0], "{text}");
+            assert!(text.contains("DriverVer   = 11/14/2023,1.2.3.4\r\n"));
+            assert!(!text.contains('@') && !text.contains(";;"));
+        }
     }
 }
 
 #[test]
-fn each_rule_catches_its_mutation() {
-    let text = rendered(Arch::Amd64);
+fn arm64_has_no_models_for_windows_that_never_was() {
+    let text = rendered(&DRIVERS[0], Arch::Arm64);
+    assert!(
+        !text.contains("1607") && !text.contains("14393") && !text.contains("amd64"),
+        "{text}"
+    );
+    let text = rendered(&DRIVERS[0], Arch::Amd64);
+    assert!(
+        text.contains("1607") && text.contains("14393") && !text.contains("arm64"),
+        "{text}"
+    );
+}
+
+#[test]
+fn what_the_table_does_not_say_is_refused() {
+    let driver = &DRIVERS[0];
+    let text = rendered(driver, Arch::Amd64);
     for (from, to, expected) in [
-        ("PnpLockdown = 1", "PnpLockdown = 0", "PnpLockdown"),
         ("= SCSIAdapter", "= System", "Class"),
-        ("11/14/2023,", "2023-11-14,", "DriverVer"),
+        ("\"WinPV\"", "\"Others\"", "Provider"),
         (
             "CatalogFile = vioblk.cat",
             "CatalogFile = other.cat",
             "CatalogFile",
-        ),
-        ("Provider    = %Provider%", "Provider    = WinPV", "token"),
-        (
-            "NTamd64.10.0...16299\r\n\r\n[Models",
-            "NTamd64.10.0...17763\r\n\r\n[Models",
-            "is missing",
-        ),
-        (
-            ", NTamd64.10.0...14393, NTamd64.10.0...16299",
-            "",
-            "not decorated",
         ),
         (
             "PCI\\VEN_1AF4&DEV_1042\r\n",
             "PCI\\VEN_1AF4&DEV_1043\r\n",
             "hardware ids",
         ),
+        ("NTamd64.10.0...14393", "NTamd64.10.0...15063", "builds"),
         (
             "StartType      = 0 ; SERVICE_BOOT_START",
             "StartType      = 3",
-            "StartType",
-        ),
-        (
-            "DefaultDestDir = 13",
-            "DefaultDestDir = 12",
-            "cannot take its driver",
-        ),
-        (
-            "Files_1607     = 12",
-            "Files_1607     = 13",
-            "cannot take its driver",
-        ),
-        (
-            "ServiceBinary  = %13%",
-            "ServiceBinary  = %12%",
-            "ServiceBinary",
+            "another time",
         ),
         (
             "MSISupported,0x00010001,1",
@@ -87,96 +83,85 @@ fn each_rule_catches_its_mutation() {
         (
             "MessageNumberLimit,0x00010001,65",
             "MessageNumberLimit,0x00010001,1",
-            "MessageNumberLimit",
+            "two messages",
         ),
         (";%13%\\vioblk.sys\"", "\"", "messages"),
         ("DmaRemappingCompatible", "Other", "DMA remapping"),
         (
-            "HKR,\"Parameters\",BusType",
-            "HKLM,\"Parameters\",BusType",
-            "HKLM",
+            "AddService = vioblk, 0x00000002, Service, EventLog",
+            "AddService = other, 0x00000002, Service, EventLog",
+            "service",
         ),
-        ("vioblk.sys = 1", "other.sys = 1", "differ"),
-        (
-            "ServiceName = \"",
-            "Service = \"",
-            "%servicename% is not defined",
-        ),
-        ("[EventLog]", "[EventLogs]", "which is missing"),
-        (
-            "CopyFiles = Files\r\n",
-            "CopyFiles = Files\r\nDelReg = Files\r\n",
-            "delreg",
-        ),
-        (
-            "0x00000002, Service,",
-            "0x00000000, Service,",
-            "ASSOCSERVICE",
-        ),
-        ("[Files]\r\n", "[Files]\n", "CR LF"),
-        (
-            "\"WinPV VirtIO drivers\"",
-            "\"WinPV VirtIO drivérs\"",
-            "ASCII",
-        ),
-        ("[Files]", "[Files", "no ]"),
+        // Microsoft's rules, and warnings too: one of each.
+        ("PnpLockdown = 1", "PnpLockdown = 0", "INF111"),
+        ("[Files]\r\n", "[Files]\n", "INF004"),
     ] {
-        let mutated = text.replacen(from, to, 1);
+        let mutated = text.replace(from, to);
         assert_ne!(mutated, text, "{from:?} is not in the INF");
-        let problems = lint(&mutated, &DRIVERS[0], Arch::Amd64, &FILES);
+        let problems = lint(&mutated, driver, Arch::Amd64, &FILES);
         assert!(
             problems.iter().any(|problem| problem.contains(expected)),
             "{from:?} -> {to:?}: {problems:?}"
         );
     }
     assert!(
-        !lint(&text, &DRIVERS[0], Arch::Arm64, &FILES).is_empty(),
+        !lint(&text, driver, Arch::Arm64, &FILES).is_empty(),
         "the other processor's"
     );
     assert!(
-        !lint(&text, &DRIVERS[0], Arch::Amd64, &FILES[1..]).is_empty(),
+        !lint(&text, driver, Arch::Amd64, &FILES[1..]).is_empty(),
         "no .sys"
     );
+    assert!(
+        !lint(&text, driver, Arch::Amd64, &FILES[..1]).is_empty(),
+        "no .cat"
+    );
 }
 
 #[test]
-fn an_unknown_field_is_an_error() {
-    let refused = render(
-        "Class = @CLASS@",
-        &DRIVERS[0],
-        Arch::Amd64,
-        Version([0; 4]),
-        Epoch(0),
-    );
-    assert!(refused.unwrap_err().to_string().contains("unknown field"));
-}
-
-#[test]
-fn the_parser_knows_quotes_and_comments() {
-    let inf = Inf::parse("[A] ; c\nk = \"x;y, z\", 2 ; three\nHKR,,n,0,\"a=b\"\n").unwrap();
-    assert_eq!(inf.fields("a", "K").unwrap(), ["x;y, z", "2"]);
-    assert_eq!(
-        inf.section("A").unwrap()[1].fields,
-        ["HKR", "", "n", "0", "a=b"]
-    );
-    assert!(Inf::parse("k = 1").is_err());
+fn bad_templates_are_errors() {
+    for (template, expected) in [
+        ("Class = @KIND@", "line 1: unknown field at column 9"),
+        ("@ONLY:mips@", "no processor \"mips\""),
+        ("a\n@ONLY:amd64@\nb", "without @END@"),
+        ("@END@", "without @ONLY@"),
+    ] {
+        let refused = render(template, &DRIVERS[0], Arch::Amd64, VERSION, EPOCH);
+        let message = refused.unwrap_err().to_string();
+        assert!(message.contains(expected), "{template:?}: {message}");
+    }
 }
 
 #[test]
 fn the_inf_and_the_driver_agree_on_dma_remapping() {
     for arch in Arch::ALL {
-        let inf = Inf::parse(&rendered(arch)).unwrap();
-        for section in ["Service", "Service_1607"] {
-            let values = inf.registry(section);
-            let value = values
-                .iter()
-                .find(|[_, name, ..]| *name == "DmaRemappingCompatible")
-                .unwrap();
-            assert_eq!(
-                value[..3],
-                ["Parameters", "DmaRemappingCompatible", "0x00010001"]
-            );
-            assert_eq!(value[3] == "1", vioblk::DMA_REMAPPING_OPT_IN, "[{section}]");
+        let inf = Inf::parse(rendered(&DRIVERS[0], arch).as_bytes());
+        let package = Package::new(&inf);
+        for install in 0..package.installs.len() {
+            let mut lines = package
+                .of(install, Role::Registry(Home::Service))
+                .flat_map(|part| &part.section.entries)
+                .filter(|entry| entry.values[2].is("DmaRemappingCompatible"));
+            let line = lines.next().unwrap();
+            assert!(line.values[1].is("Parameters"));
+            assert_eq!(inf.number(&line.values[3]), Some(0x0001_0001));
+            assert_eq!(line.values[4].is("1"), vioblk::DMA_REMAPPING_OPT_IN);
         }
     }
+}
+
+#[test]
+fn the_oldest_form_has_one_set_of_models_and_no_build_numbers() {
+    let text = oldest_form(&rendered(&DRIVERS[0], Arch::Amd64)).unwrap();
+    let inf = Inf::parse(text.as_bytes());
+    let package = Package::new(&inf);
+    assert_eq!(package.models.len(), 1, "{text}");
+    assert_eq!(package.models[0].name, "Models.NTamd64");
+    assert_eq!(
+        package.models[0].devices().count(),
+        DRIVERS[0].hardware_ids.len()
+    );
+    assert_eq!(package.installs[0].name, "Install_1607.NT");
+    let refused = oldest_form("[Version]\r\n").unwrap_err();
+    assert!(refused.to_string().contains("Manufacturer"));
 }

@@ -53,6 +53,14 @@ pub(super) const RULES: &[Rule] = &[
         source: "general-syntax-rules-for-inf-files, running-infverif-from-the-command-line",
     },
     Rule {
+        id: "INF007",
+        title: "nothing stands before the first section",
+        severity: Warning,
+        infverif: &[],
+        reason: "It belongs to no section and is ignored at best.",
+        source: "general-syntax-rules-for-inf-files",
+    },
+    Rule {
         id: "INF101",
         title: "[Version] has the signature $Windows NT$",
         severity: Error,
@@ -263,7 +271,7 @@ pub(super) const RULES: &[Rule] = &[
     Rule {
         id: "INF303",
         title: "network components use DIRID 13 only from build 25319 on",
-        severity: Error,
+        severity: Warning,
         infverif: &[],
         reason: "The network configuration interfaces of older Windows cannot install them.",
         source: "manufacturer-section-in-a-network-inf-file",

@@ -1,0 +1,111 @@
+//! `winpv inject`: puts the drivers into a Windows image.
+
+use std::path::PathBuf;
+
+use anyhow::Result;
+use serde_json::json;
+use winpv_inject::package::Pack;
+use winpv_inject::{Consent, Index, Options, Steps};
+
+use crate::pack;
+use crate::progress::Progress;
+
+/// What `--help` shows below the options.
+pub const EXAMPLES: &str = "\
+Examples:
+  winpv inject --dry-run windows.qcow2          prints every file and registry value, changes nothing
+  winpv inject windows.qcow2                    lets an installed Windows boot from virtio
+  winpv inject boot.wim --index all             lets Windows PE and Setup see virtio disks
+  winpv inject install.wim --index 4 --pack winpv.iso
+  winpv inject windows.qcow2 --enable-testsigning
+                                                for drivers with a test signature; Secure Boot must be off
+
+The image is replaced only when everything is done; docs/inject.md lists why an image can be refused.";
+
+/// Arguments of `inject`.
+#[derive(clap::Args, Debug)]
+pub struct Args {
+    /// A WIM file, or a disk: raw, qcow2, vmdk, vhdx and what else QEMU writes
+    pub image: PathBuf,
+    /// Which image of a WIM: a number from 1, or all
+    #[arg(long, value_name = "N|all")]
+    pub index: Option<Index>,
+    /// The pack: a folder, also another vendor's, or an ISO [default: dist/ in the sources]
+    #[arg(long, value_name = "PACK")]
+    pub pack: Option<PathBuf>,
+    /// Print what would be done, and stop
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Switch testsigning on in the disk's boot configuration; Secure Boot must be off
+    #[arg(long)]
+    pub enable_testsigning: bool,
+    /// Put test-signed drivers into a WIM: whoever boots it sees to testsigning and Secure Boot
+    #[arg(long)]
+    pub accept_test_signed: bool,
+    /// Which file system of a disk with several installations, such as /dev/sda2
+    #[arg(long, value_name = "DEVICE")]
+    pub root: Option<String>,
+    /// The disk's format, when QEMU shall not find it out
+    #[arg(long, value_name = "FORMAT")]
+    pub format: Option<String>,
+    /// Print the plan as JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+struct Shown(Progress);
+
+impl Steps for Shown {
+    fn step(&self, what: &str, work: &mut dyn FnMut() -> Result<()>) -> Result<()> {
+        self.0.step(what, work)
+    }
+}
+
+/// Injects and prints what was done.
+///
+/// # Errors
+///
+/// The image is refused, or something failed; it is then as it was.
+pub fn run(args: &Args) -> Result<bool> {
+    let path = args
+        .pack
+        .clone()
+        .unwrap_or_else(|| pack::default_out(&crate::root()));
+    let pack = Pack::read(&path)?;
+    let options = Options {
+        index: args.index,
+        root: args.root.clone(),
+        format: args.format.clone(),
+        consent: Consent {
+            enable_testsigning: args.enable_testsigning,
+            accept_test_signed: args.accept_test_signed,
+        },
+        dry_run: args.dry_run,
+    };
+    let steps = Shown(Progress::new(None));
+    let plans = winpv_inject::inject(&args.image, &pack, &options, &steps)?;
+    drop(steps);
+    let changed = !args.dry_run && plans.iter().any(|plan| !plan.is_done());
+    if args.json {
+        let plans: Vec<_> = plans.iter().map(winpv_inject::Plan::json).collect();
+        println!(
+            "{}",
+            json!({ "image": args.image, "dry_run": args.dry_run, "changed": changed, "plans": plans })
+        );
+        return Ok(true);
+    }
+    for plan in &plans {
+        print!("{plan}");
+    }
+    println!(
+        "{}",
+        if changed {
+            "done"
+        } else if args.dry_run {
+            "dry run: nothing was changed"
+        } else {
+            "nothing to do: the image is as it should be"
+        }
+    );
+    Ok(true)
+}
