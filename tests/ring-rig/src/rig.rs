@@ -85,12 +85,12 @@ impl Rig {
     /// # Panics
     ///
     /// As [`Self::end`], and if the queue cannot be set up.
-    #[must_use]
-    pub fn rebuild(mut self, mode: Mode, size: u16) -> Self {
-        self.drain();
-        let (memory, tables) = (self.memory.clone(), std::mem::take(&mut self.tables));
-        let table_len = self.table_len;
-        let mut lent = self.end();
+    pub fn rebuild(&mut self, mode: Mode, size: u16) {
+        let mut old = std::mem::replace(self, Self::new(mode, 1));
+        old.drain();
+        let (memory, tables) = (old.memory.clone(), std::mem::take(&mut old.tables));
+        let table_len = old.table_len;
+        let mut lent = old.end();
         if lent.slots.len() < usize::from(size) {
             lent.slots = slots(size);
         }
@@ -98,7 +98,7 @@ impl Rig {
         if lent.ring.len() < layout.len() {
             lent = Self::lend(&memory, mode, size);
         }
-        Self::over(mode, size, memory, lent, tables, table_len)
+        *self = Self::over(mode, size, memory, lent, tables, table_len);
     }
 
     /// Memory for a queue of `size`, with fresh slots. The ring lies at the same place each time.
@@ -124,7 +124,7 @@ impl Rig {
     /// Chains of `parts` parts that fit into the empty queue.
     #[must_use]
     pub fn depth(&self, parts: u16) -> u16 {
-        if self.mode.indirect {
+        if self.mode.indirect && parts <= self.size() {
             self.size()
         } else {
             self.size() / parts

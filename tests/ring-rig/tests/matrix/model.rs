@@ -111,8 +111,16 @@ struct Model {
     held: VecDeque<(Buffer, (u64, u16, u32))>,
     /// Used and not yet taken: token, descriptors, bytes written.
     used: VecDeque<(u64, u16, u32)>,
-    /// The driver sleeps, and has to be woken when so many more are used.
-    sleeps: Option<usize>,
+    /// The driver sleeps.
+    sleeps: Option<Until>,
+}
+
+/// When a sleeping driver has to have been woken.
+enum Until {
+    /// At the next used buffer.
+    Next,
+    /// When all of these are used.
+    All(Vec<u64>),
 }
 
 impl Model {
@@ -126,6 +134,16 @@ impl Model {
         self.published.len() + self.held.len() + self.used.len()
     }
 
+    /// Tokens that are published and not used.
+    fn waiting(&self) -> Vec<u64> {
+        let held = self.held.iter().map(|(_, chain)| chain);
+        self.published
+            .iter()
+            .chain(held)
+            .map(|chain| chain.0)
+            .collect()
+    }
+
     /// The device has used the chain held at `which`.
     fn finish(&mut self, which: usize, written: u32) {
         if let Some((_, (token, count, _))) = self.held.remove(which) {
@@ -137,14 +155,15 @@ impl Model {
 /// Runs a history; returns how often a queue was closed on the way.
 fn run(first: (usize, usize), steps: &[Step], honest: bool) -> usize {
     let (mode, size) = pick(first.0, first.1);
-    let mut rig = Rig::new(mode, 8).rebuild(mode, size);
+    let mut rig = Rig::new(mode, 8);
+    rig.rebuild(mode, size);
     let mut model = Model::default();
     let (mut next, mut closed) = (0, 0);
     for step in steps {
         match *step {
             Step::Rebuild { mode, size } => {
                 let (mode, size) = pick(mode, size);
-                rig = rig.rebuild(mode, size);
+                rig.rebuild(mode, size);
                 model = Model::default();
             }
             Step::Add { readable, writable } => {
@@ -307,9 +326,15 @@ fn wake(rig: &mut Rig, model: &mut Model, honest: bool) {
     if due {
         model.sleeps = None;
     }
-    if let Some(used) = model.sleeps {
-        assert!(model.used.len() < used, "{:?}: lost interrupt", rig.mode);
-    }
+    let lost = match &model.sleeps {
+        None => false,
+        Some(Until::Next) => true,
+        Some(Until::All(tokens)) => {
+            let waiting = model.waiting();
+            tokens.iter().all(|token| !waiting.contains(token))
+        }
+    };
+    assert!(!lost, "{:?}: lost interrupt", rig.mode);
 }
 
 fn complete(rig: &mut Rig, model: &mut Model, honest: bool) -> usize {
@@ -359,18 +384,24 @@ fn arm(rig: &mut Rig, model: &mut Model, step: &Step, honest: bool) {
             rig.mode
         );
     }
-    // Asleep, it has to be woken by the next used buffer, or by the last one in flight.
-    let enough = if delayed { model.in_flight() } else { 1 };
-    if armed == Armed::Idle && enough > 0 {
-        assert!(
-            model.used.len() < enough,
-            "{:?}: it sleeps though all is used",
-            rig.mode
-        );
-        model.sleeps = Some(enough);
-    } else {
-        model.sleeps = None;
-    }
+    let waiting = model.waiting();
+    model.sleeps = match armed {
+        Armed::WorkPending => {
+            assert!(!model.used.is_empty(), "{:?}: woken for nothing", rig.mode);
+            None
+        }
+        Armed::Idle if !delayed => Some(Until::Next),
+        // All that it waits for is used already: it must not sleep, unless nothing was in flight.
+        Armed::Idle if waiting.is_empty() => {
+            assert!(
+                model.used.is_empty(),
+                "{:?}: it sleeps though all is used",
+                rig.mode
+            );
+            Some(Until::Next)
+        }
+        Armed::Idle => Some(Until::All(waiting)),
+    };
 }
 
 /// Uses any id where the device stands or a little ahead, with any length.
