@@ -1,4 +1,4 @@
-//! Writes the MSI of a driver pack, the same bytes for the same content, for signing.
+//! Writes the MSI of a driver pack, the same bytes for the same content, and checks what was written.
 //!
 //! Facts about tables, actions and properties are Microsoft's, "Windows Installer" in the Windows API reference; page names are
 //! given as `MS: name`.
@@ -6,11 +6,15 @@
 
 mod actions;
 mod cabinet;
+pub mod check;
 mod compound;
 mod icon;
 mod ids;
 mod rows;
 mod schema;
+
+#[cfg(test)]
+mod tests;
 
 use std::io::{Cursor, Write};
 use std::time::{Duration, UNIX_EPOCH};
