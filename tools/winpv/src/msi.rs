@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use winpv_msi::{Content, Platform};
 
 use crate::build::{self, Built, Form, Request};
@@ -111,6 +111,14 @@ pub fn file_name(version: Version, arch: Arch) -> String {
 pub fn make(options: &Options<'_>) -> Result<()> {
     let path = options.dist.join(file_name(options.version, options.arch));
     let bytes = winpv_msi::write(&content(options)?)?;
+    let problems = winpv_msi::check::check(&bytes)?;
+    if !problems.is_empty() {
+        bail!(
+            "the MSI for {} is not fit for Windows:\n  {}",
+            options.arch,
+            problems.join("\n  ")
+        );
+    }
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
     sign::sign(
         options.keys,
