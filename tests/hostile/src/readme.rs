@@ -9,7 +9,8 @@ pub fn readme(rows: &[&Row]) -> String {
         "<!-- Generated: cargo run -p hostile-table -- --write -->\n\
         # The hostile table\n\n\
         {} ways in which a device can lie, and rules that bind the driver, each a test of virtio-core. Every row runs in every mode\n\
-        that it applies to; after each, every token came back exactly once and no byte outside of what was lent had changed.\n\n\
+        that it applies to. After each row of a ring (R any, S split, P packed) every token has come back exactly once, and no byte\n\
+        has changed outside of the memory that was lent; T are rows of the transport, F of features and set-up.\n\n\
         The verdicts: *closed*: the queue reports this error once and takes nothing more; *failed*: the call fails with this error;\n\
         *refused*: the driver does not let its caller break the rule; *ignored*: the lie changes nothing; *harmless*: nobody could\n\
         tell that it is a lie, and nothing is lost or overrun; *kept*: the driver keeps the rule.\n\n\

@@ -10,5 +10,5 @@ mod rig;
 
 pub use device::Device;
 pub use memory::GuestMemory;
-pub use mode::{Mode, Side};
+pub use mode::{Mode, Side, Variant};
 pub use rig::{Rig, part, slots, stopped};

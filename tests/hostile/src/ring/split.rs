@@ -1,6 +1,6 @@
 //! Lies that only a split ring has room for.
 
-use ring_rig::{Mode, Rig, part};
+use ring_rig::{Mode, Rig, Variant, part};
 
 use super::lie::{ROOM, busy, closes, element, split, used, used_ahead, used_idx, works};
 use crate::{Outcome, Row, Run, Verdict};
@@ -305,5 +305,31 @@ pub(super) const ROWS: &[Row] = &[
             used(rig, rig.size() - 1, 0);
             closes(rig)
         }),
+    },
+    Row {
+        id: "S041",
+        section: "Virtio 1.3 §2.7.8.1",
+        lie: "a legacy device's used length is more than the chain offers",
+        verdict: Verdict::Harmless,
+        run: Run::Ring(
+            |mode| !mode.packed && !mode.in_order,
+            |rig| {
+                let variant = Variant::Legacy;
+                rig.rebuild(
+                    Mode {
+                        variant,
+                        ..rig.mode
+                    },
+                    4,
+                );
+                for written in [ROOM + 1, u32::MAX] {
+                    let held = busy(rig, 1);
+                    // Many such devices do it, and it breaks no rule of theirs: nobody is told more than there is room for.
+                    rig.finish(held[0].id, written);
+                    assert_eq!(rig.completed(), Ok(Some((0, ROOM))));
+                }
+                Outcome::Harmless
+            },
+        ),
     },
 ];

@@ -1,7 +1,8 @@
 //! Queues are set up, drained, and set up again in the same memory.
 
-use ring_rig::{Mode, Rig, part, slots, stopped};
+use ring_rig::{Mode, Rig, Variant, part, slots, stopped};
 use virtio_core::ring::{AddError, Armed, Queue, QueueError, QueueMemory, SetupError, Slot};
+use virtio_core::spec::features::Features;
 
 use crate::{each, largest};
 
@@ -119,6 +120,30 @@ fn memory_is_made_to_measure() {
                 assert_eq!(address.0 % 64, 0);
             }
         }
+    }
+}
+
+#[test]
+fn legacy_ring_lies_as_its_formula_says() {
+    // Virtio 1.3 §2.7.2, with a queue align of 4096: the device computes the places itself.
+    for size in [1_u16, 2, 8, 128, 256, 1024, 32768] {
+        let n = usize::from(size);
+        let mut mode = Mode::all()[0];
+        mode.variant = Variant::Legacy;
+        let layout = Queue::<u64>::layout(size, mode.features()).unwrap();
+        let used = (16 * n + 2 * (3 + n)).next_multiple_of(4096);
+        assert_eq!(layout.len(), used + (2 * 3 + 8 * n).next_multiple_of(4096));
+        assert_eq!(layout.align(), 4096);
+        if n <= 1024 {
+            let at = Rig::new(mode, size).driver.addresses();
+            assert_eq!(at.descriptor.0 % 4096, 0);
+            assert_eq!(at.driver.0 - at.descriptor.0, 16 * u64::from(size));
+            assert_eq!(at.device.0 - at.descriptor.0, used as u64);
+        }
+    }
+    for feature in [Features::RING_PACKED, Features::IN_ORDER] {
+        let error = Queue::<u64>::layout(8, feature);
+        assert_eq!(error, Err(SetupError::Format), "only with VERSION_1");
     }
 }
 

@@ -23,8 +23,13 @@ fn each(test: impl Fn(Mode, u16)) {
 /// Runs a test at the largest size, once for each ring format.
 fn largest(test: impl Fn(Mode, u16)) {
     for mode in Mode::judged() {
-        if mode.event_idx && mode.indirect == mode.in_order {
+        if mode.event_idx && mode.indirect == mode.in_order && !cfg!(miri) {
             test(mode, 32768);
         }
     }
+}
+
+/// How often something is repeated: less where each step is interpreted.
+const fn rounds<const N: u64>() -> u64 {
+    if cfg!(miri) { N.div_ceil(2000) } else { N }
 }
