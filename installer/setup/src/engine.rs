@@ -87,8 +87,15 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
     let added = system.add_package(&request.inf)?;
     note.step = if added.new { Step::Added } else { Step::Found };
     note.published = added.published;
-    system.write(Table::Pending, driver, &note.to_text())?;
     let published = &note.published;
+    if let Err(error) = system.write(Table::Pending, driver, &note.to_text()) {
+        // Without the note no rollback would know of the package.
+        if added.new {
+            let removed = system.delete_unused_package(published)?;
+            report_removal(system, driver, published, removed)?;
+        }
+        return Err(error.into());
+    }
     if added.new {
         system.log(format_args!(
             "{driver}: version {} added to the driver store as {published}",

@@ -33,3 +33,6 @@ pub mod system;
 
 #[cfg(windows)]
 mod windows;
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,8 @@
+//! The decisions and the commands, on a Windows made of maps.
+
+mod args;
+mod commands;
+mod fake;
+mod faults;
+mod policy;
+mod record;
