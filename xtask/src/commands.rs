@@ -43,6 +43,9 @@ enum Command {
     /// Check INF files, also those of another vendor
     #[command(after_help = cli::lint_inf::EXAMPLES)]
     LintInf(cli::lint_inf::Args),
+    /// Put the drivers into a WIM file or a disk, so that it boots from virtio
+    #[command(after_help = cli::inject::EXAMPLES)]
+    Inject(cli::inject::Args),
     /// Run a StorPort miniport against a device on this machine
     Host {
         /// What nt-host shall do; `cargo xtask host -- --help` lists it
@@ -94,6 +97,7 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::Doctor(args) => cli::doctor::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::LintInf(args) => cli::lint_inf::run(&args),
+        Command::Inject(args) => cli::inject::run(&args),
         Command::Host { arguments } => host(&arguments),
         Command::Bench(what) => bench::run(&what),
         Command::Check => {

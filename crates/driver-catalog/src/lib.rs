@@ -20,7 +20,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod der;
+pub mod der;
 mod digest;
 mod oid;
 mod reader;

@@ -12,6 +12,7 @@
 pub mod package;
 pub mod refusal;
 pub mod registry;
+pub mod trust;
 pub mod windows;
 
 mod bcd;
@@ -26,11 +27,16 @@ mod programs;
 mod wim;
 mod working_copy;
 
-use std::fs::File;
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+use std::fs::{self, File};
 use std::io::Read;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 
 use disk::Disk;
 use package::Pack;
@@ -39,6 +45,28 @@ pub use refusal::Refusal;
 pub use wim::Index;
 use wim::{Header, WimImage};
 use working_copy::Original;
+
+/// Is told what goes on, and runs it: a step can take minutes.
+pub trait Steps {
+    /// Runs one step. Must call `work` once and return what it returns.
+    ///
+    /// # Errors
+    ///
+    /// Those of `work`.
+    fn step(&self, what: &str, work: &mut dyn FnMut() -> Result<()>) -> Result<()>;
+}
+
+/// Runs a step that returns something.
+fn step<T>(steps: &dyn Steps, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    let mut work = Some(work);
+    let mut result = None;
+    steps.step(what, &mut || {
+        let work = work.take().context("a step was run twice")?;
+        result = Some(work()?);
+        Ok(())
+    })?;
+    result.context("a step was not run")
+}
 
 /// What to do with an image.
 #[derive(Clone, Debug, Default)]
@@ -55,8 +83,7 @@ pub struct Options {
     pub dry_run: bool,
 }
 
-/// Injects `pack` into `image` and returns the plans, one an installation, as they were carried out (or would be). `say` is
-/// told what goes on.
+/// Injects `pack` into `image` and returns the plans, one an installation, as they were carried out (or would be).
 ///
 /// # Errors
 ///
@@ -65,7 +92,7 @@ pub fn inject(
     image: &Path,
     pack: &Pack,
     options: &Options,
-    say: &dyn Fn(&str),
+    steps: &dyn Steps,
 ) -> Result<Vec<Plan>> {
     // Copies of hives may hold secrets: the folder is only for us (tempfile gives it mode 0700).
     let scratch = tempfile::tempdir().context("no folder for temporary files")?;
@@ -76,8 +103,8 @@ pub fn inject(
         .take(wim::HEADER)
         .read_to_end(&mut head)?;
     match Header::parse(&head) {
-        Some(header) => in_wim(&original, header, pack, options, scratch.path(), say),
-        None => on_disk(&original, pack, options, scratch.path(), say),
+        Some(header) => in_wim(&original, header, pack, options, scratch.path(), steps),
+        None => on_disk(&original, pack, options, scratch.path(), steps),
     }
 }
 
@@ -87,7 +114,7 @@ fn in_wim(
     pack: &Pack,
     options: &Options,
     scratch: &Path,
-    say: &dyn Fn(&str),
+    steps: &dyn Steps,
 ) -> Result<Vec<Plan>> {
     programs::require(&programs::FOR_WIM)?;
     let path = original.path();
@@ -96,27 +123,26 @@ fn in_wim(
         .index
         .context("a WIM can hold several images: say which with --index, or --index all")?;
     let indexes = header.select(index)?;
-    say("checking the WIM");
-    wim::verify(path)?;
+    step(steps, "check the WIM", || wim::verify(path))?;
     let mut plans = Vec::new();
     for index in indexes {
-        say(&format!("looking at image {index}"));
         let folder = scratch.join(index.to_string());
-        std::fs::create_dir(&folder)?;
-        let mut tree = WimImage { wim: path, index };
-        let plan = Plan::make(&mut tree, pack, options.consent, &folder)
-            .with_context(|| format!("image {index}"))?;
+        fs::create_dir(&folder)?;
+        let plan = step(steps, &format!("look at image {index}"), || {
+            let mut tree = WimImage { wim: path, index };
+            Plan::make(&mut tree, pack, options.consent, &folder)
+                .with_context(|| format!("image {index}"))
+        })?;
         plans.push((index, plan));
     }
     if !options.dry_run && plans.iter().any(|(_, plan)| !plan.is_done()) {
-        say("copying the WIM");
-        let copy = original.copy()?;
+        let copy = step(steps, "copy the WIM", || original.copy())?;
         for (index, plan) in plans.iter().filter(|(_, plan)| !plan.is_done()) {
-            say(&format!("writing image {index}"));
-            wim::apply(copy.path(), *index, plan, scratch)?;
+            step(steps, &format!("write image {index}"), || {
+                wim::apply(copy.path(), *index, plan, scratch)
+            })?;
         }
-        say("checking the new WIM");
-        wim::verify(copy.path())?;
+        step(steps, "check the new WIM", || wim::verify(copy.path()))?;
         copy.replace()?;
     }
     Ok(plans.into_iter().map(|(_, plan)| plan).collect())
@@ -127,25 +153,25 @@ fn on_disk(
     pack: &Pack,
     options: &Options,
     scratch: &Path,
-    say: &dyn Fn(&str),
+    steps: &dyn Steps,
 ) -> Result<Vec<Plan>> {
     programs::require(&programs::FOR_DISK)?;
     let path = original.path();
-    let format = disk::format(path, options.format.as_deref())?;
-    anyhow::ensure!(
+    ensure!(
         options.index.is_none(),
-        "{} is a disk, and --index is for WIM files",
+        "{} is no WIM file, and --index is for WIM files",
         path.display()
     );
-    say("looking at the disk");
-    let mut tree = Disk::open(path, &format, options.root.as_deref(), scratch)?;
-    let plan = Plan::make(&mut tree, pack, options.consent, scratch)?;
-    drop(tree);
+    let format = disk::format(path, options.format.as_deref())?;
+    let plan = step(steps, "look at the disk", || {
+        let mut tree = Disk::open(path, &format, options.root.as_deref(), scratch)?;
+        Plan::make(&mut tree, pack, options.consent, scratch)
+    })?;
     if !options.dry_run && !plan.is_done() {
-        say("copying the disk");
-        let copy = original.copy()?;
-        say("writing");
-        disk::apply(copy.path(), &format, &plan.target, &plan)?;
+        let copy = step(steps, "copy the disk", || original.copy())?;
+        step(steps, "write and read back", || {
+            disk::apply(copy.path(), &format, &plan.target, &plan)
+        })?;
         // A virtual machine that was started meanwhile would go on with the old file.
         disk::format(path, Some(&format))?;
         copy.replace()?;

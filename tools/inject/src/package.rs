@@ -1,34 +1,10 @@
-//! What is put into an image: driver packages, read and judged by the caller.
+//! What is put into an image: driver packages and, for test-signed ones, their certificates.
 
-use std::fmt;
+mod read;
 
 use crate::registry::Value;
+use crate::trust::Trust;
 use crate::windows::Machine;
-
-/// What Windows makes of a driver file's embedded signature, which is the one that counts for boot-start drivers
-/// (MS: "Kernel-mode code signing requirements").
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Trust {
-    /// None.
-    Unsigned,
-    /// Not by Microsoft: loads only with testsigning on and Secure Boot off.
-    Test,
-    /// By Microsoft, without tests.
-    Attestation,
-    /// By Microsoft, after tests.
-    Whcp,
-}
-
-impl fmt::Display for Trust {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Trust::Unsigned => "unsigned",
-            Trust::Test => "test-signed",
-            Trust::Attestation => "attestation-signed by Microsoft",
-            Trust::Whcp => "WHCP-signed by Microsoft",
-        })
-    }
-}
 
 /// One driver package for one processor.
 #[derive(Clone, Debug)]
@@ -45,7 +21,7 @@ pub struct Package {
     pub hardware_ids: Vec<String>,
     /// The driver's service.
     pub service: Service,
-    /// The least trust of its driver files.
+    /// What the driver file's signature is.
     pub trust: Trust,
     /// Every file: name and content.
     pub files: Vec<(String, Vec<u8>)>,
@@ -62,7 +38,7 @@ pub struct Service {
     pub start: u32,
     /// `ErrorControl`.
     pub error_control: u32,
-    /// `LoadOrderGroup`.
+    /// `LoadOrderGroup`; empty if there is none.
     pub group: String,
     /// The driver file's name.
     pub binary: String,
@@ -75,6 +51,17 @@ impl Package {
     #[must_use]
     pub fn is_boot_start(&self) -> bool {
         self.service.start == 0
+    }
+
+    /// The content of the driver file.
+    #[must_use]
+    pub fn driver(&self) -> &[u8] {
+        let name = &self.service.binary;
+        let file = self
+            .files
+            .iter()
+            .find(|(file, _)| file.eq_ignore_ascii_case(name));
+        file.map_or(&[], |(_, bytes)| bytes)
     }
 }
 

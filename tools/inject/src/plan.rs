@@ -12,9 +12,10 @@ use crate::bcd::Bcd;
 use crate::boot;
 use crate::first_boot;
 use crate::hive::Hive;
-use crate::package::{Certificate, Pack, Package, Trust};
+use crate::package::{Certificate, Pack, Package};
 use crate::refusal::Refusal;
 use crate::registry::Edit;
+use crate::trust::Trust;
 use crate::windows::{BootStore, Tree, Windows};
 
 /// What the user allows.
@@ -103,7 +104,7 @@ impl Plan {
                     package.name
                 ));
             } else {
-                wanted.push((boot::driver_path(&windows, package), binary(package)));
+                wanted.push((boot::driver_path(&windows, package), package.driver()));
             }
         }
         let folder = format!("{}/{}", windows.root, first_boot::FOLDER);
@@ -239,15 +240,6 @@ impl fmt::Display for Plan {
         }
         Ok(())
     }
-}
-
-fn binary(package: &Package) -> &[u8] {
-    let name = &package.service.binary;
-    let file = package
-        .files
-        .iter()
-        .find(|(file, _)| file.eq_ignore_ascii_case(name));
-    file.map_or(&[], |(_, bytes)| bytes)
 }
 
 fn pe_note(packages: &[&Package]) -> String {

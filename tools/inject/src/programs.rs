@@ -29,6 +29,9 @@ pub const FOR_DISK: [Program; 5] = [
     Program("guestfish", "--version", "libguestfs-tools"),
 ];
 
+/// What a pack in an ISO needs.
+pub const FOR_ISO: [Program; 1] = [Program("xorriso", "--version", "xorriso")];
+
 /// Checks that the programs are there.
 ///
 /// # Errors

@@ -1,6 +1,6 @@
 //! Why an image is left alone, and what to do about it. A refusal always comes before anything is changed.
 
-use crate::package::Trust;
+use crate::trust::Trust;
 use crate::windows::Machine;
 
 /// Why an image is left alone. Each has a line in docs/inject.md and a test.

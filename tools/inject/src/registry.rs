@@ -1,5 +1,6 @@
 //! Values of the registry: what they are, how `.reg` text writes them and how hivex prints them.
 
+use std::collections::BTreeSet;
 use std::fmt::{self, Write};
 
 use anyhow::{Context, Result, bail};
@@ -127,16 +128,24 @@ impl Edit {
     }
 }
 
-/// `.reg` text that makes all the edits.
+/// `.reg` text that makes all the edits, in the form that `hivexregedit --merge` takes: it makes a key only if the one above
+/// it is there, so each of them is named first.
 #[must_use]
 pub fn reg_text(edits: &[Edit]) -> String {
     let mut text = "Windows Registry Editor Version 5.00\n".to_owned();
+    let mut named = BTreeSet::new();
     let mut key = None;
     for edit in edits {
         if key != Some(&edit.key) {
             key = Some(&edit.key);
-            // Writing to a String cannot fail.
-            let _ = write!(text, "\n[\\{}]\n", edit.key);
+            for (at, _) in edit.key.match_indices('\\') {
+                if named.insert(&edit.key[..at]) {
+                    // Writing to a String cannot fail.
+                    let _ = writeln!(text, "\n[\\{}]", &edit.key[..at]);
+                }
+            }
+            named.insert(&edit.key);
+            let _ = writeln!(text, "\n[\\{}]", edit.key);
         }
         let name = if edit.name.is_empty() {
             "@".to_owned()

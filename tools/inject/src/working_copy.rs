@@ -1,10 +1,11 @@
 //! The copy that is worked on, beside the image, and its taking of the image's place at the end.
 //!
 //! Until the last rename the image itself is only read. If the work fails or the process dies, the copy is all there is to
-//! throw away: by this process, or by the next run, which can tell a left-over from a copy in use by its lock.
+//! throw away: by this process, or by the next run. The image is locked meanwhile, so a copy that another run finds beside an
+//! unlocked image is a left-over.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{Read, Seek};
+use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -22,10 +23,12 @@ const CHUNK: usize = 4 << 20;
 pub struct Original {
     /// The file, no symbolic link.
     path: PathBuf,
+    /// Held until the image is replaced or the work has failed. wimlib takes the same lock when it writes a WIM.
+    _lock: File,
 }
 
 impl Original {
-    /// Checks that the image is a file that this process may replace.
+    /// Locks the image and checks that it is a file that this process may replace.
     ///
     /// # Errors
     ///
@@ -46,7 +49,15 @@ impl Original {
         if metadata.permissions().readonly() {
             return Err(Refusal::ReadOnly(name).into());
         }
-        Ok(Original { path })
+        let lock = File::open(&path).with_context(|| format!("cannot open {name}"))?;
+        // A run that just ended may have replaced the file between our opening and our locking it.
+        let is_current = |now: fs::Metadata| now.ino() == metadata.ino();
+        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()
+            || !fs::metadata(&path).is_ok_and(is_current)
+        {
+            return Err(Refusal::Busy(name).into());
+        }
+        Ok(Original { path, _lock: lock })
     }
 
     /// The file.
@@ -59,8 +70,8 @@ impl Original {
     ///
     /// # Errors
     ///
-    /// No space, no permission, or another run at work.
-    pub fn copy(&self) -> Result<WorkingCopy> {
+    /// No space or no permission.
+    pub fn copy(&self) -> Result<WorkingCopy<'_>> {
         let folder = self.path.parent().context("the image has no folder")?;
         let name = self.path.file_name().context("the image has no name")?;
         let path = folder.join(format!(".{}.winpv-inject", name.to_string_lossy()));
@@ -69,43 +80,30 @@ impl Original {
         let free = free.f_bavail * free.f_frsize;
         // st_blocks counts 512 bytes whatever the file system's own unit is.
         fits(metadata.blocks() * 512, free, folder)?;
-        let mut file = match OpenOptions::new()
+        let file = OpenOptions::new()
             .create(true)
-            .truncate(false)
+            .truncate(true)
             .read(true)
             .write(true)
-            .open(&path)
-        {
+            .open(&path);
+        let mut file = match file {
             Ok(file) => file,
             Err(error) => {
                 let folder = folder.display();
                 return match error.kind() {
-                    std::io::ErrorKind::PermissionDenied
-                    | std::io::ErrorKind::ReadOnlyFilesystem => {
+                    ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem => {
                         Err(Refusal::ReadOnly(folder.to_string()).into())
                     }
                     _ => Err(error).with_context(|| format!("cannot write in {folder}")),
                 };
             }
         };
-        // A run that just ended may have renamed the file between our open and our lock: it then is the image itself.
-        let is_ours = |metadata: fs::Metadata| {
-            fs::metadata(&path).is_ok_and(|named| named.ino() == metadata.ino())
-        };
-        if flock(&file, FlockOperation::NonBlockingLockExclusive).is_err()
-            || !file.metadata().is_ok_and(is_ours)
-        {
-            return Err(Refusal::Busy(self.path.display().to_string()).into());
-        }
         let copy = WorkingCopy {
             path,
-            target: self.path.clone(),
+            original: self,
             state: state(&metadata),
-            _lock: file.try_clone()?,
             done: false,
         };
-        // What a run that was killed left.
-        file.set_len(0)?;
         fs::set_permissions(
             &copy.path,
             fs::Permissions::from_mode(metadata.mode() & 0o7777),
@@ -171,18 +169,15 @@ fn copy_sparse(from: &mut File, to: &mut File, length: u64) -> Result<()> {
 }
 
 /// The copy; removed when dropped before [`WorkingCopy::replace`].
-#[derive(Debug)]
-pub struct WorkingCopy {
+pub struct WorkingCopy<'a> {
     path: PathBuf,
-    target: PathBuf,
+    original: &'a Original,
     /// The image's state when it was copied.
     state: State,
-    /// Held until the end, also over the rename.
-    _lock: File,
     done: bool,
 }
 
-impl WorkingCopy {
+impl WorkingCopy<'_> {
     /// The copy's file.
     #[must_use]
     pub fn path(&self) -> &Path {
@@ -195,24 +190,25 @@ impl WorkingCopy {
     ///
     /// The copy cannot be written out or renamed; the image is then as it was.
     pub fn replace(mut self) -> Result<()> {
+        let target = &self.original.path;
         ensure!(
-            state(&fs::metadata(&self.target)?) == self.state,
+            state(&fs::metadata(target)?) == self.state,
             "{} was changed by somebody else meanwhile, and is left as it is now",
-            self.target.display()
+            target.display()
         );
         // By name: the programs that worked on it may have made a new file of it.
         File::open(&self.path)?.sync_all()?;
-        fs::rename(&self.path, &self.target)
-            .with_context(|| format!("cannot replace {}", self.target.display()))?;
+        fs::rename(&self.path, target)
+            .with_context(|| format!("cannot replace {}", target.display()))?;
         self.done = true;
-        if let Some(folder) = self.target.parent() {
+        if let Some(folder) = target.parent() {
             File::open(folder)?.sync_all()?;
         }
         Ok(())
     }
 }
 
-impl Drop for WorkingCopy {
+impl Drop for WorkingCopy<'_> {
     fn drop(&mut self) {
         if !self.done {
             // There is nobody left to tell.

@@ -63,7 +63,7 @@ fn reg_text_writes_every_value_as_bytes_with_its_type() {
     assert_eq!(
         reg_text(&edits),
         "Windows Registry Editor Version 5.00\n\
-         \n[\\A\\B]\n@=hex(7):78,00,00,00,00,00\n\"q\\\"\\\\\"=hex(4):02,01,00,00\n\
+         \n[\\A]\n\n[\\A\\B]\n@=hex(7):78,00,00,00,00,00\n\"q\\\"\\\\\"=hex(4):02,01,00,00\n\
          \n[\\C]\n\"n\"=hex(2):e9,00,00,00\n"
     );
 }

@@ -2,6 +2,7 @@
 
 pub mod build;
 pub mod doctor;
+pub mod inject;
 pub mod lint_inf;
 pub mod man;
 
@@ -63,6 +64,9 @@ pub enum Command {
     /// Check INF files, also those of another vendor
     #[command(after_help = lint_inf::EXAMPLES)]
     LintInf(lint_inf::Args),
+    /// Put the drivers into a WIM file or a disk, so that it boots from virtio
+    #[command(after_help = inject::EXAMPLES)]
+    Inject(inject::Args),
     /// Show which tools were found and how to get the missing ones
     #[command(after_help = doctor::EXAMPLES)]
     Doctor(doctor::Args),
@@ -84,6 +88,7 @@ pub fn run(command: &Command) -> Result<bool> {
         Command::Build(args) => build::run(args),
         Command::Verify(args) => verify::run(args),
         Command::LintInf(args) => lint_inf::run(args),
+        Command::Inject(args) => inject::run(args),
         Command::Doctor(args) => doctor::run(args),
         Command::Completions(args) => man::completions(args),
         Command::Man(args) => man::man(args),

@@ -1,0 +1,113 @@
+//! What several tests need: a package, and a Windows in a folder.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use fake_windows::{Windows, hives, pe};
+
+use crate::package::{Certificate, Pack, Package, Service};
+use crate::registry::Value;
+use crate::trust::Trust;
+use crate::windows::{BootStore, Machine, Tree};
+
+/// A boot-start storage driver.
+pub fn package(machine: Machine, trust: Trust) -> Package {
+    Package {
+        name: "toyblk".to_owned(),
+        machine,
+        inf: "toyblk.inf".to_owned(),
+        class: [7; 16],
+        hardware_ids: vec![
+            r"PCI\VEN_1AF4&DEV_1001".to_owned(),
+            r"PCI\VEN_1AF4&DEV_1042".to_owned(),
+        ],
+        service: Service {
+            name: "toyblk".to_owned(),
+            kind: 1,
+            start: 0,
+            error_control: 1,
+            group: "SCSI miniport".to_owned(),
+            binary: "toyblk.sys".to_owned(),
+            values: vec![(
+                "Parameters".to_owned(),
+                "BusType".to_owned(),
+                Value::Dword(1),
+            )],
+        },
+        trust,
+        files: vec![
+            ("toyblk.inf".to_owned(), b"[Version]".to_vec()),
+            ("toyblk.sys".to_owned(), pe::program(machine.0)),
+            ("toyblk.cat".to_owned(), b"catalog".to_vec()),
+        ],
+    }
+}
+
+/// A pack with that driver for x64, with a certificate.
+pub fn pack(trust: Trust) -> Pack {
+    Pack {
+        packages: vec![package(Machine::AMD64, trust)],
+        certificates: vec![Certificate {
+            name: "root.cer".to_owned(),
+            der: b"certificate".to_vec(),
+            root: true,
+        }],
+    }
+}
+
+/// A Windows in a folder. Boot stores: `None` for a WIM, otherwise the files `BCD-0`, `BCD-1`… in the folder.
+pub struct Folder {
+    pub root: PathBuf,
+    pub stores: Option<usize>,
+}
+
+impl Folder {
+    pub fn new(root: &Path, windows: &Windows, stores: Option<&[Option<bool>]>) -> Folder {
+        windows.write(root).unwrap();
+        for (number, testsigning) in stores.unwrap_or_default().iter().enumerate() {
+            fs::write(root.join(format!("BCD-{number}")), hives::bcd(*testsigning)).unwrap();
+        }
+        Folder {
+            root: root.to_owned(),
+            stores: stores.map(<[_]>::len),
+        }
+    }
+}
+
+impl Tree for Folder {
+    fn name(&self) -> String {
+        "folder".to_owned()
+    }
+
+    fn system_root(&self) -> String {
+        "Windows".to_owned()
+    }
+
+    fn fetch(&mut self, path: &str, to: &Path) -> Result<bool> {
+        let path = self.root.join(path);
+        if !path.is_file() {
+            return Ok(false);
+        }
+        fs::copy(path, to)?;
+        Ok(true)
+    }
+
+    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<Vec<BootStore>>> {
+        let Some(count) = self.stores else {
+            return Ok(None);
+        };
+        let mut stores = Vec::new();
+        for number in 0..count {
+            let path = format!("BCD-{number}");
+            let local = scratch.join(&path);
+            self.fetch(&path, &local)?;
+            stores.push(BootStore {
+                device: String::new(),
+                path,
+                local,
+            });
+        }
+        Ok(Some(stores))
+    }
+}
