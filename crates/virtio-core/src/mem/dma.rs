@@ -1,0 +1,37 @@
+//! How a device reaches memory: the one place where device addresses come from.
+#![expect(
+    unsafe_code,
+    reason = "a wrong device address lets the device write to memory that was not lent"
+)]
+
+use core::ptr::NonNull;
+
+use super::{DeviceAddress, DmaRegion};
+
+/// The platform's DMA interface for one device.
+///
+/// # Safety
+///
+/// Whoever implements it vouches for [`Dma::locate`]: until the platform takes the mapping back, which it does only for
+/// memory that is no longer lent, the device finds exactly those bytes at the address given, in their order.
+pub unsafe trait Dma {
+    /// Whether the platform translates the device's addresses, so that they are not physical ones.
+    ///
+    /// Only a device that takes translated addresses (ACCESS_PLATFORM) can then be driven, and no other device is offered
+    /// them. // Virtio 1.3 §6.1
+    fn translates(&self) -> bool;
+
+    /// Where the device finds the `len` bytes at `base`, if they are contiguous for it and were made visible to it.
+    fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress>;
+
+    /// Lends `len` bytes at `base` to driver and device.
+    ///
+    /// # Safety
+    ///
+    /// What [`DmaRegion::new`] asks for, but for the address, which comes from here.
+    unsafe fn lend(&self, base: NonNull<u8>, len: usize) -> Option<DmaRegion> {
+        let address = self.locate(base, len)?;
+        // SAFETY: by the caller's promise for `base` and `len`, and the implementor's for the address.
+        Some(unsafe { DmaRegion::new(base, address, len) })
+    }
+}
