@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Lint;
-use super::files::{Copied, STORE, copied};
+use super::files::{Copied, copied};
 use crate::strings::Piece;
 use crate::walk::{Part, Role};
 use crate::{Entry, Field, Pos, Section, same};
@@ -65,7 +65,12 @@ fn flags(lint: &Lint<'_>, entry: &Entry) -> Option<u32> {
 fn function_driver(lint: &mut Lint<'_>, index: usize, services: &[Part<'_>]) {
     // An extension INF adds to a device that has one; modems and monitors need none (MS: inf-addservice-directive).
     let exempt = lint.class_is(&["Extension", "Modem", "Monitor"]) || lint.is_network_component();
-    if exempt || lint.package.models.is_empty() {
+    // Neither does what is installed without a device.
+    let primitive = lint.package.installs[index]
+        .name
+        .to_lowercase()
+        .starts_with("defaultinstall");
+    if exempt || primitive {
         return;
     }
     let (at, name) = {
@@ -268,15 +273,15 @@ fn service_binary(lint: &mut Lint<'_>, index: usize, field: &Field, files: &[Cop
         return;
     }
     if let Some(file) = found.first() {
-        let goes = file
-            .dirid
-            .map_or("nowhere".to_owned(), |id| format!("to %{id}%"));
-        lint.report(
-            "INF810",
-            field.at,
-            format!("the service runs %{dirid}%\\{wanted}, but [{name}] copies it {goes}"),
-            format!("write %{}%\\{wanted}", file.dirid.unwrap_or(STORE)),
-        );
+        // A file that goes nowhere has a rule of its own.
+        if let Some(id) = file.dirid {
+            lint.report(
+                "INF810",
+                field.at,
+                format!("the service runs %{dirid}%\\{wanted}, but [{name}] copies it to %{id}%"),
+                format!("write %{id}%\\{wanted}"),
+            );
+        }
     } else if !needs {
         lint.report(
             "INF810",
