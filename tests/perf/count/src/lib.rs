@@ -49,6 +49,8 @@ mod child;
 mod decode;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod ptrace;
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod tally;
 #[cfg(all(test, target_os = "linux", target_arch = "x86_64"))]
 mod tests;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -91,25 +93,6 @@ pub struct Counts {
     pub register_writes: u64,
 }
 
-impl Counts {
-    /// Applies `with` to each field of the two.
-    fn combine(self, other: Self, with: fn(u64, u64) -> u64) -> Self {
-        Self {
-            instructions: with(self.instructions, other.instructions),
-            full_fences: with(self.full_fences, other.full_fences),
-            system_calls: with(self.system_calls, other.system_calls),
-            watched_calls: with(self.watched_calls, other.watched_calls),
-            device_loads: with(self.device_loads, other.device_loads),
-            device_stores: with(self.device_stores, other.device_stores),
-            device_lines: with(self.device_lines, other.device_lines),
-            driver_loads: with(self.driver_loads, other.driver_loads),
-            driver_stores: with(self.driver_stores, other.driver_stores),
-            register_reads: with(self.register_reads, other.register_reads),
-            register_writes: with(self.register_writes, other.register_writes),
-        }
-    }
-}
-
 /// All stretches of one phase.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Phase {
@@ -121,26 +104,6 @@ pub struct Phase {
     pub least: Counts,
     /// For each count the largest of any stretch.
     pub most: Counts,
-}
-
-impl Phase {
-    /// A phase of one stretch.
-    fn first(counts: Counts) -> Self {
-        Self {
-            stretches: 1,
-            total: counts,
-            least: counts,
-            most: counts,
-        }
-    }
-
-    /// Adds a stretch.
-    fn add(&mut self, counts: Counts) {
-        self.stretches += 1;
-        self.total = self.total.combine(counts, |sum, new| sum + new);
-        self.least = self.least.combine(counts, u64::min);
-        self.most = self.most.combine(counts, u64::max);
-    }
 }
 
 /// What was counted.
@@ -157,14 +120,6 @@ impl Report {
     #[must_use]
     pub fn phase(&self, number: u8) -> Option<&Phase> {
         self.phases.get(&number)
-    }
-
-    /// Books a stretch.
-    fn add(&mut self, number: u8, counts: Counts) {
-        self.phases
-            .entry(number)
-            .and_modify(|phase| phase.add(counts))
-            .or_insert_with(|| Phase::first(counts));
     }
 }
 

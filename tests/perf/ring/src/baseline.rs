@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
-use ring_subjects::{Implementation, REQUESTS};
+use ring_subjects::{Case, Implementation, REQUESTS};
 use serde::{Deserialize, Serialize};
 
 use crate::Test;
@@ -82,6 +82,27 @@ impl Baseline {
         text
     }
 
+    /// The stored counts as if they had just been measured; what is not stored has to be 0 anyway.
+    pub fn measured(&self) -> Vec<Measured> {
+        Case::all()
+            .into_iter()
+            .filter_map(|case| {
+                let phases = self.cases.get(&case.to_string())?;
+                let stretches = u64::from(self.requests / case.depth);
+                let sums = |name: &str| Some(sums(phases.get(name)?, stretches));
+                Some(Measured {
+                    case,
+                    requests: self.requests,
+                    publish: sums("publish")?,
+                    kick: sums("kick"),
+                    disarm: sums("disarm"),
+                    complete: sums("complete"),
+                    arm: sums("arm"),
+                })
+            })
+            .collect()
+    }
+
     /// One test for each case, stored or new.
     pub fn tests(&self, new: &Self) -> Vec<Test> {
         let mut names: Vec<&String> = self.cases.keys().chain(new.cases.keys()).collect();
@@ -122,6 +143,24 @@ fn counts(sums: &Sums) -> Counts {
     .into_iter()
     .map(|(name, count)| (name.to_owned(), count))
     .collect()
+}
+
+/// A phase of so many stretches, from the stored counts.
+fn sums(counts: &Counts, stretches: u64) -> Sums {
+    let count = |name: &str| counts.get(name).copied().unwrap_or_default();
+    Sums {
+        stretches,
+        instructions: count("instructions"),
+        full_fences: count("full_fences"),
+        most_full_fences: 0,
+        system_calls: 0,
+        heap_calls: 0,
+        device_loads: count("device_loads"),
+        device_lines: count("device_lines"),
+        driver_loads: count("driver_loads"),
+        register_reads: count("register_reads"),
+        register_writes: count("register_writes"),
+    }
 }
 
 /// Every count that is too far from the stored one.

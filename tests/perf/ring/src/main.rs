@@ -133,7 +133,7 @@ fn check(cli: &Cli, programs: &Programs) -> Result<bool> {
     let baseline = Baseline::read(&cli.baseline)?;
     tests.extend(baseline.tests(&Baseline::of(&measured)));
     tests.push(again(programs, &measured)?);
-    tests.push(page::test(&cli.page, &measured)?);
+    tests.push(page::test(&cli.page, &baseline.measured())?);
     let mut failures = String::new();
     for (name, result) in &tests {
         match result {

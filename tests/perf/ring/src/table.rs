@@ -5,18 +5,16 @@ use ring_subjects::{Case, Implementation};
 use crate::measure::{Measured, Sums};
 
 /// Columns of both tables.
-const COLUMNS: [&str; 12] = [
+const COLUMNS: [&str; 10] = [
     "ring",
     "mode",
     "parts",
     "batch",
     "publish: instructions a request",
     "complete: instructions a request",
-    "full fences a publish",
-    "full fences an arm",
-    "loads of device-written lines a request",
-    "such lines a request",
-    "register accesses a kick",
+    "full fences: a publish / an arm",
+    "device-written memory: loads / lines a request",
+    "registers: writes / reads a kick",
     "heap calls a request",
 ];
 
@@ -92,13 +90,21 @@ fn row(one: &Measured) -> [String; COLUMNS.len()] {
         depth.to_string(),
         each(publish, |sums| sums.instructions),
         each(complete, |sums| sums.instructions),
-        per_stretch(publish, |sums| sums.full_fences),
-        per_stretch(one.arm.as_ref(), |sums| sums.full_fences),
-        whole(|sums| sums.device_loads),
-        whole(|sums| sums.device_lines),
-        per_stretch(one.kick.as_ref(), |sums| {
-            sums.register_reads + sums.register_writes
-        }),
+        format!(
+            "{} / {}",
+            per_stretch(publish, |sums| sums.full_fences),
+            per_stretch(one.arm.as_ref(), |sums| sums.full_fences)
+        ),
+        format!(
+            "{} / {}",
+            whole(|sums| sums.device_loads),
+            whole(|sums| sums.device_lines)
+        ),
+        format!(
+            "{} / {}",
+            per_stretch(one.kick.as_ref(), |sums| sums.register_writes),
+            per_stretch(one.kick.as_ref(), |sums| sums.register_reads)
+        ),
         fraction(
             one.phases().map(|(_, sums)| sums.heap_calls).sum(),
             u64::from(one.requests),
