@@ -51,7 +51,8 @@ impl Member {
     }
 
     fn is_test_host(&self) -> bool {
-        self.dir.starts_with("tests/nt-host") || self.dir.starts_with("tests/device")
+        let hosts = ["tests/nt-host", "tests/device", "tests/ring-device"];
+        hosts.iter().any(|dir| self.dir.starts_with(dir))
     }
 }
 

@@ -35,6 +35,7 @@ fn good() -> Vec<Member> {
         member("host-machine", "tests/nt-host/machine", &["libc"], &[]),
         member("nt-host", "tests/nt-host", &["host-machine"], &[]),
         member("xtask", "xtask", &["vioblk"], &[]),
+        member("ring-device", "tests/ring-device", &["thiserror"], &[]),
     ]
 }
 
@@ -75,6 +76,12 @@ fn test_hosts_never_reach_shipped_crates() {
     assert_eq!(
         dependencies(&direct),
         ["nt-host must never depend on nt-sys"]
+    );
+    let mut of_rings = good();
+    of_rings[8].dev.insert("virtio-core".to_owned());
+    assert_eq!(
+        dependencies(&of_rings),
+        ["ring-device must never depend on virtio-core"]
     );
     let mut through_another = good();
     through_another[5].normal.insert("virtio-core".to_owned());

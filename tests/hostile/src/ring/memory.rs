@@ -282,4 +282,54 @@ pub(super) const ROWS: &[Row] = &[
             Outcome::Harmless
         }),
     },
+    Row {
+        id: "R041",
+        section: "Virtio 1.3 §2.7, §2.8",
+        lie: "the device reads all shared memory in search of tokens and of the processor's addresses",
+        verdict: Verdict::Kept,
+        run: Run::Ring(any, |rig| {
+            const TOKEN: u64 = 0xfeed_face_0000_0000;
+            for token in 0..3 * u64::from(rig.size()) {
+                let (reads, writes) = ([part(token, 16)], [part(token, 32)]);
+                rig.add(TOKEN + token, &reads, &writes).expect("room");
+                let _ = rig.publish();
+                let held = rig.pop_all();
+                if token % 3 != 0 || rig.mode.in_order || rig.driver.free() < 3 {
+                    for id in rig.device.queue().held() {
+                        rig.finish(id, 1);
+                    }
+                }
+                let tables = held.iter().filter_map(|buffer| buffer.table);
+                let tables = tables.map(|(address, len)| (address, u64::from(len)));
+                for (address, len) in areas(rig).into_iter().chain(tables) {
+                    search(rig, &bytes(rig, address, len));
+                }
+                let _ = rig.complete_all();
+            }
+            Outcome::Kept
+        }),
+    },
 ];
+
+/// Fails if some eight bytes are a token, or an address near the rig, the stack or the heap.
+fn search(rig: &Rig, memory: &[u8]) {
+    let (stack, heap) = (0_u8, Box::new(0_u8));
+    let own = [
+        std::ptr::from_ref(rig).addr() as u64,
+        std::ptr::from_ref(&stack).addr() as u64,
+        std::ptr::from_ref(&*heap).addr() as u64,
+        rig.memory.base().addr().get() as u64,
+    ];
+    for eight in memory.windows(8) {
+        let mut value = [0; 8];
+        value.copy_from_slice(eight);
+        let value = u64::from_le_bytes(value);
+        assert_ne!(value >> 32, 0xfeed_face, "a token lies in shared memory");
+        // The same 16 MiB; device addresses of the rig have no bits up there.
+        let near = |address: &u64| value >> 24 == address >> 24;
+        assert!(
+            !own.iter().any(near),
+            "{value:#x} is an address of the processor"
+        );
+    }
+}

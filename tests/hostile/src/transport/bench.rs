@@ -2,10 +2,11 @@
 
 use std::cell::Cell;
 use std::fmt::Debug;
+use std::ptr::NonNull;
 
 use ring_rig::{GuestMemory, slots};
 use virtio_core::Clock;
-use virtio_core::mem::DeviceAddress;
+use virtio_core::mem::{DeviceAddress, Dma};
 use virtio_core::ring::{Part, Queue, QueueMemory};
 use virtio_core::spec::features::Features;
 use virtio_core::transport::{
@@ -34,6 +35,20 @@ impl Clock for TestClock {
 
     fn wait_us(&self, us: u32) {
         self.0.set(self.0.get() + u64::from(us));
+    }
+}
+
+/// A platform that translates, and has nothing to lend.
+struct Translating;
+
+// SAFETY: it gives no address.
+unsafe impl Dma for Translating {
+    fn translates(&self) -> bool {
+        true
+    }
+
+    fn locate(&self, _: NonNull<u8>, _: usize) -> Option<DeviceAddress> {
+        None
     }
 }
 
@@ -107,6 +122,12 @@ impl Bench {
             clock: TestClock::default(),
             memory: GuestMemory::new(1 << 20),
         }
+    }
+
+    /// The same, on a platform that translates the device's addresses.
+    pub(super) fn translated(mut self) -> Self {
+        self.transport = self.transport.with_dma(&Translating);
+        self
     }
 
     /// With a legacy device, nothing; with a modern one, VERSION_1.

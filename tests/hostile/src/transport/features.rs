@@ -138,6 +138,33 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     row(
+        "F042",
+        RESERVED,
+        "ACCESS_PLATFORM is offered to a driver whose addresses are translated: it is accepted",
+        Kept,
+        MODERN,
+        |interface| {
+            let bench = Bench::new(interface).translated();
+            bench.device.with(|state| state.offered |= 1 << 33);
+            let offered = bench.acknowledge().expect("honest");
+            assert!(offered.contains(Features::ACCESS_PLATFORM));
+            let features = offered & Features::IMPLEMENTED;
+            bench.transport.accept(features).expect("honest");
+            bench.judge(Outcome::Kept)
+        },
+    ),
+    row(
+        "F043",
+        RESERVED,
+        "addresses are translated for a device that does not offer ACCESS_PLATFORM",
+        Failed("Untranslated"),
+        BOTH,
+        |interface| {
+            let bench = Bench::new(interface).translated();
+            bench.failed(bench.negotiate(Features::empty()))
+        },
+    ),
+    row(
         "F038",
         "Virtio 1.3 §4.1.4.3",
         "RING_RESET is offered without its register",

@@ -361,6 +361,28 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     row(
+        "T126",
+        "Virtio 1.3 §2.6",
+        "the caller gives the device a ring of another format than negotiated",
+        Refused("RingMismatch"),
+        MODERN,
+        |interface| {
+            let bench = Bench::new(interface);
+            for (negotiated, made_for) in [
+                (Features::RING_PACKED, Features::empty()),
+                (Features::empty(), Features::RING_PACKED),
+                (Features::IN_ORDER, Features::empty()),
+            ] {
+                bench.negotiate(negotiated).expect("honest");
+                let queue = bench.queue(RING, 64, Features::VERSION_1 | made_for);
+                assert!(bench.transport.enable_queue(0, &queue, None).is_err());
+            }
+            bench.negotiate(Features::EVENT_IDX).expect("honest");
+            let queue = bench.queue(RING, 64, Features::VERSION_1);
+            bench.refused(bench.transport.enable_queue(0, &queue, None))
+        },
+    ),
+    row(
         "T124",
         "Virtio 1.3 §3.1.1",
         "the device vanishes while a queue is set up",
