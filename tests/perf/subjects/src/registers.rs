@@ -63,7 +63,7 @@ impl Function {
     fn set(&self, offset: usize, bytes: &[u8]) {
         for (at, &byte) in (offset..).zip(bytes) {
             // SAFETY: all offsets lie in the BAR, which is memory of its own.
-            unsafe { self.bar.add(at).write_volatile(byte) };
+            unsafe { self.bar.wrapping_add(at).write_volatile(byte) };
         }
     }
 }

@@ -122,7 +122,7 @@ impl Theirs {
         // Virtio 1.3 §4.1.4.3: what the transport told the device.
         let address = |offset: usize| {
             // SAFETY: the BAR is memory, and the offset lies in it and is aligned.
-            unsafe { bar.add(offset).cast::<u64>().read_volatile() }
+            unsafe { bar.wrapping_add(offset).cast::<u64>().read_volatile() }
         };
         Self {
             setup: Setup {
