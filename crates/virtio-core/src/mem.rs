@@ -6,6 +6,7 @@
 #[expect(unsafe_code, reason = "the accesses themselves")]
 mod access;
 mod barrier;
+mod dma;
 mod packed;
 mod region;
 mod split;
@@ -14,6 +15,7 @@ mod tests;
 
 use access::write_fields;
 pub(crate) use barrier::Order;
+pub use dma::Dma;
 pub(crate) use packed::PackedMemory;
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
 pub(crate) use split::{DeviceWord, DriverWord, SplitMemory};

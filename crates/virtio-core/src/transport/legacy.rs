@@ -48,6 +48,8 @@ pub struct Legacy<R> {
     registers: R,
     /// Entries of the MSI-X table; 0 while MSI-X is not enabled.
     vectors: u16,
+    /// Whether device addresses are translated by the platform.
+    translated: bool,
     progress: Progress,
 }
 
@@ -87,10 +89,15 @@ impl<R: Registers> Legacy<R> {
                     }) => vectors,
                     _ => 0,
                 },
+                translated: false,
                 progress: Progress::new(),
             }),
             _ => Err(TransportError::Map { location: place }),
         }
+    }
+
+    pub(super) const fn set_translated(&mut self, translated: bool) {
+        self.translated = translated;
     }
 
     pub(super) fn acknowledge(&self, stopped: &DeviceStopped) -> Result<Features, TransportError> {
@@ -111,6 +118,10 @@ impl<R: Registers> Legacy<R> {
             (features & Features::RESERVED).difference(IMPLEMENTED),
             TransportError::NotImplemented,
         )?;
+        // Virtio 1.3 §6.1: ACCESS_PLATFORM is bit 33, so that a legacy device takes physical addresses only.
+        if self.translated {
+            return Err(TransportError::Untranslated);
+        }
         // Virtio 1.3 §6.3: accepted wherever it is offered.
         let features = features | offered & Features::ANY_LAYOUT;
         // Step 4, second half. Virtio 1.3 §3.1.2: steps 5 and 6 do not exist.
@@ -193,7 +204,6 @@ impl<R: Registers> Legacy<R> {
         addresses: RingAddresses,
         vector: Option<u16>,
     ) -> Result<Doorbell, TransportError> {
-        self.progress.expect(Phase::Negotiated)?;
         let device = self.queue_max_size(queue)?;
         // Virtio 1.3 §4.1.5.1.3.1: the size is the device's, and cannot be changed.
         if size != device {

@@ -75,11 +75,20 @@ pub use modern::Modern;
 pub use stopped::{ConfigSpace, DeviceStopped, How, QueueStopped, Stopped, stop_bus_mastering};
 
 use crate::Clock;
+use crate::mem::Dma;
 use crate::mmio::Registers;
 use crate::ring::{Kick, Queue};
 use crate::spec::features::Features;
 use crate::spec::pci::{Isr, MSI_MAX_VECTOR, Status};
-use progress::StatusRegister;
+use progress::{Phase, StatusRegister};
+
+/// Features that change how ring and device understand each other.
+const RING_FEATURES: Features = Features::VERSION_1
+    .union(Features::RING_PACKED)
+    .union(Features::IN_ORDER)
+    .union(Features::EVENT_IDX)
+    .union(Features::INDIRECT_DESC)
+    .union(Features::ORDER_PLATFORM);
 
 /// A device's registers, of either interface.
 #[derive(Debug)]
@@ -93,10 +102,10 @@ pub enum Transport<R> {
 
 /// Does the same on either interface.
 macro_rules! on {
-    ($self:ident, $transport:ident => $what:expr) => {
+    ($self:expr, $transport:ident => $what:expr) => {
         match $self {
-            Self::Modern($transport) => $what,
-            Self::Legacy($transport) => $what,
+            Transport::Modern($transport) => $what,
+            Transport::Legacy($transport) => $what,
         }
     };
 }
@@ -129,6 +138,16 @@ impl<R: Registers> Transport<R> {
         map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
         Modern::new(locations, map).map(Self::Modern)
+    }
+
+    /// Says by which addresses the device will be given memory; without it, by physical ones.
+    ///
+    /// Where the platform translates them, the device has to offer ACCESS_PLATFORM, and it is accepted; where not, it is
+    /// neither shown nor accepted. // Virtio 1.3 §6.1
+    #[must_use]
+    pub fn with_dma(mut self, dma: &impl Dma) -> Self {
+        on!(&mut self, transport => transport.set_translated(dma.translates()));
+        self
     }
 
     /// Whether the device is driven by the legacy interface.
@@ -280,13 +299,7 @@ impl<R: Registers> Transport<R> {
         queue: &Queue<'_, T>,
         vector: Option<u16>,
     ) -> Result<Doorbell, TransportError> {
-        let (size, addresses) = (queue.size(), queue.addresses());
-        match self {
-            Self::Modern(transport) => {
-                transport.enable_queue(index, size, addresses, vector, false)
-            }
-            Self::Legacy(transport) => transport.enable_queue(index, size, addresses, vector),
-        }
+        self.give_ring(index, queue, vector, Phase::Negotiated)
     }
 
     /// Resets one queue and waits until it is. // Virtio 1.3 §2.6.1.1
@@ -325,11 +338,8 @@ impl<R: Registers> Transport<R> {
         queue: &Queue<'_, T>,
         vector: Option<u16>,
     ) -> Result<Doorbell, TransportError> {
-        let (size, addresses) = (queue.size(), queue.addresses());
         match self {
-            Self::Modern(transport) => {
-                transport.enable_queue(stopped.index(), size, addresses, vector, true)
-            }
+            Self::Modern(_) => self.give_ring(stopped.index(), queue, vector, Phase::Live),
             Self::Legacy(_) => Err(TransportError::NotNegotiated(Features::RING_RESET)),
         }
     }
@@ -377,6 +387,26 @@ impl<R: Registers> Transport<R> {
             let registers = on!(self, transport => transport.notify_registers());
             doorbell.ring(registers, kick.position());
         }
+    }
+
+    /// Enables a queue in this phase of the set-up, if its ring was made for the features that were negotiated.
+    fn give_ring<T>(
+        &self,
+        index: u16,
+        queue: &Queue<'_, T>,
+        vector: Option<u16>,
+        phase: Phase,
+    ) -> Result<Doorbell, TransportError> {
+        let progress = on!(self, transport => transport.progress());
+        progress.expect(phase)?;
+        let (size, addresses) = (queue.size(), queue.addresses());
+        if (queue.features() ^ progress.features()).intersects(RING_FEATURES) {
+            return Err(TransportError::RingMismatch {
+                queue: index,
+                address: addresses.descriptor.0,
+            });
+        }
+        on!(self, transport => transport.enable_queue(index, size, addresses, vector))
     }
 }
 

@@ -43,19 +43,13 @@ impl<R: Registers> Modern<R> {
         self.set_vector(at!(config_msix_vector), vector)
     }
 
-    /// The first time between `accept` and `driver_ok`; `again`, after a reset of the queue, on a live device.
     pub(in crate::transport) fn enable_queue(
         &self,
         queue: u16,
         size: u16,
         addresses: RingAddresses,
         vector: Option<u16>,
-        again: bool,
     ) -> Result<Doorbell, TransportError> {
-        self.progress.expect(match again {
-            false => Phase::Negotiated,
-            true => Phase::Live,
-        })?;
         // Virtio 1.3 §4.1.5.1.3 steps 1 and 2.
         let max = self.queue_max_size(queue)?;
         if size > max {
