@@ -16,6 +16,6 @@ mod tests;
 use access::write_fields;
 pub(crate) use barrier::Order;
 pub use dma::Dma;
-pub(crate) use packed::PackedMemory;
+pub(crate) use packed::{PackedDescriptors, PackedMemory};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
-pub(crate) use split::{DeviceWord, DriverWord, SplitMemory};
+pub(crate) use split::{DeviceWord, DriverWord, SplitDescriptors, SplitMemory};

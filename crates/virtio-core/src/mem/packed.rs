@@ -7,6 +7,7 @@
     reason = "raw access to memory that the device shares; every index is held inside the array"
 )]
 
+use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 
@@ -75,34 +76,30 @@ impl PackedMemory {
         }
     }
 
-    /// Queue size.
+    /// The descriptors from `index` on, to be written one after the other.
     #[inline(always)]
-    pub(crate) const fn size(&self) -> u16 {
-        self.size
+    pub(crate) fn descriptors(&mut self, index: u16) -> PackedDescriptors<'_> {
+        let index = self.inside(index);
+        PackedDescriptors {
+            start: self.descriptors,
+            size: self.size,
+            first: index,
+            index,
+            _memory: PhantomData,
+        }
+    }
+
+    /// The index, if it is one of the ring, or that of the first descriptor.
+    #[inline(always)]
+    const fn inside(&self, index: u16) -> u16 {
+        if index < self.size { index } else { 0 }
     }
 
     /// Where the descriptor at `index` begins.
     #[inline(always)]
-    fn descriptor(&self, index: u16) -> NonNull<PackedDescriptor> {
-        let entry = if index < self.size { index } else { 0 };
-        // SAFETY: the entry lies in the ring, which has `size` of them and at least one (invariant of `descriptors`).
-        unsafe { self.descriptors.add(usize::from(entry)) }
-    }
-
-    /// Writes a descriptor all but its flags, field by field: a volatile access to a structure would be compiled through
-    /// the stack.
-    #[inline(always)]
-    pub(crate) fn write_descriptor(&mut self, index: u16, descriptor: PackedDescriptor) {
-        let at = self.descriptor(index);
-        write_fields!(
-            at,
-            descriptor,
-            PackedDescriptor {
-                addr: u64,
-                len: u32,
-                id: u16
-            }
-        );
+    fn at(&self, index: u16) -> NonNull<PackedDescriptor> {
+        // SAFETY: there are `size` descriptors, and at least one (invariant of `descriptors`).
+        unsafe { self.descriptors.add(usize::from(self.inside(index))) }
     }
 
     /// Id, length and flags of the descriptor at `index`, each read once, if `is_used` says so of its flags.
@@ -113,7 +110,7 @@ impl PackedMemory {
         order: Order,
         is_used: impl FnOnce(u16) -> bool,
     ) -> Option<(u16, u32, u16)> {
-        let at = self.descriptor(index);
+        let at = self.at(index);
         // Acquire orders the loads of id, length and of the buffer's data after this one; it pairs with the device's
         // release of the flags. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.8.22
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
@@ -134,18 +131,11 @@ impl PackedMemory {
         Some((u16::from_le(id), u32::from_le(len), flags))
     }
 
-    /// Stores the flags of a descriptor.
-    #[inline(always)]
-    pub(crate) fn store_flags(&mut self, index: u16, value: u16, order: Ordering) {
-        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::store16(flags(self.descriptor(index)), value.to_le(), order) };
-    }
-
     /// Loads the flags of a descriptor.
     #[inline(always)]
     pub(crate) fn load_flags(&self, index: u16, order: Ordering) -> u16 {
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
-        u16::from_le(unsafe { access::load16(flags(self.descriptor(index)), order) })
+        u16::from_le(unsafe { access::load16(flags(self.at(index)), order) })
     }
 
     /// Stores the driver event suppression structure, both words at once.
@@ -160,6 +150,73 @@ impl PackedMemory {
     pub(crate) fn load_event(&self, order: Ordering) -> u32 {
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
         u32::from_le(unsafe { access::load32(self.device, order) })
+    }
+}
+
+/// A place among the descriptors. A copy of where they lie, so that it need not be looked up again for each of them.
+#[derive(Debug)]
+pub(crate) struct PackedDescriptors<'a> {
+    start: NonNull<PackedDescriptor>,
+    /// Queue size.
+    size: u16,
+    /// Where writing began, below `size`.
+    first: u16,
+    /// Where it is now, below `size`.
+    index: u16,
+    _memory: PhantomData<&'a mut PackedMemory>,
+}
+
+impl PackedDescriptors<'_> {
+    /// Index of the present descriptor.
+    #[inline(always)]
+    pub(crate) const fn index(&self) -> u16 {
+        self.index
+    }
+
+    /// Goes on to the next descriptor; whether that is the ring's first.
+    #[inline(always)]
+    pub(crate) const fn advance(&mut self) -> bool {
+        let next = self.index.wrapping_add(1);
+        let wraps = next >= self.size;
+        self.index = if wraps { 0 } else { next };
+        wraps
+    }
+
+    /// Where a descriptor begins. `index` is one of the fields.
+    #[inline(always)]
+    fn at(&self, index: u16) -> NonNull<PackedDescriptor> {
+        // SAFETY: the fields are below `size`, and there are as many descriptors (invariant of `PackedMemory`).
+        unsafe { self.start.add(usize::from(index)) }
+    }
+
+    /// Writes the present descriptor all but its flags, field by field: a volatile access to a structure would be compiled
+    /// through the stack.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, descriptor: PackedDescriptor) {
+        let at = self.at(self.index);
+        write_fields!(
+            at,
+            descriptor,
+            PackedDescriptor {
+                addr: u64,
+                len: u32,
+                id: u16
+            }
+        );
+    }
+
+    /// Stores the flags of the present descriptor.
+    #[inline(always)]
+    pub(crate) fn store_flags(&mut self, value: u16, order: Ordering) {
+        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+        unsafe { access::store16(flags(self.at(self.index)), value.to_le(), order) };
+    }
+
+    /// Stores the flags of the descriptor where writing began.
+    #[inline(always)]
+    pub(crate) fn store_first_flags(&mut self, value: u16, order: Ordering) {
+        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+        unsafe { access::store16(flags(self.at(self.first)), value.to_le(), order) };
     }
 }
 

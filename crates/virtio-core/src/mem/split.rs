@@ -7,6 +7,7 @@
     reason = "raw access to memory that the device shares; every index is taken modulo the array's length"
 )]
 
+use core::marker::PhantomData;
 use core::ptr::NonNull;
 
 use zerocopy::little_endian::U32;
@@ -94,28 +95,14 @@ impl SplitMemory {
         }
     }
 
-    /// Where the descriptor at `index` begins.
+    /// The descriptors, to be written.
     #[inline(always)]
-    fn descriptor(&self, index: u16) -> NonNull<Descriptor> {
-        let entry = usize::from(index) & self.mask;
-        // SAFETY: entry `index & mask` lies in the table (invariant of `descriptors`).
-        unsafe { self.descriptors.add(entry) }
-    }
-
-    /// Writes a descriptor, field by field: a volatile access to a structure would be compiled through the stack.
-    #[inline(always)]
-    pub(crate) fn write_descriptor(&mut self, index: u16, descriptor: Descriptor) {
-        let at = self.descriptor(index);
-        write_fields!(
-            at,
-            descriptor,
-            Descriptor {
-                addr: u64,
-                len: u32,
-                flags: u16,
-                next: u16
-            }
-        );
+    pub(crate) fn descriptors(&mut self) -> SplitDescriptors<'_> {
+        SplitDescriptors {
+            start: self.descriptors,
+            mask: self.mask,
+            _memory: PhantomData,
+        }
     }
 
     /// Writes the available ring's entry for `position`.
@@ -170,5 +157,33 @@ impl SplitMemory {
         let at = unsafe { self.device.add(index) };
         // SAFETY: as above; aligned; the processor's side uses these words by atomics only.
         u16::from_le(unsafe { access::load16(at, order) })
+    }
+}
+
+/// The descriptors of a split ring. A copy of where they lie, so that it need not be looked up again for each of them.
+#[derive(Debug)]
+pub(crate) struct SplitDescriptors<'a> {
+    start: NonNull<Descriptor>,
+    mask: usize,
+    _memory: PhantomData<&'a mut SplitMemory>,
+}
+
+impl SplitDescriptors<'_> {
+    /// Writes a descriptor, field by field: a volatile access to a structure would be compiled through the stack.
+    #[inline(always)]
+    pub(crate) fn write(&mut self, index: u16, descriptor: Descriptor) {
+        let entry = usize::from(index) & self.mask;
+        // SAFETY: entry `index & mask` lies in the table (invariant of `SplitMemory::descriptors`).
+        let at = unsafe { self.start.add(entry) };
+        write_fields!(
+            at,
+            descriptor,
+            Descriptor {
+                addr: u64,
+                len: u32,
+                flags: u16,
+                next: u16
+            }
+        );
     }
 }

@@ -126,7 +126,7 @@ proptest! {
         };
         let entry = u64::from(index % size);
         let word = u64::from(value);
-        split.write_descriptor(index, Descriptor {
+        split.descriptors().write(index, Descriptor {
             addr: U64::new(!word),
             len: U32::new(!u32::from(value)),
             flags: U16::new(value),
@@ -176,7 +176,7 @@ proptest! {
             want[offset..offset + bytes.len()].copy_from_slice(bytes);
         };
         let descriptor = at.descriptor.0 + 16 * u64::from(if index < size { index } else { 0 });
-        packed.write_descriptor(index, PackedDescriptor {
+        packed.descriptors(index).write( PackedDescriptor {
             addr: U64::new(!u64::from(value)),
             len: U32::new(!u32::from(value)),
             id: U16::new(value),
@@ -186,7 +186,7 @@ proptest! {
         put(descriptor + 8, &(!u32::from(value)).to_le_bytes());
         put(descriptor + 12, &value.to_le_bytes());
         prop_assert_eq!(packed.load_flags(index, Ordering::Relaxed), 0, "flags come last");
-        packed.store_flags(index, value ^ 1, Ordering::Release);
+        packed.descriptors(index).store_flags(value ^ 1, Ordering::Release);
         put(descriptor + 14, &(value ^ 1).to_le_bytes());
         packed.store_event(0x1234_0000 | u32::from(value), Ordering::Relaxed);
         put(at.driver.0, &value.to_le_bytes());

@@ -13,11 +13,9 @@ use crate::spec::ring::{Descriptor, DescriptorFlags, MAX_QUEUE_SIZE, PackedDescr
 pub(super) const DESCRIPTOR: usize = size_of::<Descriptor>();
 
 /// A chain whose descriptors are written and which the device has not been shown.
-pub(super) struct Chain<At> {
-    /// The last descriptor.
-    pub(super) last: At,
-    /// The descriptor after it.
-    pub(super) after: At,
+pub(super) struct Chain<T> {
+    /// Where they were written.
+    pub(super) table: T,
     /// Number of descriptors.
     pub(super) count: u16,
     /// Bytes that the device may write.
@@ -88,19 +86,23 @@ impl IndirectChain {
         let (readable, writable) = (readable.into_iter(), writable.into_iter());
         let packed = features.contains(Features::RING_PACKED);
         let chain = if packed {
-            write(&mut LentPacked(table), 0, room, readable, writable)
+            let table = LentPacked { table, at: 0 };
+            write(table, room, readable, writable).map(|chain| (chain.count, chain.writable))
         } else {
-            write(&mut Lent(table), 0, room, readable, writable)
+            let table = Lent { table, at: 0 };
+            write(table, room, readable, writable).map(|chain| (chain.count, chain.writable))
         };
         match chain {
-            Ok(chain) => Ok(Self {
+            Ok((parts, writable)) => Ok(Self {
                 table: address,
-                parts: chain.count,
-                writable: chain.writable,
+                parts,
+                writable,
                 packed,
             }),
-            Err(WriteError::NoRoom { parts }) => Err(AddError::TableTooSmall { parts, entries }),
-            Err(WriteError::Refused(error)) => Err(error),
+            Err(unwritten) => Err(match unwritten.why {
+                WriteError::NoRoom { parts } => AddError::TableTooSmall { parts, entries },
+                WriteError::Refused(error) => error,
+            }),
         }
     }
 
@@ -119,6 +121,13 @@ pub(super) enum WriteError {
     Refused(AddError),
 }
 
+/// A chain that could not be written.
+pub(super) struct Unwritten {
+    pub(super) why: WriteError,
+    /// Most descriptors of it that were.
+    pub(super) begun: u16,
+}
+
 impl From<AddError> for WriteError {
     fn from(error: AddError) -> Self {
         Self::Refused(error)
@@ -134,34 +143,23 @@ pub(super) enum Place {
     Later,
 }
 
-/// Where the descriptors of a chain go.
-pub(super) trait Table {
-    /// Names a descriptor.
-    type At: Copy;
-
-    /// The descriptor to take after `at`.
-    fn next(&self, at: Self::At) -> Result<Self::At, AddError>;
-
-    /// Writes descriptor `at`, which is one of as many as there is room for, and which `next` follows.
-    fn write(
-        &mut self,
-        place: Place,
-        at: Self::At,
-        next: Self::At,
-        part: Part,
-        flags: DescriptorFlags,
-    ) -> Result<(), AddError>;
-
-    /// Takes back the first `count` descriptors of a chain that comes to nothing.
-    #[inline]
-    fn undo(&mut self, _count: u16) {}
+/// Where the descriptors of a chain go, one after the other.
+pub(super) trait Table: Sized {
+    /// Writes the next descriptor; there is room for it.
+    fn put(&mut self, place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError>;
 }
 
-/// A table of its own, one descriptor after the other. With IN_ORDER, too. // Virtio 1.3 §2.7.5.3
-struct Lent<'a>(&'a mut DmaRegion);
+/// A table of its own. With IN_ORDER, too. // Virtio 1.3 §2.7.5.3
+struct Lent<'a> {
+    table: &'a mut DmaRegion,
+    at: u16,
+}
 
 /// The same for a packed ring, where order needs no index and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
-struct LentPacked<'a>(&'a mut DmaRegion);
+struct LentPacked<'a> {
+    table: &'a mut DmaRegion,
+    at: u16,
+}
 
 /// Writes an entry of a table.
 #[inline(always)]
@@ -177,52 +175,31 @@ fn write_entry(table: &mut DmaRegion, at: u16, entry: [U64; 2]) -> Result<(), Ad
 }
 
 impl Table for Lent<'_> {
-    type At = u16;
-
     #[inline(always)]
-    fn next(&self, at: u16) -> Result<u16, AddError> {
-        Ok(at.wrapping_add(1))
-    }
-
-    #[inline(always)]
-    fn write(
-        &mut self,
-        _place: Place,
-        at: u16,
-        next: u16,
-        part: Part,
-        flags: DescriptorFlags,
-    ) -> Result<(), AddError> {
-        write_entry(self.0, at, transmute!(descriptor(part, flags, next)))
+    fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
+        let at = self.at;
+        self.at = at.wrapping_add(1);
+        write_entry(self.table, at, transmute!(descriptor(part, flags, self.at)))
     }
 }
 
 impl Table for LentPacked<'_> {
-    type At = u16;
-
     #[inline(always)]
-    fn next(&self, at: u16) -> Result<u16, AddError> {
-        Ok(at.wrapping_add(1))
-    }
-
-    #[inline(always)]
-    fn write(
-        &mut self,
-        _place: Place,
-        at: u16,
-        _next: u16,
-        part: Part,
-        flags: DescriptorFlags,
-    ) -> Result<(), AddError> {
+    fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
+        let at = self.at;
+        self.at = at.wrapping_add(1);
         let flags = flags.intersection(DescriptorFlags::WRITE).bits();
-        write_entry(self.0, at, transmute!(packed_descriptor(part, flags, 0)))
+        write_entry(
+            self.table,
+            at,
+            transmute!(packed_descriptor(part, flags, 0)),
+        )
     }
 }
 
 /// Where writing has got to: one part behind, as only its successor tells that a part is not the last.
-struct Cursor<At> {
-    /// Descriptor that the held part goes into.
-    at: At,
+struct Cursor<T> {
+    table: T,
     /// Descriptors that the chain may take.
     room: u16,
     held: Option<(Part, DescriptorFlags)>,
@@ -230,12 +207,11 @@ struct Cursor<At> {
     bytes: u32,
 }
 
-impl<At: Copy> Cursor<At> {
+impl<T: Table> Cursor<T> {
     /// Takes the parts of one kind, and writes all but the last.
     #[inline(always)]
     fn push_all(
         &mut self,
-        table: &mut impl Table<At = At>,
         parts: &mut impl Iterator<Item = Part>,
         flags: DescriptorFlags,
     ) -> Result<(), WriteError> {
@@ -253,88 +229,79 @@ impl<At: Copy> Cursor<At> {
             };
             self.bytes = bytes;
             if let Some((before, flags)) = self.held.replace((part, flags)) {
-                self.at = self.put(table, before, flags.union(DescriptorFlags::NEXT))?;
+                self.put(before, flags.union(DescriptorFlags::NEXT))?;
             }
             self.count = self.count.wrapping_add(1);
         }
         Ok(())
     }
 
-    /// Writes a part; returns the descriptor after it.
+    /// Writes a part.
     #[inline(always)]
-    fn put(
-        &self,
-        table: &mut impl Table<At = At>,
-        part: Part,
-        flags: DescriptorFlags,
-    ) -> Result<At, WriteError> {
+    fn put(&mut self, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
         // The held part is the last that was counted.
         let place = if self.count == 1 {
             Place::First
         } else {
             Place::Later
         };
-        let next = table.next(self.at)?;
-        table.write(place, self.at, next, part, flags)?;
-        Ok(next)
+        self.table.put(place, part, flags)
+    }
+
+    /// Writes all parts; returns the bytes that the device reads.
+    #[inline(always)]
+    fn write(
+        &mut self,
+        readable: &mut impl Iterator<Item = Part>,
+        writable: &mut impl Iterator<Item = Part>,
+    ) -> Result<u32, WriteError> {
+        self.push_all(readable, DescriptorFlags::empty())?;
+        let readable_bytes = self.bytes;
+        self.push_all(writable, DescriptorFlags::WRITE)?;
+        let Some((part, flags)) = self.held else {
+            return Err(AddError::EmptyChain.into());
+        };
+        self.put(part, flags)?;
+        Ok(readable_bytes)
     }
 }
 
-/// Writes a chain of at most `room` parts from descriptor `first` on, the parts that the device reads before those that it
-/// writes. // Virtio 1.3 §2.7.4.2, §2.8.17
+/// Writes a chain of at most `room` parts, the parts that the device reads before those that it writes.
 ///
 /// Always inlined, as only then the iterators of a short chain dissolve into a handful of stores.
+/// // Virtio 1.3 §2.7.4.2, §2.8.17
 #[inline(always)]
 pub(super) fn write<T: Table>(
-    table: &mut T,
-    first: T::At,
+    table: T,
     room: u16,
     mut readable: impl Iterator<Item = Part>,
     mut writable: impl Iterator<Item = Part>,
-) -> Result<Chain<T::At>, WriteError> {
+) -> Result<Chain<T>, Unwritten> {
     let mut cursor = Cursor {
-        at: first,
+        table,
         room,
         held: None,
         count: 0,
         bytes: 0,
     };
-    match write_all(table, &mut cursor, &mut readable, &mut writable) {
-        Ok((after, readable_bytes)) => Ok(Chain {
-            last: cursor.at,
-            after,
+    match cursor.write(&mut readable, &mut writable) {
+        Ok(readable_bytes) => Ok(Chain {
+            table: cursor.table,
             count: cursor.count,
             writable: cursor.bytes.wrapping_sub(readable_bytes),
         }),
-        Err(error) => {
-            table.undo(cursor.count);
-            Err(match error {
+        Err(why) => Err(Unwritten {
+            why: match why {
                 WriteError::NoRoom { parts } => WriteError::NoRoom {
                     parts: rest(readable, writable)
                         .saturating_add(parts)
                         .saturating_add(usize::from(cursor.count)),
                 },
                 refused @ WriteError::Refused(_) => refused,
-            })
-        }
+            },
+            begun: cursor.count,
+        }),
     }
-}
-
-/// Writes both kinds of parts; returns the descriptor after the last, and the bytes that the device reads.
-#[inline(always)]
-fn write_all<T: Table>(
-    table: &mut T,
-    cursor: &mut Cursor<T::At>,
-    readable: &mut impl Iterator<Item = Part>,
-    writable: &mut impl Iterator<Item = Part>,
-) -> Result<(T::At, u32), WriteError> {
-    cursor.push_all(table, readable, DescriptorFlags::empty())?;
-    let readable_bytes = cursor.bytes;
-    cursor.push_all(table, writable, DescriptorFlags::WRITE)?;
-    let Some((part, flags)) = cursor.held else {
-        return Err(AddError::EmptyChain.into());
-    };
-    Ok((cursor.put(table, part, flags)?, readable_bytes))
 }
 
 /// Counts what the iterators still hold.

@@ -12,6 +12,9 @@ use crate::sync::{Ordering, fence};
 
 /// A ring format: where things lie in shared memory. It orders nothing but the one load that shows what was used.
 pub(super) trait Format {
+    /// Whether a buffer has a slot for each of its descriptors, linked in a chain, and not one only.
+    const CHAINED: bool;
+
     /// Writes a buffer into the ring's own descriptors, behind those that [`Format::show`] shows next.
     fn add_direct<T>(
         &mut self,
@@ -36,8 +39,8 @@ pub(super) trait Format {
     /// The place of the next buffer, as a notification tells it. // Virtio 1.3 §2.9
     fn position<T>(&self, slots: &Slots<'_, T>) -> u16;
 
-    /// What the device used next, if it is there.
-    fn used<T>(&mut self, slots: &Slots<'_, T>, order: Order) -> Result<Option<Used>, QueueError>;
+    /// What the device used next, if it is there; closes the queue if it cannot be.
+    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Option<Used>;
 
     /// A buffer of `count` descriptors was taken back.
     fn took<T>(&mut self, slots: &Slots<'_, T>, count: u16);
@@ -94,11 +97,20 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         writable: impl Iterator<Item = Part>,
     ) -> Result<(), Rejected<T>> {
         let error = match self.format.add_direct(&self.slots, readable, writable) {
-            Ok(buffer) => return self.slots.claim(token, buffer),
+            Ok(buffer) => return self.claim(token, buffer),
             Err(WriteError::NoRoom { parts }) => self.no_room(parts),
             Err(WriteError::Refused(error)) => error,
         };
         Err(Rejected { token, error })
+    }
+
+    #[inline(always)]
+    fn claim(&mut self, token: T, buffer: Buffer) -> Result<(), Rejected<T>> {
+        if F::CHAINED {
+            self.slots.claim::<true>(token, buffer)
+        } else {
+            self.slots.claim::<false>(token, buffer)
+        }
     }
 
     /// Why there is no room for a chain of so many parts.
@@ -124,7 +136,7 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
             Some(error) => Err(error),
         };
         match buffer {
-            Ok(buffer) => self.slots.claim(token, buffer),
+            Ok(buffer) => self.claim(token, buffer),
             Err(error) => Err(Rejected { token, error }),
         }
     }
@@ -179,44 +191,46 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
 
     #[inline(always)]
     pub(super) fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
-        if !self.slots.one_by_one() {
-            return self.completed_in_order();
-        }
-        let used = match self.format.used(&self.slots, self.order) {
-            Ok(Some(used)) => used,
-            Ok(None) => return Ok(None),
-            Err(error) => return Err(self.slots.close(error)),
+        let done = if self.slots.one_by_one() {
+            self.next_used()
+        } else {
+            self.next_in_order()
         };
-        match self.slots.take(used) {
-            Ok((done, count)) => {
-                self.format.took(&self.slots, count);
-                Ok(Some(done))
-            }
-            Err(error) => Err(self.slots.close(error)),
+        match done {
+            Some(done) => Ok(Some(done)),
+            // The queue may have been closed on the way.
+            None => match self.slots.report() {
+                None => Ok(None),
+                Some(error) => Err(error),
+            },
         }
     }
 
-    /// The same for an IN_ORDER queue, and for a closed one.
-    fn completed_in_order(&mut self) -> Result<Option<Completion<T>>, QueueError> {
+    /// The buffer that the next used entry names.
+    #[inline(always)]
+    fn next_used(&mut self) -> Option<Completion<T>> {
+        let used = self.format.used(&mut self.slots, self.order)?;
+        let (done, count) = if F::CHAINED {
+            self.slots.take::<true>(used)?
+        } else {
+            self.slots.take::<false>(used)?
+        };
+        self.format.took(&self.slots, count);
+        Some(done)
+    }
+
+    /// The same for an IN_ORDER queue, where it may name the last of several; nothing for a closed one.
+    fn next_in_order(&mut self) -> Option<Completion<T>> {
         if self.slots.closed().is_some() {
-            return Ok(None);
+            return None;
         }
-        match self.next_in_order() {
-            Ok(done) => Ok(done),
-            Err(error) => Err(self.slots.close(error)),
-        }
-    }
-
-    fn next_in_order(&mut self) -> Result<Option<Completion<T>>, QueueError> {
         if !self.slots.in_batch() {
-            match self.format.used(&self.slots, self.order)? {
-                Some(used) => self.slots.take_batch(used)?,
-                None => return Ok(None),
-            }
+            let used = self.format.used(&mut self.slots, self.order)?;
+            self.slots.start_batch(used)?;
         }
         let (done, count) = self.slots.take_oldest()?;
         self.format.took(&self.slots, count);
-        Ok(Some(done))
+        Some(done)
     }
 
     #[inline]
@@ -278,9 +292,6 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
     }
 
     pub(super) fn drain(&mut self) -> Option<T> {
-        if self.slots.closed().is_none() {
-            self.slots.close(QueueError::Drained);
-        }
         self.slots.drain()
     }
 

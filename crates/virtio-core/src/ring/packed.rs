@@ -14,13 +14,13 @@
 
 use zerocopy::little_endian::{U16, U32, U64};
 
-use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
+use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, Unwritten, WriteError};
 use super::engine::{self, Format};
 use super::event::passed_packed;
 use super::position::Position;
 use super::slots::{Buffer, Slots, Used};
-use super::{AddError, Part, QueueError, RingAddresses};
-use crate::mem::{DmaRegion, Order, PackedMemory};
+use super::{AddError, Part, RingAddresses};
+use crate::mem::{DmaRegion, Order, PackedDescriptors, PackedMemory};
 use crate::spec::ring::{
     DescriptorFlags, PackedDescriptor, RING_EVENT_FLAGS_DESC, RING_EVENT_FLAGS_DISABLE,
     RING_EVENT_FLAGS_ENABLE,
@@ -59,19 +59,19 @@ impl Packed {
         }
     }
 
-    /// Puts a written buffer, before `after`, behind those that are shown next.
-    #[inline(always)]
-    fn push<T>(&mut self, slots: &Slots<'_, T>, head_flags: u16, after: Position) {
-        let at = self.next_avail;
-        if slots.all_published() {
-            self.batch = at;
-            self.batch_flags = head_flags;
-        } else {
-            // The device looks here only after the first descriptor of the batch. // Virtio 1.3 §2.8.2
-            self.memory
-                .store_flags(at.index(), head_flags, Ordering::Relaxed);
+    /// Takes back what there is of a chain: descriptors with the flags of available ones must not stay behind where a shorter
+    /// chain may go.
+    #[cold]
+    fn retract(&mut self, unwritten: Unwritten) -> WriteError {
+        let mut at = self.next_avail;
+        let mut descriptors = self.memory.descriptors(at.index());
+        // The flags of the first one were not written.
+        for _ in 1..unwritten.begun {
+            let wrapped = descriptors.advance();
+            at = at.moved(descriptors.index(), wrapped);
+            descriptors.store_flags(at.stale(), Ordering::Relaxed);
         }
-        self.next_avail = after;
+        unwritten.why
     }
 
     /// Descriptors that are not shown yet.
@@ -86,6 +86,8 @@ impl Packed {
 }
 
 impl Format for Packed {
+    const CHAINED: bool = false;
+
     #[inline(always)]
     fn add_direct<T>(
         &mut self,
@@ -94,19 +96,28 @@ impl Format for Packed {
         writable: impl Iterator<Item = Part>,
     ) -> Result<Buffer, WriteError> {
         let (id, first) = (slots.head(), self.next_avail);
-        let after = slots.next(id)?;
-        let mut table = Own {
-            memory: &mut self.memory,
-            first,
+        let table = Own {
+            descriptors: self.memory.descriptors(first.index()),
+            at: first,
             head_flags: 0,
             id,
         };
-        let chain = chain::write(&mut table, first, slots.free(), readable, writable)?;
-        let head_flags = table.head_flags;
-        self.push(slots, head_flags, chain.after);
+        let chain = match chain::write(table, slots.free(), readable, writable) {
+            Ok(chain) => chain,
+            Err(unwritten) => return Err(self.retract(unwritten)),
+        };
+        let Own {
+            descriptors,
+            at,
+            head_flags,
+            ..
+        } = chain.table;
+        self.next_avail = at;
+        if !append(descriptors, head_flags, slots) {
+            (self.batch, self.batch_flags) = (first, head_flags);
+        }
         Ok(Buffer {
-            last: id,
-            after,
+            ends: (id, id),
             count: chain.count,
             writable: chain.writable,
         })
@@ -119,19 +130,20 @@ impl Format for Packed {
         chain: IndirectChain,
     ) -> Result<Buffer, AddError> {
         let (id, at) = (slots.head(), self.next_avail);
-        let after = slots.next(id)?;
-        let descriptor = PackedDescriptor {
+        let mut descriptors = self.memory.descriptors(at.index());
+        descriptors.write(PackedDescriptor {
             addr: U64::new(chain.table.0),
             len: U32::new(u32::from(chain.parts).wrapping_mul(DESCRIPTOR as u32)),
             id: U16::new(id),
             flags: U16::ZERO,
-        };
-        self.memory.write_descriptor(at.index(), descriptor);
-        let flags = at.available() | DescriptorFlags::INDIRECT.bits();
-        self.push(slots, flags, at.advance(1, slots.size()));
+        });
+        let head_flags = at.available() | DescriptorFlags::INDIRECT.bits();
+        self.next_avail = at.advance(1, slots.size());
+        if !append(descriptors, head_flags, slots) {
+            (self.batch, self.batch_flags) = (at, head_flags);
+        }
         Ok(Buffer {
-            last: id,
-            after,
+            ends: (id, id),
             count: 1,
             writable: chain.writable,
         })
@@ -142,8 +154,8 @@ impl Format for Packed {
         // Release orders all descriptors written before it before the flags that show them; it pairs with the device's
         // acquire of these flags. Relaxed would let the device see the flags first and read stale descriptors.
         // Virtio 1.3 §2.8.21.1.1
-        self.memory
-            .store_flags(self.batch.index(), self.batch_flags, Ordering::Release);
+        let mut descriptors = self.memory.descriptors(self.batch.index());
+        descriptors.store_flags(self.batch_flags, Ordering::Release);
     }
 
     #[inline(always)]
@@ -167,24 +179,24 @@ impl Format for Packed {
     }
 
     #[inline(always)]
-    fn used<T>(&mut self, slots: &Slots<'_, T>, order: Order) -> Result<Option<Used>, QueueError> {
+    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Option<Used> {
         let at = self.next_used;
-        let used = self
+        let (id, len, flags) = self
             .memory
-            .used(at.index(), order, |flags| at.is_used(flags));
-        Ok(used.map(|(id, len, flags)| Used {
+            .used(at.index(), order, |flags| at.is_used(flags))?;
+        Some(Used {
             id: u32::from(id),
             // Virtio 1.3 §2.8.4 gives the length no meaning without WRITE, yet QEMU never sets that flag and means the length
             // (hw/virtio/virtio.c, virtqueue_packed_fill_desc).
             written: len,
             vague: flags & DescriptorFlags::WRITE.bits() == 0,
             limit: slots.in_flight(),
-        }))
+        })
     }
 
     #[inline(always)]
     fn took<T>(&mut self, slots: &Slots<'_, T>, count: u16) {
-        self.next_used = self.next_used.advance(count, slots.size());
+        self.next_used.step(count, slots.size());
     }
 
     #[inline(always)]
@@ -225,53 +237,40 @@ impl Format for Packed {
     }
 }
 
-/// The descriptors from `first` on.
+/// Puts a written buffer, whose first descriptor gets `flags`, behind those that are shown next. False if it is the first of
+/// them: to store its flags then shows them all.
+#[inline(always)]
+fn append<T>(mut descriptors: PackedDescriptors<'_>, flags: u16, slots: &Slots<'_, T>) -> bool {
+    if slots.all_published() {
+        return false;
+    }
+    // The device looks here only after the first descriptor of the batch. // Virtio 1.3 §2.8.2
+    descriptors.store_first_flags(flags, Ordering::Relaxed);
+    true
+}
+
+/// The descriptors of a buffer.
 struct Own<'a> {
-    memory: &'a mut PackedMemory,
-    first: Position,
+    descriptors: PackedDescriptors<'a>,
+    at: Position,
     /// Flags of the first descriptor, which the device may be looking at: they are not written yet.
     head_flags: u16,
     id: u16,
 }
 
 impl Table for Own<'_> {
-    type At = Position;
-
     #[inline(always)]
-    fn next(&self, at: Position) -> Result<Position, AddError> {
-        Ok(at.advance(1, self.memory.size()))
-    }
-
-    #[inline(always)]
-    fn write(
-        &mut self,
-        place: Place,
-        at: Position,
-        _next: Position,
-        part: Part,
-        flags: DescriptorFlags,
-    ) -> Result<(), AddError> {
-        let flags = at.available() | flags.bits();
-        let descriptor = chain::packed_descriptor(part, flags, self.id);
-        self.memory.write_descriptor(at.index(), descriptor);
+    fn put(&mut self, place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
+        let flags = self.at.available() | flags.bits();
+        self.descriptors
+            .write(chain::packed_descriptor(part, flags, self.id));
         match place {
             Place::First => self.head_flags = flags,
             // The device looks here only after the first one.
-            Place::Later => self
-                .memory
-                .store_flags(at.index(), flags, Ordering::Relaxed),
+            Place::Later => self.descriptors.store_flags(flags, Ordering::Relaxed),
         }
+        let wrapped = self.descriptors.advance();
+        self.at = self.at.moved(self.descriptors.index(), wrapped);
         Ok(())
-    }
-
-    /// Descriptors with the flags of available ones must not stay behind where a shorter chain may go.
-    #[cold]
-    fn undo(&mut self, count: u16) {
-        let mut at = self.first;
-        for _ in 1..count {
-            at = at.advance(1, self.memory.size());
-            self.memory
-                .store_flags(at.index(), at.stale(), Ordering::Relaxed);
-        }
     }
 }

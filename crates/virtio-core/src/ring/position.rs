@@ -38,12 +38,30 @@ impl Position {
     /// The position `by` descriptors further, at most one lap of `size`.
     #[inline(always)]
     pub(crate) const fn advance(self, by: u16, size: u16) -> Self {
+        let mut position = self;
+        position.step(by, size);
+        position
+    }
+
+    /// Goes on by `by` descriptors, at most one lap of `size`.
+    #[inline(always)]
+    pub(crate) const fn step(&mut self, by: u16, size: u16) {
         // At most 32767 + 32768.
         let index = self.index.wrapping_add(by);
         if index < size {
-            Self { index, ..self }
+            self.index = index;
         } else {
-            self.lap(index.wrapping_sub(size))
+            *self = self.lap(index.wrapping_sub(size));
+        }
+    }
+
+    /// The position at `index`, of the next lap if that `wrapped`.
+    #[inline(always)]
+    pub(crate) const fn moved(self, index: u16, wrapped: bool) -> Self {
+        if wrapped {
+            self.lap(index)
+        } else {
+            Self { index, ..self }
         }
     }
 
@@ -58,10 +76,11 @@ impl Position {
         self.index.wrapping_add(lap).wrapping_sub(earlier.index)
     }
 
-    /// The position at `index` of the next lap: rare, so that the usual case is a comparison and a jump not taken.
-    #[cold]
-    #[inline(never)]
+    /// The position at `index` of the next lap.
+    #[inline(always)]
     const fn lap(self, index: u16) -> Self {
+        // Once a lap only: the usual case is a comparison and a jump not taken.
+        core::hint::cold_path();
         Self {
             index,
             available: self.available ^ (AVAIL | USED),

@@ -6,6 +6,8 @@
 //! the order in which they went, so the free list is what lies between the newest and the oldest.
 #![forbid(unsafe_code)]
 
+use core::hint::cold_path;
+
 use super::{AddError, Completion, QueueError, Rejected, SetupError};
 
 /// What the queue keeps for one descriptor or buffer id, out of the device's reach.
@@ -40,10 +42,8 @@ impl<T> Slot<T> {
 /// A buffer that is written and not yet part of the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Buffer {
-    /// Its last slot; the first is the head of the free list.
-    pub(super) last: u16,
-    /// The slot after that.
-    pub(super) after: u16,
+    /// Its last slot and the one after that, if it can have several; the first is the head of the free list.
+    pub(super) ends: (u16, u16),
     /// Its descriptors.
     pub(super) count: u16,
     /// Bytes that the device may write.
@@ -86,6 +86,8 @@ pub(super) struct Slots<'m, T> {
     /// A length that is too large is cut, not an error.
     lenient: bool,
     closed: Option<QueueError>,
+    /// The caller has not been told of it.
+    unreported: bool,
     /// Whether a used entry stands for the one buffer that it names: the queue is neither IN_ORDER nor closed.
     one_by_one: bool,
     /// Slots that `drain` has passed.
@@ -123,6 +125,7 @@ impl<'m, T> Slots<'m, T> {
             batch_written: 0,
             lenient,
             closed: None,
+            unreported: false,
             one_by_one: !in_order,
             drained: 0,
         })
@@ -194,21 +197,31 @@ impl<'m, T> Slots<'m, T> {
         }
     }
 
-    /// Takes a buffer's slots out of the free list.
+    /// Takes a buffer's slots out of the free list. `CHAINED` says that it may have several.
     #[inline(always)]
-    pub(super) fn claim(&mut self, token: T, buffer: Buffer) -> Result<(), Rejected<T>> {
-        let Some(slot) = self.slots.get_mut(usize::from(self.head)) else {
+    pub(super) fn claim<const CHAINED: bool>(
+        &mut self,
+        token: T,
+        buffer: Buffer,
+    ) -> Result<(), Rejected<T>> {
+        let head = self.head;
+        let Some(slot) = self.slots.get_mut(usize::from(head)) else {
             return Err(Rejected {
                 token,
                 error: AddError::Region,
             });
         };
+        let (last, after) = if CHAINED {
+            buffer.ends
+        } else {
+            (head, slot.next)
+        };
         slot.token = Some(token);
         slot.writable = buffer.writable;
-        slot.last = buffer.last;
+        slot.last = last;
         slot.count = buffer.count;
         slot.position = self.added;
-        self.head = buffer.after;
+        self.head = after;
         self.free = self.free.wrapping_sub(buffer.count);
         self.added = self.added.wrapping_add(1);
         Ok(())
@@ -226,74 +239,92 @@ impl<'m, T> Slots<'m, T> {
         self.one_by_one
     }
 
-    /// Judges what the device says, and takes the buffer back; with IN_ORDER only in [`Slots::take_batch`].
+    /// Judges what the device says, and takes the buffer back, with its number of descriptors; closes the queue otherwise.
     ///
-    /// Returns its number of descriptors as well.
+    /// Not for IN_ORDER. `CHAINED` says that a buffer may have several slots.
     #[inline(always)]
-    pub(super) fn take(&mut self, used: Used) -> Result<(Completion<T>, u16), QueueError> {
-        let Used { id, written, .. } = used;
-        if !self.all_published() && self.is_unpublished(id) {
-            return Err(self.refuse(used));
-        }
-        let Some(slot) = self.slots.get_mut(id as usize) else {
-            return Err(self.refuse(used));
+    pub(super) fn take<const CHAINED: bool>(&mut self, used: Used) -> Option<(Completion<T>, u16)> {
+        let Used {
+            id,
+            written,
+            limit,
+            vague,
+        } = used;
+        // The slots' place is looked up once: every store could have changed it, for all that the compiler knows.
+        let slots = &mut *self.slots;
+        let Some(slot) = slots.get_mut(id as usize) else {
+            return self.refuse(id, written, limit);
         };
+        let unpublished = self.added.wrapping_sub(self.published);
+        if unpublished != 0 {
+            cold_path();
+            if slot.position.wrapping_sub(self.published) < unpublished {
+                return self.refuse(id, written, limit);
+            }
+        }
         let Some(token) = slot.token.take() else {
-            return Err(self.refuse(used));
+            return self.refuse(id, written, limit);
         };
         let (last, count) = (slot.last, slot.count);
         let written = if written <= slot.writable {
             written
-        } else if self.lenient || used.vague {
+        } else if self.lenient || vague {
             slot.writable
         } else {
             slot.token = Some(token);
-            return Err(self.refuse(used));
+            return self.refuse(id, written, limit);
         };
         // All of it goes back to the head of the free list, by its own links.
-        let Some(tail) = self.slots.get_mut(usize::from(last)) else {
-            return Err(self.broken(id, token));
-        };
-        tail.next = self.head;
+        if CHAINED {
+            let Some(tail) = slots.get_mut(usize::from(last)) else {
+                return self.inconsistent(id, token);
+            };
+            tail.next = self.head;
+        } else {
+            slot.next = self.head;
+        }
         self.head = id as u16;
         self.free = self.free.wrapping_add(count);
         self.taken = self.taken.wrapping_add(1);
-        Ok((Completion { token, written }, count))
+        Some((Completion { token, written }, count))
     }
 
-    /// IN_ORDER: judges what the device says, which is of all buffers up to the one that it names.
+    /// IN_ORDER: judges what the device says, which is of all buffers up to the one that it names; closes the queue otherwise.
     ///
     /// // Virtio 1.3 §2.7.9, §2.8.8
-    pub(super) fn take_batch(&mut self, used: Used) -> Result<(), QueueError> {
+    pub(super) fn start_batch(&mut self, used: Used) -> Option<()> {
         let Used {
-            id, written, limit, ..
+            id,
+            written,
+            limit,
+            vague,
         } = used;
         let slot = match self.slots.get(id as usize) {
             Some(slot) if slot.token.is_some() && !self.is_unpublished(id) => slot,
-            _ => return Err(self.refuse(used)),
+            _ => return self.refuse(id, written, limit),
         };
         let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1);
-        if batch > u32::from(limit) || (written > slot.writable && !self.lenient && !used.vague) {
-            return Err(self.refuse(used));
+        let too_long = written > slot.writable && !self.lenient && !vague;
+        if batch > u32::from(limit) || too_long {
+            return self.refuse(id, written, limit);
         }
         self.batch_written = written.min(slot.writable);
         self.batch = batch as u16;
-        Ok(())
+        Some(())
     }
 
     /// IN_ORDER: takes back the oldest of the buffers that the last used entry stands for.
-    pub(super) fn take_oldest(&mut self) -> Result<(Completion<T>, u16), QueueError> {
-        let oldest = self.slots.get_mut(usize::from(self.oldest));
-        let Some((slot, token)) =
-            oldest.and_then(|slot| slot.token.take().map(|token| (slot, token)))
-        else {
-            return Err(QueueError::Region);
-        };
+    #[inline]
+    pub(super) fn take_oldest(&mut self) -> Option<(Completion<T>, u16)> {
+        let id = self.oldest;
+        let slots = &mut *self.slots;
+        let slot = slots.get_mut(usize::from(id))?;
         let (last, count, writable) = (slot.last, slot.count, slot.writable);
-        let Ok(next) = self.next(last) else {
-            return Err(self.broken(u32::from(self.oldest), token));
+        let token = slot.token.take()?;
+        let Some(tail) = slots.get(usize::from(last)) else {
+            return self.inconsistent(u32::from(id), token);
         };
-        self.oldest = next;
+        self.oldest = tail.next;
         self.batch = self.batch.wrapping_sub(1);
         // Virtio 1.3 §2.7.9, §2.8.8: skipped buffers are assumed to have been used completely.
         let written = if self.batch == 0 {
@@ -303,7 +334,7 @@ impl<'m, T> Slots<'m, T> {
         };
         self.free = self.free.wrapping_add(count);
         self.taken = self.taken.wrapping_add(1);
-        Ok((Completion { token, written }, count))
+        Some((Completion { token, written }, count))
     }
 
     /// Whether a slot that holds a token is the first of a buffer that is not published yet.
@@ -317,62 +348,81 @@ impl<'m, T> Slots<'m, T> {
             .is_some_and(|slot| since(slot) < self.added.wrapping_sub(self.published))
     }
 
-    /// The private state is not as it must be; the token stays.
+    /// The private state is not as it must be: closes the queue, with the token in it.
     #[cold]
-    fn broken(&mut self, id: u32, token: T) -> QueueError {
+    fn inconsistent<V>(&mut self, id: u32, token: T) -> Option<V> {
         if let Some(slot) = self.slots.get_mut(id as usize) {
             slot.token = Some(token);
         }
-        QueueError::Region
+        self.close(QueueError::Region);
+        None
+    }
+
+    /// Closes the queue because of a used entry that cannot be taken.
+    #[cold]
+    fn refuse<V>(&mut self, id: u32, written: u32, limit: u16) -> Option<V> {
+        self.close(self.fault(id, written, limit));
+        None
     }
 
     /// What is wrong with a used entry that cannot be taken.
-    #[cold]
-    fn refuse(&self, used: Used) -> QueueError {
-        let Used {
-            id, written, limit, ..
-        } = used;
-        let slot = self.slots.get(id as usize);
-        let (Some(slot), Ok(short)) = (slot, u16::try_from(id)) else {
-            let size = self.size;
-            return QueueError::IdOutOfRange { id, size };
+    fn fault(&self, id: u32, written: u32, limit: u16) -> QueueError {
+        let size = self.size;
+        let short = match u16::try_from(id) {
+            Ok(short) if short < size => short,
+            _ => return QueueError::IdOutOfRange { id, size },
         };
-        if short >= self.size {
-            let size = self.size;
-            QueueError::IdOutOfRange { id, size }
-        } else if limit == 0 {
-            QueueError::NothingInFlight { id: short }
-        } else if slot.token.is_none() || self.is_unpublished(id) {
-            QueueError::IdNotOutstanding { id: short }
-        } else if written > slot.writable {
-            // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
-            QueueError::WrittenTooLong {
-                id: short,
-                written,
-                writable: slot.writable,
+        match self.slots.get(usize::from(short)) {
+            _ if limit == 0 => QueueError::NothingInFlight { id: short },
+            Some(slot) if slot.token.is_some() && !self.is_unpublished(id) => {
+                let writable = slot.writable;
+                if written > writable {
+                    // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
+                    QueueError::WrittenTooLong {
+                        id: short,
+                        written,
+                        writable,
+                    }
+                } else {
+                    let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1) as u16;
+                    QueueError::BatchTooLong {
+                        id: short,
+                        batch,
+                        limit,
+                    }
+                }
             }
-        } else {
-            let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1) as u16;
-            QueueError::BatchTooLong {
-                id: short,
-                batch,
-                limit,
-            }
+            _ => QueueError::IdNotOutstanding { id: short },
         }
     }
 
-    /// Closes the queue for good; returns the reason.
+    /// Closes the queue for good.
     #[cold]
-    pub(super) const fn close(&mut self, error: QueueError) -> QueueError {
+    pub(super) const fn close(&mut self, error: QueueError) {
         self.closed = Some(error);
+        self.unreported = true;
         self.one_by_one = false;
         self.batch = 0;
         self.free = 0;
-        error
     }
 
-    /// Takes one token out, whatever the device did with its buffer.
+    /// Why the queue was closed, once.
+    #[inline(always)]
+    pub(super) const fn report(&mut self) -> Option<QueueError> {
+        if !self.unreported {
+            return None;
+        }
+        self.unreported = false;
+        self.closed
+    }
+
+    /// Takes one token out, whatever the device did with its buffer. Closes the queue.
     pub(super) fn drain(&mut self) -> Option<T> {
+        if self.closed.is_none() {
+            self.close(QueueError::Drained);
+            // It is no violation.
+            self.unreported = false;
+        }
         let rest = self.slots.get_mut(self.drained..).unwrap_or_default();
         for slot in rest {
             self.drained = self.drained.wrapping_add(1);

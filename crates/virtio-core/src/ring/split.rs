@@ -15,12 +15,12 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::transmute;
 
-use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
+use super::chain::{self, Chain, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
 use super::engine::{self, Format};
 use super::event::passed;
 use super::slots::{Buffer, Slots, Used};
 use super::{AddError, Part, QueueError, RingAddresses};
-use crate::mem::{DeviceWord, DmaRegion, DriverWord, Order, SplitMemory};
+use crate::mem::{DeviceWord, DmaRegion, DriverWord, Order, SplitDescriptors, SplitMemory};
 use crate::spec::ring::{
     AVAIL_F_NO_INTERRUPT, Descriptor, DescriptorFlags, USED_F_NO_NOTIFY, UsedElem,
 };
@@ -46,25 +46,28 @@ impl Split {
 
     /// Looks how far the device has come; whether there is anything to take.
     #[inline(always)]
-    fn look<T>(&mut self, slots: &Slots<'_, T>, order: Order) -> Result<bool, QueueError> {
+    fn look<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> bool {
         // Acquire orders the loads of used elements and of the buffers' data after this one; it pairs with the device's
         // release of `idx`. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.7.14
         let used = self.memory.load(DeviceWord::Idx, Ordering::Acquire);
         order.acquire();
         let (last_used, in_flight) = (slots.taken(), slots.in_flight());
         if used.wrapping_sub(last_used) > in_flight {
-            return Err(QueueError::UsedIndexJump {
+            slots.close(QueueError::UsedIndexJump {
                 used,
                 last_used,
                 in_flight,
             });
+            return false;
         }
         self.seen = used;
-        Ok(used != last_used)
+        used != last_used
     }
 }
 
 impl Format for Split {
+    const CHAINED: bool = true;
+
     #[inline(always)]
     fn add_direct<T>(
         &mut self,
@@ -73,15 +76,23 @@ impl Format for Split {
         writable: impl Iterator<Item = Part>,
     ) -> Result<Buffer, WriteError> {
         let head = slots.head();
-        let memory = &mut self.memory;
-        let mut table = Own { memory, slots };
-        let chain = chain::write(&mut table, head, slots.free(), readable, writable)?;
+        let table = Own {
+            descriptors: self.memory.descriptors(),
+            slots,
+            last: head,
+            after: head,
+        };
+        let Chain {
+            table: Own { last, after, .. },
+            count,
+            writable,
+        } = chain::write(table, slots.free(), readable, writable)
+            .map_err(|unwritten| unwritten.why)?;
         self.memory.write_available(slots.added(), head);
         Ok(Buffer {
-            last: chain.last,
-            after: chain.after,
-            count: chain.count,
-            writable: chain.writable,
+            ends: (last, after),
+            count,
+            writable,
         })
     }
 
@@ -100,11 +111,10 @@ impl Format for Split {
             flags: U16::new(DescriptorFlags::INDIRECT.bits()),
             next: U16::ZERO,
         };
-        self.memory.write_descriptor(head, descriptor);
+        self.memory.descriptors().write(head, descriptor);
         self.memory.write_available(slots.added(), head);
         Ok(Buffer {
-            last: head,
-            after,
+            ends: (head, after),
             count: 1,
             writable: chain.writable,
         })
@@ -135,19 +145,19 @@ impl Format for Split {
     }
 
     #[inline(always)]
-    fn used<T>(&mut self, slots: &Slots<'_, T>, order: Order) -> Result<Option<Used>, QueueError> {
+    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Option<Used> {
         let position = slots.taken();
-        if position == self.seen && !self.look(slots, order)? {
-            return Ok(None);
+        if position == self.seen && !self.look(slots, order) {
+            return None;
         }
         // Read once, then checked: the device may change the element at any time.
         let used: UsedElem = transmute!(self.memory.read_used(position));
-        Ok(Some(Used {
+        Some(Used {
             id: used.id.get(),
             written: used.len.get(),
             vague: false,
             limit: self.seen.wrapping_sub(position),
-        }))
+        })
     }
 
     #[inline(always)]
@@ -188,29 +198,23 @@ impl Format for Split {
 
 /// The queue's own descriptors, linked as its slots are.
 struct Own<'a, 'm, T> {
-    memory: &'a mut SplitMemory,
+    descriptors: SplitDescriptors<'a>,
     slots: &'a Slots<'m, T>,
+    /// The one that was written last.
+    last: u16,
+    /// The one after it.
+    after: u16,
 }
 
 impl<T> Table for Own<'_, '_, T> {
-    type At = u16;
-
     #[inline(always)]
-    fn next(&self, at: u16) -> Result<u16, AddError> {
-        self.slots.next(at)
-    }
-
-    #[inline(always)]
-    fn write(
-        &mut self,
-        _place: Place,
-        at: u16,
-        next: u16,
-        part: Part,
-        flags: DescriptorFlags,
-    ) -> Result<(), AddError> {
-        self.memory
-            .write_descriptor(at, chain::descriptor(part, flags, next));
+    fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
+        let at = self.after;
+        let next = self.slots.next(at)?;
+        self.descriptors
+            .write(at, chain::descriptor(part, flags, next));
+        self.last = at;
+        self.after = next;
         Ok(())
     }
 }
