@@ -187,17 +187,20 @@ fn slots_in_use_are_refused() {
         let rig = Rig::new(mode, 8);
         let mut own: Vec<Slot<u64>> = (0..8).map(|_| Slot::EMPTY).collect();
         let ring = || Rig::lend(&rig.memory, mode, 8).ring;
+        {
+            let slots = &mut own;
+            let lent = QueueMemory {
+                ring: ring(),
+                slots,
+            };
+            let mut queue = Queue::new(8, mode.features(), lent).unwrap();
+            queue.add_direct(1, [part(0, 4)], []).unwrap();
+            // It goes without being drained, and leaves its token in a slot.
+        }
+        let slots = &mut own;
         let lent = QueueMemory {
             ring: ring(),
-            slots: &mut own,
-        };
-        let mut queue = Queue::new(8, mode.features(), lent).unwrap();
-        queue.add_direct(1, [part(0, 4)], []).unwrap();
-        // Dropped without being drained, it leaves its token in a slot.
-        drop(queue);
-        let lent = QueueMemory {
-            ring: ring(),
-            slots: &mut own,
+            slots,
         };
         let error = Queue::new(8, mode.features(), lent).unwrap_err();
         assert!(matches!(error, SetupError::SlotInUse { index } if index < 8));

@@ -411,7 +411,7 @@ fn invent(rig: &Rig, id: u16, written: u32, ahead: u16) {
             let (place, wrap) = queue.next_used();
             let place = place + ahead;
             let wrap = wrap == (place < rig.size());
-            let flags = ring_device::Packed::used_flags(wrap) | 2 * (id % 2);
+            let flags = ring_device::Packed::used_flags(wrap) | (2 * (id % 2));
             queue
                 .write_used(&rig.memory, place, id, written, flags)
                 .unwrap();
@@ -448,7 +448,7 @@ fn settle(rig: &mut Rig, model: &mut Model) {
 }
 
 /// Histories; fewer where each step is interpreted.
-const CASES: u32 = if cfg!(miri) { 10 } else { 1000 };
+const CASES: u32 = if cfg!(miri) { 6 } else { 3000 };
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: CASES, failure_persistence: None, ..ProptestConfig::default() })]

@@ -87,7 +87,7 @@ fn every_event_position_is_kept_for_every_batch() {
                     if mode.packed {
                         // Virtio 1.3 §2.8.14: offset, wrap counter; then RING_EVENT_FLAGS_DESC.
                         let wrap = event / size;
-                        rig.poke16(device, event % size | wrap << 15);
+                        rig.poke16(device, (event % size) | (wrap << 15));
                         rig.poke16(device + 2, 2);
                     } else {
                         let around = rig.device.queue().clone();
