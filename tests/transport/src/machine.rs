@@ -10,7 +10,7 @@ use test_device::memory::GuestMemory;
 use test_device::qemu::{Builder, Qemu};
 use test_device::{BarKind, Device, InterruptMode, Interrupts};
 use virtio_core::Clock;
-use virtio_core::mem::{DeviceAddress, DmaRegion};
+use virtio_core::mem::{DeviceAddress, Dma, DmaRegion};
 use virtio_core::mmio::Registers;
 use virtio_core::transport::{CONFIG_LEN, CapabilityError, Interface, Location, Transport};
 
@@ -38,6 +38,7 @@ pub struct Machine {
     next: Cell<u64>,
     start: Instant,
     line: bool,
+    translates: bool,
 }
 
 impl Machine {
@@ -57,6 +58,20 @@ impl Machine {
             next: Cell::new(FIRST),
             start: Instant::now(),
             line: interrupts == InterruptMode::Line,
+            translates: false,
+        }
+    }
+
+    /// As [`Machine::new`], with the device behind an IOMMU, which is as the firmware leaves it: it translates one to one.
+    ///
+    /// # Panics
+    ///
+    /// When QEMU does not come up.
+    #[must_use]
+    pub fn with_iommu(builder: &Builder, interrupts: InterruptMode) -> Self {
+        Self {
+            translates: true,
+            ..Self::new(&builder.clone().iommu(true), interrupts)
         }
     }
 
@@ -91,7 +106,7 @@ impl Machine {
                 location,
             })
         };
-        Transport::new(interface, map).unwrap()
+        Transport::new(interface, map).unwrap().with_dma(self)
     }
 
     /// Memory of `len` bytes for driver and device, on a multiple of `align`; never lent twice.
@@ -107,7 +122,8 @@ impl Machine {
         let base = NonNull::new(base).expect("mapped");
         // SAFETY: the bytes are mapped as long as `self.ram`, which the tests keep longer than any region; each is lent once,
         // and the device is a process of its own.
-        unsafe { DmaRegion::new(base, DeviceAddress(address), len) }
+        let region = unsafe { Dma::lend(self, base, len) };
+        region.expect("memory")
     }
 
     /// The device's view of memory.
@@ -162,6 +178,20 @@ impl Clock for Machine {
 
     fn wait_us(&self, us: u32) {
         std::thread::sleep(Duration::from_micros(us.into()));
+    }
+}
+
+// SAFETY: `Ram` knows where in its one file, which is all of the guest's memory, a byte lies; it never moves.
+unsafe impl Dma for Machine {
+    fn translates(&self) -> bool {
+        self.translates
+    }
+
+    fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
+        let start = self.ram.device_slice(0, self.ram.len())?.addr();
+        let address = base.addr().get().checked_sub(start)? as u64;
+        self.ram.device_slice(address, len)?;
+        Some(DeviceAddress(address))
     }
 }
 

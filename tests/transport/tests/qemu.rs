@@ -113,6 +113,28 @@ fn modern_disk_with_every_ring() {
 }
 
 #[test]
+fn device_behind_an_iommu_is_known_by_access_platform() {
+    let image = image();
+    let options = "virtio-blk-pci,disable-legacy=on,iommu_platform=on";
+    let builder = Builder::new(options).image(image.path());
+    let platform = Features::ACCESS_PLATFORM;
+    let machine = Machine::with_iommu(&builder, MESSAGES);
+    let interface = machine.interface(Reach::All).unwrap();
+    exercise(&(image, machine, interface), platform, Features::empty());
+
+    // The same device is not to be driven by physical addresses, and says so by refusing.
+    let image = self::image();
+    let machine = Machine::new(&builder.image(image.path()).iommu(true), MESSAGES);
+    let transport = machine.transport(&interface);
+    let stopped = transport.reset(&machine, 1_000_000).unwrap();
+    let offered = transport.acknowledge(stopped).unwrap();
+    assert!(!offered.contains(platform));
+    let wanted = offered & Features::IMPLEMENTED;
+    let refused = TransportError::FeaturesRefused(wanted);
+    assert_eq!(transport.accept(wanted), Err(refused));
+}
+
+#[test]
 fn queue_is_reset_alone() {
     for options in ["", ",packed=on"] {
         let (_image, machine, interface) = disk(options, MESSAGES, Reach::All);
@@ -175,10 +197,10 @@ fn legacy_queue_has_the_one_size_that_the_device_says() {
     };
     assert_eq!(driver.transport.queue_size(queue, 127), refused(127));
     assert_eq!(driver.transport.queue_size(queue, 200), Ok(128));
-    // Whoever asks the device for the address of a ring that is laid out otherwise gets nowhere.
+    // A refusal leaves the queue as it is; what is enabled stays enabled.
     let stopped = driver.stop();
     driver.transport.acknowledge(stopped).unwrap();
-    driver.transport.accept(Features::empty()).unwrap();
+    driver.transport.accept(driver.features).unwrap();
     let result = driver.transport.enable_queue(0, &driver.queue, Some(1));
     let vector = TransportError::NoSuchVector {
         vector: 1,
