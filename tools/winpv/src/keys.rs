@@ -90,25 +90,6 @@ impl Keys {
     pub fn signing_key(&self) -> PathBuf {
         self.dir.join(SIGNING_KEY)
     }
-
-    /// The signing certificate's common name.
-    pub fn signer(&self) -> Result<String> {
-        let output = Run::new("openssl")
-            .args(["x509", "-noout", "-subject", "-nameopt", "multiline", "-in"])
-            .arg(self.signing())
-            .ok()?;
-        output
-            .stdout
-            .lines()
-            .find_map(|line| {
-                line.trim()
-                    .strip_prefix("commonName")?
-                    .trim()
-                    .strip_prefix('=')
-            })
-            .map(|name| name.trim().to_owned())
-            .with_context(|| format!("{} has no common name", self.signing().display()))
-    }
 }
 
 /// Makes everything in a folder beside the wanted one, so that a failure leaves no half of it.

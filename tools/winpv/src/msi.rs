@@ -8,9 +8,8 @@ use winpv_msi::{Content, Platform};
 
 use crate::build::{self, Built, Form, Request};
 use crate::drivers::{Arch, DRIVERS, Driver};
-use crate::keys::Keys;
 use crate::resource::{self, FileKind, Messages, VersionInfo};
-use crate::sign::{self, Subject};
+use crate::sign::{Signer, Subject};
 use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
 
@@ -91,7 +90,7 @@ pub struct Options<'a> {
     /// The pack's version.
     pub version: Version,
     /// Signs the helper program and the MSI.
-    pub keys: &'a Keys,
+    pub signer: &'a Signer,
     /// The pack's date.
     pub epoch: Epoch,
 }
@@ -120,8 +119,7 @@ pub fn make(options: &Options<'_>) -> Result<()> {
         );
     }
     fs::write(&path, bytes).with_context(|| format!("cannot write {}", path.display()))?;
-    sign::sign(
-        options.keys,
+    options.signer.sign(
         &path,
         Subject::Installer,
         "WinPV virtio drivers",
@@ -134,13 +132,9 @@ fn content(options: &Options<'_>) -> Result<Content> {
         let file = tempfile::NamedTempFile::new()?.into_temp_path();
         fs::copy(&built.image, &file)
             .with_context(|| format!("cannot read {}", built.image.display()))?;
-        sign::sign(
-            options.keys,
-            &file,
-            Subject::Program,
-            description,
-            options.epoch,
-        )?;
+        options
+            .signer
+            .sign(&file, Subject::Program, description, options.epoch)?;
         Ok(fs::read(&file)?)
     };
     Ok(Content {
@@ -149,7 +143,7 @@ fn content(options: &Options<'_>) -> Result<Content> {
             Arch::Arm64 => Platform::Arm64,
         },
         version: options.version.0,
-        // Keys are always a test certificate of our own so far.
+        // Whatever key signs here, it is not Microsoft's.
         signature: "test".to_owned(),
         drivers: DRIVERS
             .iter()

@@ -12,12 +12,11 @@ use sha2::{Digest, Sha256};
 use crate::build::{self, Form, Request};
 use crate::drivers::{Arch, DRIVERS, Driver};
 use crate::inf;
-use crate::keys::Keys;
 use crate::msi;
 use crate::process::Run;
 use crate::progress::Progress;
 use crate::resource::{self, FileKind, Messages, VersionInfo};
-use crate::sign::{self, Subject};
+use crate::sign::{Signer, Subject};
 use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
 
@@ -34,8 +33,8 @@ pub struct Options<'a> {
     pub out: &'a Path,
     /// Cargo's target folder.
     pub target_dir: &'a Path,
-    /// Test certificate.
-    pub keys: &'a Keys,
+    /// Signs everything.
+    pub signer: &'a Signer,
     /// Date of the pack and of its signatures.
     pub epoch: Epoch,
     /// Where the steps are told.
@@ -186,8 +185,7 @@ impl Packer<'_> {
         fs::write(&inf, &text)?;
 
         self.step(&format!("sign {name} for {arch}"), || {
-            sign::sign(
-                self.options.keys,
+            self.options.signer.sign(
                 &sys,
                 Subject::Image,
                 driver.description,
@@ -202,8 +200,7 @@ impl Packer<'_> {
                 .file(&format!("{name}.sys"), &fs::read(&sys)?)?;
             let cat = out.join(format!("{name}.cat"));
             fs::write(&cat, catalog.unsigned()?)?;
-            sign::sign(
-                self.options.keys,
+            self.options.signer.sign(
                 &cat,
                 Subject::Catalog,
                 driver.description,
@@ -246,7 +243,7 @@ impl Packer<'_> {
                 helper: &helper,
                 arch,
                 version: self.version,
-                keys: options.keys,
+                signer: options.signer,
                 epoch: options.epoch,
             })
         })
@@ -255,11 +252,7 @@ impl Packer<'_> {
     fn certificates(&self) -> Result<()> {
         let dir = self.dist.join("cert");
         fs::create_dir_all(&dir)?;
-        let keys = self.options.keys;
-        for (pem, name) in [
-            (keys.root(), "winpv-test-root.cer"),
-            (keys.signing(), "winpv-test-signing.cer"),
-        ] {
+        for (pem, name) in self.options.signer.certificates() {
             Run::new("openssl")
                 .args(["x509", "-outform", "DER", "-in"])
                 .arg(pem)
@@ -272,9 +265,9 @@ impl Packer<'_> {
 
     /// Writes manifest.json and SHA256SUMS.
     fn describe(&self) -> Result<Vec<Packed>> {
-        let signer = self.options.keys.signer()?;
+        let signer = self.options.signer.name();
         let mut files = Vec::new();
-        list(self.dist, self.dist, &signer, &mut files)?;
+        list(self.dist, self.dist, signer, &mut files)?;
         files.sort_by(|a, b| a.path.cmp(&b.path));
         let rustc = Run::new(&self.toolchain.rustc)
             .arg("--version")
@@ -297,7 +290,7 @@ impl Packer<'_> {
         });
         let path = self.dist.join(MANIFEST);
         fs::write(&path, serde_json::to_string_pretty(&manifest)? + "\n")?;
-        files.push(packed(self.dist, &path, &signer)?);
+        files.push(packed(self.dist, &path, signer)?);
         let sums: String = files
             .iter()
             .map(|file| format!("{}  {}\n", file.sha256, file.path))

@@ -10,6 +10,7 @@ use super::{Context, Outcome};
 use winpv::keys::Keys;
 use winpv::pack::{self, Options};
 use winpv::process::Run;
+use winpv::sign::Signer;
 use winpv::version::Epoch;
 
 /// Copies the source to another folder, packs it there with the same key and date, and compares every file.
@@ -21,13 +22,13 @@ pub fn two_folders(context: &Context) -> Result<Vec<Outcome>> {
         .path()
         .join("a folder of another name and depth/source");
     copy_source(&context.root, &source)?;
-    let keys = Keys::open(&context.root.join(".keys"))?;
+    let signer = Signer::test(&Keys::open(&context.root.join(".keys"))?)?;
     let out = source.join("dist");
     pack::pack(&Options {
         root: &source,
         out: &out,
         target_dir: &source.join("target"),
-        keys: &keys,
+        signer: &signer,
         epoch: Epoch::find(&context.root)?,
         progress: &winpv::progress::Progress::silent(),
     })?;

@@ -6,10 +6,10 @@ use anyhow::{Result, ensure};
 use serde_json::json;
 
 use crate::drivers::{Arch, DRIVERS};
-use crate::keys::Keys;
 use crate::pack::{self, Options};
 use crate::progress::Progress;
 use crate::setup::{self, Purpose};
+use crate::sign::{self, Signer};
 use crate::version::Epoch;
 
 /// What `--help` shows below the options.
@@ -17,7 +17,9 @@ pub const EXAMPLES: &str = "\
 Examples:
   winpv build                      makes dist/ from the sources in this folder
   winpv build --out /srv/winpv     makes the pack elsewhere
-  winpv build --keys /etc/winpv    signs with a certificate made earlier
+  winpv build --keys /etc/winpv    signs with a test certificate made earlier
+  winpv build --sign pkcs12:code.p12 --sign-password-file pass --timestamp http://timestamp.example
+                                   signs with a certificate of your own
   SOURCE_DATE_EPOCH=1700000000 winpv build
                                    dates the pack; the same sources and date give the same bytes";
 
@@ -27,9 +29,9 @@ pub struct Args {
     /// The folder to make; replaced as a whole if it is there [default: dist/ in the sources]
     #[arg(long, value_name = "FOLDER")]
     pub out: Option<PathBuf>,
-    /// A folder with a test certificate made earlier [default: .keys/ in the sources, made if missing]
-    #[arg(long, value_name = "FOLDER")]
-    pub keys: Option<PathBuf>,
+    /// Which key signs.
+    #[command(flatten)]
+    pub sign: sign::Args,
     /// Print the list of files as JSON
     #[arg(long)]
     pub json: bool,
@@ -65,17 +67,14 @@ pub fn run(args: &Args) -> Result<bool> {
 /// As [`run`].
 pub fn pack(args: &Args) -> Result<Vec<pack::Packed>> {
     let root = crate::root();
-    let keys = match &args.keys {
-        Some(dir) => Keys::open(dir)?,
-        None => Keys::open_or_make(&root.join(".keys"))?,
-    };
+    let signer = Signer::open(&args.sign, &root)?;
     // Two steps a package: compile and sign.
     let steps = DRIVERS.len() * Arch::ALL.len() * 2;
     pack::pack(&Options {
         root: &root,
         out: &args.out.clone().unwrap_or_else(|| pack::default_out(&root)),
         target_dir: &crate::target_dir(),
-        keys: &keys,
+        signer: &signer,
         epoch: Epoch::find(&root)?,
         progress: &Progress::new(Some(steps as u64)),
     })
