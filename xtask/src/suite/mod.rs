@@ -4,8 +4,10 @@ mod cargo;
 mod clear_errors;
 mod dist;
 mod host;
+mod inject;
 mod rebuild;
 mod statics;
+mod weaken;
 
 use std::collections::VecDeque;
 use std::path::PathBuf;
@@ -124,6 +126,21 @@ const STEPS: &[Step] = &[
         name: "ring counts",
         full: false,
         run: crate::bench::ring_tests,
+    },
+    Step {
+        name: "weakened rings under loom",
+        full: false,
+        run: weaken::all,
+    },
+    Step {
+        name: "inject into a disk",
+        full: true,
+        run: inject::into_disk,
+    },
+    Step {
+        name: "inject into a WIM",
+        full: false,
+        run: inject::into_wim,
     },
     Step {
         name: "clear errors",
