@@ -117,6 +117,15 @@ pub(super) const ROWS: &[Row] = &[
                 Found::Legacy(location) => location.registers.len = 24 + 7,
             }
             let bench = Bench::at(interface, &found);
+            let last = bench.transport.read_config(|config| {
+                assert_eq!(config.len(), 7);
+                assert!(config.u32(4).is_err() && config.u16(6).is_err());
+                assert!(config.u8(7).is_err() && config.u8(usize::MAX).is_err());
+                config.u8(6)
+            });
+            assert_eq!(last, Ok(6));
+            bench.negotiate(Features::empty()).expect("honest");
+            assert!(bench.transport.write_config_u8(7, 1).is_err());
             bench.failed(read(&bench))
         },
     ),

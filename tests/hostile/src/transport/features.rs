@@ -204,6 +204,13 @@ pub(super) const ROWS: &[Row] = &[
         MODERN,
         |interface| {
             let bench = Bench::new(interface);
+            let untranslated = Features::IMPLEMENTED.difference(Features::ACCESS_PLATFORM);
+            let ring_only = untranslated & Features::RESERVED;
+            for feature in ring_only.iter_names() {
+                bench
+                    .negotiate(feature.1)
+                    .expect("each is accepted by itself");
+            }
             let wanted =
                 Features::RING_PACKED | Features::ORDER_PLATFORM | Features::NOTIF_CONFIG_DATA;
             bench.device.with(|state| state.offered |= wanted.bits());

@@ -55,9 +55,16 @@ pub(super) const ROWS: &[Row] = &[
         "all queues are notified at one address",
         Harmless,
         MODERN,
-        |_| match notify(0xffff, 0, 2, Features::empty()) {
-            Outcome::Ignored => Outcome::Harmless,
-            other => other,
+        |_| {
+            // And at the last address that there is room for.
+            for (offset, multiplier, len) in [(1, 4, 6), (0x3ff, 4, 0x1000)] {
+                let last = notify(offset, multiplier, len, Features::empty());
+                assert_eq!(last, Outcome::Ignored);
+            }
+            match notify(0xffff, 0, 2, Features::empty()) {
+                Outcome::Ignored => Outcome::Harmless,
+                other => other,
+            }
         },
     ),
     row(

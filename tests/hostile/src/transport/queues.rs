@@ -258,6 +258,11 @@ pub(super) const ROWS: &[Row] = &[
         |interface| {
             let bench = Bench::new(interface);
             bench.negotiate(Features::empty()).expect("honest");
+            for vector in [Some(7), None] {
+                bench.transport.set_config_vector(vector).expect("there");
+                let mapped = bench.device.with(|state| state.config_vector);
+                assert_eq!(mapped, vector.unwrap_or(0xffff));
+            }
             for vector in [8, 0x7ff, 0x800] {
                 assert!(bench.transport.set_config_vector(Some(vector)).is_err());
             }

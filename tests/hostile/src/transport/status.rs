@@ -1,10 +1,11 @@
 //! The device status, step by step. // Virtio 1.3 §2.1, §3.1
 
+use virtio_core::Clock;
 use virtio_core::spec::features::Features;
 use virtio_core::spec::pci::Status;
 use virtio_core::transport::How;
 
-use super::bench::Bench;
+use super::bench::{Bench, TIMEOUT_US};
 use super::{BOTH, MODERN, row};
 use crate::{Interface, Outcome, Row, Verdict};
 use Verdict::{Failed, Ignored, Kept, Refused};
@@ -42,7 +43,10 @@ pub(super) const ROWS: &[Row] = &[
             bench
                 .device
                 .lie(|_, access| access.reads_status().then_some(15));
-            bench.failed(bench.reset())
+            let result = bench.reset();
+            let waited = bench.clock.now_us();
+            assert!((TIMEOUT_US..=TIMEOUT_US + 1000).contains(&waited));
+            bench.failed(result)
         },
     ),
     row(
@@ -93,6 +97,7 @@ pub(super) const ROWS: &[Row] = &[
             });
             let stopped = bench.reset().expect("what is gone has stopped");
             assert_eq!(stopped.how(), How::Gone);
+            assert_eq!(bench.clock.now_us(), 0, "nothing to wait for");
             bench.failed(bench.transport.acknowledge(stopped))
         },
     ),
