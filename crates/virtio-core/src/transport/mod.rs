@@ -13,7 +13,7 @@
 //! queue can be reset alone.
 //!
 //! Set-up goes through registers that select what others show, so one caller at a time may use it; [`Transport::ring`],
-//! [`Transport::isr`] and [`Transport::status`] are single accesses and may be used from anywhere. Steps out of their order
+//! [`Transport::isr`] and [`Transport::status`] need no selection and may be used from anywhere. Steps out of their order
 //! are refused ([`TransportError::OutOfOrder`]).
 //!
 //! Only the two resets wait, each up to a deadline that the caller sets: a device may take its time to stop. All other
