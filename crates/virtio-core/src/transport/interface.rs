@@ -89,7 +89,8 @@ impl Interface {
         bar_len: impl Fn(u8) -> Option<u64>,
     ) -> Result<Self, CapabilityError> {
         let found = Found::walk(config, &bar_len)?;
-        // Virtio 1.3 §4.1.5.1.1.1: the legacy interface is for devices that show no virtio capability.
+        // Virtio 1.3 §4.1.5.1.1.1: the legacy interface is for devices that show no virtio capability. A transitional one,
+        // which has both, is driven by it as well when the driver has no way to the BARs of the other.
         if found.common().is_none() && is_transitional(config) {
             return legacy(config, &found, bar_len).map(Self::Legacy);
         }
