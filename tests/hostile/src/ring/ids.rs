@@ -177,7 +177,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: "R014",
-        section: "Virtio 1.3 §2.7.8.2, §2.8.4",
+        section: "Virtio 1.3 §2.7.8.2, §2.7.8.3, §2.8.4",
         lie: "used length is less than was written",
         verdict: Verdict::Harmless,
         run: Run::Ring(any, |rig| {
@@ -190,7 +190,7 @@ pub(super) const ROWS: &[Row] = &[
     },
     Row {
         id: "R015",
-        section: "Virtio 1.3 §2.7.8.3",
+        section: "Virtio 1.3 §2.7.8, §2.8.4",
         lie: "used length is exactly what the chain offers",
         verdict: Verdict::Harmless,
         run: Run::Ring(any, |rig| {

@@ -2,7 +2,7 @@
 //! to where it could break its rule.
 
 use ring_device::{Queue as DeviceQueue, Setup};
-use ring_rig::{Device, Mode, Rig, part};
+use ring_rig::{Device, Mode, Rig, Variant, part};
 use virtio_core::ring::Part;
 
 use super::lie::{any, areas, busy, bytes, packed, split};
@@ -54,7 +54,7 @@ fn turn(rig: &mut Rig) {
 pub(super) const ROWS: &[Row] = &[
     Row {
         id: "R100",
-        section: "Virtio 1.3 §2.7.1, §2.8.11",
+        section: "Virtio 1.3 §2.7.1, §2.7.10.1, §2.8.11, §2.8.13",
         lie: "ring parts have to be aligned, and start as zeros whatever lay there",
         verdict: Verdict::Kept,
         run: Run::Ring(any, |rig| {
@@ -195,6 +195,40 @@ pub(super) const ROWS: &[Row] = &[
                 for _ in 0..40 {
                     let _ = rig.add(500, &[part(0, 4), part(1, 0)], &[]);
                     traffic(rig, 7);
+                }
+                Outcome::Kept
+            },
+        ),
+    },
+    Row {
+        id: "S104",
+        section: "Virtio 1.3 §2.7.2",
+        lie: "a legacy ring has to lie where the formula says, and be used there",
+        verdict: Verdict::Kept,
+        run: Run::Ring(
+            |mode| !mode.packed && !mode.in_order,
+            |rig| {
+                let variant = Variant::Legacy;
+                for size in [1, 2, 4, rig.size()] {
+                    rig.rebuild(
+                        Mode {
+                            variant,
+                            ..rig.mode
+                        },
+                        size,
+                    );
+                    let (at, n) = (rig.driver.addresses(), u64::from(size));
+                    // Only the page is told to such a device; the rest it computes, with pages of 4096 bytes.
+                    assert_eq!(at.descriptor.0 % 4096, 0);
+                    assert_eq!(at.driver.0, at.descriptor.0 + 16 * n);
+                    let used = (16 * n + 2 * (3 + n)).next_multiple_of(4096);
+                    assert_eq!(at.device.0, at.descriptor.0 + used);
+                    for token in 0..20 {
+                        rig.submit(token);
+                        let id = rig.pop().expect("a chain").id;
+                        rig.finish(id, 0);
+                        assert_eq!(rig.complete_all(), [(token, 0)]);
+                    }
                 }
                 Outcome::Kept
             },

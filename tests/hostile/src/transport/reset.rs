@@ -205,7 +205,6 @@ pub(super) const ROWS: &[Row] = &[
             let (queue, _) = bench.live(Features::RING_RESET).expect("honest");
             let stopped = reset(&bench, &queue).expect("honest");
             bench.device.with(|state| state.queues[0].size = 32);
-            drop(queue);
             let queue = bench.queue(RING, 64, Features::VERSION_1);
             bench.failed(bench.transport.enable_queue_again(stopped, &queue, None))
         },
