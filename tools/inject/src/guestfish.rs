@@ -9,6 +9,8 @@ use winpv_process::{Conversation, Run};
 
 /// For one answer; the first one waits for the appliance to boot, which takes some 20 s without KVM.
 const DEADLINE: Duration = Duration::from_secs(600);
+/// For its end.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Stands after each command's output.
 const END: &str = "--end of answer--";
 
@@ -95,7 +97,14 @@ impl Guestfish {
         self.run(&["umount-all"])?;
         self.run(&["sync"])?;
         self.run(&["shutdown"])?;
-        self.shell.finish()
+        Ok(())
+    }
+}
+
+impl Drop for Guestfish {
+    fn drop(&mut self) {
+        // It removes its files in the temporary folder only when it ends by itself.
+        self.shell.leave(PATIENCE);
     }
 }
 

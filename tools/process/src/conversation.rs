@@ -104,6 +104,13 @@ impl Conversation {
         }
     }
 
+    /// Closes the child's input and gives it some time to clean up behind itself, whatever comes of it.
+    pub fn leave(&mut self, patience: Duration) {
+        self.stdin = None;
+        // If it does not go by itself it was killed.
+        let _ = wait(&mut self.child, patience);
+    }
+
     /// The error for a child that is gone, with what it said last.
     fn ended(&mut self) -> Error {
         self.stdin = None;

@@ -19,7 +19,7 @@ use anyhow::Result;
 
 use winpv::cli;
 
-pub use cargo::parse as parse_tests;
+pub use cargo::{outcomes as test_outcomes, parse as parse_tests};
 pub use host::build_host;
 
 /// The longest that one run of nt-host may take.
@@ -131,6 +131,11 @@ const STEPS: &[Step] = &[
         name: "weakened rings under loom",
         full: false,
         run: weaken::all,
+    },
+    Step {
+        name: "miri",
+        full: true,
+        run: crate::miri::all,
     },
     Step {
         name: "inject into a disk",

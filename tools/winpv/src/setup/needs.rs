@@ -14,6 +14,18 @@ pub enum Purpose {
     Test,
     /// `cargo xtask test --full`.
     Full,
+    /// `cargo xtask fuzz`, which needs nothing of the others.
+    Fuzz,
+}
+
+impl Purpose {
+    /// Whether it takes what is there for `other`.
+    pub fn takes(self, other: Purpose) -> bool {
+        match self {
+            Purpose::Fuzz => other == Purpose::Fuzz,
+            _ => other <= self,
+        }
+    }
 }
 
 /// A program that is needed.
@@ -23,7 +35,7 @@ pub struct Need {
     pub program: &'static str,
     /// The Debian package that has it.
     pub package: &'static str,
-    /// The oldest version that serves.
+    /// The oldest version that serves; 0 for a program that cannot say its version.
     pub minimum: Number,
     /// What for.
     pub purpose: Purpose,
@@ -74,6 +86,79 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Test,
         ask: "--version",
         before: "version ",
+    },
+    Need {
+        program: "wine",
+        package: "wine",
+        minimum: Number([8, 0, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "wine-",
+    },
+    Need {
+        program: "msiinfo",
+        package: "msitools",
+        minimum: Number([0, 101, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "version ",
+    },
+    Need {
+        program: "wimlib-imagex",
+        package: "wimtools",
+        minimum: Number([1, 13, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "wimlib-imagex ",
+    },
+    Need {
+        program: "ntfsfix",
+        package: "ntfs-3g",
+        minimum: Number([2022, 10, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "ntfsfix v",
+    },
+    Need {
+        program: "guestfish",
+        package: "libguestfs-tools",
+        minimum: Number([1, 48, 0]),
+        purpose: Purpose::Full,
+        ask: "--version",
+        before: "guestfish ",
+    },
+    Need {
+        program: "virt-inspector",
+        package: "guestfs-tools",
+        minimum: Number([1, 48, 0]),
+        purpose: Purpose::Full,
+        ask: "--version",
+        before: "virt-inspector ",
+    },
+    Need {
+        program: "hivexregedit",
+        package: "libhivex-bin",
+        minimum: Number([0, 0, 0]),
+        purpose: Purpose::Test,
+        ask: "--help",
+        before: "",
+    },
+    // The kernel that libguestfs boots.
+    Need {
+        program: "linux-version",
+        package: "linux-image-amd64",
+        minimum: Number([5, 10, 0]),
+        purpose: Purpose::Full,
+        ask: "list",
+        before: "",
+    },
+    Need {
+        program: "g++",
+        package: "g++",
+        minimum: Number([12, 0, 0]),
+        purpose: Purpose::Fuzz,
+        ask: "--version",
+        before: ") ",
     },
 ];
 
@@ -161,6 +246,9 @@ impl Need {
             .split_once(self.before)
             .and_then(|(_, rest)| Number::parse(rest));
         match version {
+            None if self.minimum == Number([0; 3]) && !answer.is_empty() => {
+                Verdict::Found(self.minimum)
+            }
             None => Verdict::Unclear(answer.lines().next().unwrap_or_default().to_owned()),
             Some(found) if found < self.minimum => Verdict::TooOld {
                 found,
