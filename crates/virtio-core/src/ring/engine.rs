@@ -228,7 +228,11 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
             let used = self.format.used(&mut self.slots, self.order)?;
             self.slots.start_batch(used)?;
         }
-        let (done, count) = self.slots.take_oldest()?;
+        let (done, count) = if F::CHAINED {
+            self.slots.take_oldest::<true>()?
+        } else {
+            self.slots.take_oldest::<false>()?
+        };
         self.format.took(&self.slots, count);
         Some(done)
     }

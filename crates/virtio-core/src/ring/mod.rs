@@ -370,6 +370,10 @@ impl<'m, T> Queue<'m, T> {
         each!(&mut self.format, queue => queue.drain())
     }
 
+    #[expect(
+        clippy::result_large_err,
+        reason = "the queue itself comes back, once in its life"
+    )]
     /// Ends the queue and gives the lent memory back, for a queue of any size and format to be set up in.
     ///
     /// # Errors

@@ -19,7 +19,7 @@ pub struct Slot<T> {
     writable: u32,
     /// The next slot: of the buffer, or of the free list.
     next: u16,
-    /// The buffer's last slot.
+    /// The buffer's last slot, if it can have several.
     last: u16,
     /// Descriptors of the buffer.
     count: u16,
@@ -211,14 +211,14 @@ impl<'m, T> Slots<'m, T> {
                 error: AddError::Region,
             });
         };
-        let (last, after) = if CHAINED {
-            buffer.ends
+        let after = if CHAINED {
+            slot.last = buffer.ends.0;
+            buffer.ends.1
         } else {
-            (head, slot.next)
+            slot.next
         };
         slot.token = Some(token);
         slot.writable = buffer.writable;
-        slot.last = last;
         slot.count = buffer.count;
         slot.position = self.added;
         self.head = after;
@@ -315,16 +315,20 @@ impl<'m, T> Slots<'m, T> {
 
     /// IN_ORDER: takes back the oldest of the buffers that the last used entry stands for.
     #[inline]
-    pub(super) fn take_oldest(&mut self) -> Option<(Completion<T>, u16)> {
+    pub(super) fn take_oldest<const CHAINED: bool>(&mut self) -> Option<(Completion<T>, u16)> {
         let id = self.oldest;
         let slots = &mut *self.slots;
         let slot = slots.get_mut(usize::from(id))?;
         let (last, count, writable) = (slot.last, slot.count, slot.writable);
         let token = slot.token.take()?;
-        let Some(tail) = slots.get(usize::from(last)) else {
-            return self.inconsistent(u32::from(id), token);
+        self.oldest = if CHAINED {
+            let Some(tail) = slots.get(usize::from(last)) else {
+                return self.inconsistent(u32::from(id), token);
+            };
+            tail.next
+        } else {
+            slot.next
         };
-        self.oldest = tail.next;
         self.batch = self.batch.wrapping_sub(1);
         // Virtio 1.3 §2.7.9, §2.8.8: skipped buffers are assumed to have been used completely.
         let written = if self.batch == 0 {
