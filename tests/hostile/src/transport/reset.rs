@@ -4,7 +4,7 @@ use virtio_core::ring::Queue;
 use virtio_core::spec::features::Features;
 use virtio_core::transport::{QueueStopped, TransportError};
 
-use super::bench::{Bench, OTHER_RING, RING, TIMEOUT_US};
+use super::bench::{Bench, OTHER_RING, TIMEOUT_US};
 use super::device::Place::Common;
 use super::{LEGACY, MODERN, row};
 use crate::{Outcome, Row, Verdict};
@@ -205,7 +205,7 @@ pub(super) const ROWS: &[Row] = &[
             let (queue, _) = bench.live(Features::RING_RESET).expect("honest");
             let stopped = reset(&bench, &queue).expect("honest");
             bench.device.with(|state| state.queues[0].size = 32);
-            let queue = bench.queue(RING, 64, Features::VERSION_1);
+            let queue = bench.queue(OTHER_RING, 64, Features::VERSION_1);
             bench.failed(bench.transport.enable_queue_again(stopped, &queue, None))
         },
     ),
