@@ -83,9 +83,9 @@ pub struct Counts {
     pub device_stores: u64,
     /// Different cache lines that the device writes, touched in a stretch.
     pub device_lines: u64,
-    /// Loads that touch a cache line which the driver writes and the device reads.
+    /// Other loads that touch a cache line which the driver writes and the device reads.
     pub driver_loads: u64,
-    /// Stores that touch a cache line which the driver writes and the device reads.
+    /// Other stores that touch a cache line which the driver writes and the device reads.
     pub driver_stores: u64,
     /// Reads of device registers.
     pub register_reads: u64,

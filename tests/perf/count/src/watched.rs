@@ -19,17 +19,11 @@ pub struct Access {
     pub writes: bool,
 }
 
-/// Who writes a cache line.
-#[derive(Clone, Copy, Debug, Default)]
-struct Writers {
-    device: bool,
-    driver: bool,
-}
-
 /// The memory that the program named.
 #[derive(Debug, Default)]
 pub struct Watched {
-    lines: HashMap<u64, Writers>,
+    /// Cache lines, and whether the device writes them.
+    lines: HashMap<u64, bool>,
     registers: Vec<Range<u64>>,
     functions: HashSet<u64>,
     /// Lines of the device's that the current stretch has touched.
@@ -45,9 +39,7 @@ impl Watched {
             return;
         }
         for line in start / LINE..end.div_ceil(LINE) {
-            let writers = self.lines.entry(line).or_default();
-            writers.device |= matches!(area, Area::Device | Area::Both);
-            writers.driver |= matches!(area, Area::Driver | Area::Both);
+            *self.lines.entry(line).or_default() |= area == Area::Device;
         }
     }
 
@@ -78,22 +70,21 @@ impl Watched {
             counts.register_reads += reads;
             counts.register_writes += writes;
         }
-        let mut writers = Writers::default();
+        let (mut device, mut driver) = (false, false);
         for line in start / LINE..end.div_ceil(LINE) {
-            let Some(found) = self.lines.get(&line) else {
-                continue;
-            };
-            writers.device |= found.device;
-            writers.driver |= found.driver;
-            if found.device && self.touched.insert(line) {
-                counts.device_lines += 1;
+            match self.lines.get(&line) {
+                Some(true) => {
+                    device = true;
+                    counts.device_lines += u64::from(self.touched.insert(line));
+                }
+                Some(false) => driver = true,
+                None => {}
             }
         }
-        if writers.device {
+        if device {
             counts.device_loads += reads;
             counts.device_stores += writes;
-        }
-        if writers.driver {
+        } else if driver {
             counts.driver_loads += reads;
             counts.driver_stores += writes;
         }

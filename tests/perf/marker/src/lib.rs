@@ -22,14 +22,13 @@ pub const FUNCTION: u32 = 4 << 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Area {
-    /// Written by the device: a load from it misses the cache when the device runs on another processor.
+    /// Written by the device, if not by it alone: a load from it misses the cache when the device runs on another
+    /// processor. What shares a cache line with such memory counts as such too.
     Device = 1,
-    /// Written by the driver, read by the device.
+    /// Written by the driver only, read by the device.
     Driver = 2,
-    /// Written by both.
-    Both = 3,
     /// Device registers: under virtualisation an access leaves the guest.
-    Registers = 4,
+    Registers = 3,
 }
 
 impl Area {
@@ -39,8 +38,7 @@ impl Area {
         Some(match number {
             1 => Self::Device,
             2 => Self::Driver,
-            3 => Self::Both,
-            4 => Self::Registers,
+            3 => Self::Registers,
             _ => return None,
         })
     }
@@ -79,7 +77,6 @@ pub fn watch(area: Area, start: *const u8, len: usize) {
     match area {
         Area::Device => register::<{ WATCH | Area::Device as u32 }>(start, len),
         Area::Driver => register::<{ WATCH | Area::Driver as u32 }>(start, len),
-        Area::Both => register::<{ WATCH | Area::Both as u32 }>(start, len),
         Area::Registers => register::<{ WATCH | Area::Registers as u32 }>(start, len),
     }
 }

@@ -84,7 +84,7 @@ pub struct Sums {
     pub device_loads: u64,
     /// Different such lines, in each stretch.
     pub device_lines: u64,
-    /// Loads from cache lines that the driver itself wrote for the device.
+    /// Loads from other cache lines of the ring: those that only the driver writes.
     pub driver_loads: u64,
     pub register_reads: u64,
     pub register_writes: u64,

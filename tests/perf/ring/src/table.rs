@@ -5,7 +5,7 @@ use ring_subjects::{Case, Implementation};
 use crate::measure::{Measured, Sums};
 
 /// Columns of both tables.
-const COLUMNS: [&str; 10] = [
+const COLUMNS: [&str; 11] = [
     "ring",
     "mode",
     "parts",
@@ -14,6 +14,7 @@ const COLUMNS: [&str; 10] = [
     "complete: instructions a request",
     "full fences: a publish / an arm",
     "device-written memory: loads / lines a request",
+    "own shared memory: loads a request",
     "registers: writes / reads a kick",
     "heap calls a request",
 ];
@@ -100,6 +101,7 @@ fn row(one: &Measured) -> [String; COLUMNS.len()] {
             whole(|sums| sums.device_loads),
             whole(|sums| sums.device_lines)
         ),
+        whole(|sums| sums.driver_loads),
         format!(
             "{} / {}",
             per_stretch(one.kick.as_ref(), |sums| sums.register_writes),

@@ -9,7 +9,7 @@ use ring_subjects::registers::{BAR_LEN, Function};
 use ring_subjects::work::{self, DATA, HEADER, STATUS, Subject, Taken, Token, fail};
 use ring_subjects::{BATCH, Mode, RING_SIZE};
 use virtio_core::Clock;
-use virtio_core::mem::{DeviceAddress, DmaRegion};
+use virtio_core::mem::{DeviceAddress, Dma, DmaRegion};
 use virtio_core::mmio::MmioWindow;
 use virtio_core::ring::{Armed, IndirectChain, Kick, Part, Queue, QueueMemory, Slot};
 use virtio_core::spec::features::Features;
@@ -53,9 +53,22 @@ struct Ours {
 /// Memory of the arena that the device sees at the same address.
 fn region(arena: &mut Arena, len: usize, align: usize) -> DmaRegion {
     let base = NonNull::new(arena.take(len, align)).unwrap_or_else(|| fail("no memory"));
-    let address = DeviceAddress(base.as_ptr().expose_provenance() as u64);
-    // SAFETY: the arena hands out each byte once and never takes it back; addresses are the device's own.
-    unsafe { DmaRegion::new(base, address, len) }
+    // SAFETY: the arena hands out each byte once and never takes it back.
+    unsafe { SameAddress.lend(base, len) }.unwrap_or_else(|| fail("no memory"))
+}
+
+/// The device uses the processor's addresses.
+struct SameAddress;
+
+// SAFETY: that is what the device of the benchmark does.
+unsafe impl Dma for SameAddress {
+    fn translates(&self) -> bool {
+        false
+    }
+
+    fn locate(&self, base: NonNull<u8>, _: usize) -> Option<DeviceAddress> {
+        Some(DeviceAddress(base.as_ptr().expose_provenance() as u64))
+    }
 }
 
 impl Ours {

@@ -96,7 +96,8 @@ fn watch_ring(setup: &Setup) {
     let size = usize::from(setup.size);
     let at = |address: u64| std::ptr::without_provenance(address as usize);
     if setup.packed {
-        watch(Area::Both, at(setup.descriptor), 16 * size);
+        // Used descriptors are written by the device.
+        watch(Area::Device, at(setup.descriptor), 16 * size);
         watch(Area::Driver, at(setup.driver), 4);
         watch(Area::Device, at(setup.device), 4);
     } else {
