@@ -1,7 +1,8 @@
 //! The descriptor chain of a request: header, data, status. Virtio 1.3 §5.2.6
 #![forbid(unsafe_code)]
 
-use crate::ffi::extension::{self, region};
+use crate::ffi::dma::region;
+use crate::ffi::extension;
 use crate::limits::PAGE;
 use crate::request::{
     DESCRIPTOR_LEN, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET,
@@ -84,7 +85,7 @@ impl Iterator for Data {
 
 /// Writes the head and cuts the place in two: head and table.
 fn split(request: &Request, place: Dma) -> Option<DmaRegion> {
-    let (mut head, table) = region(place).split_at(HEAD_LEN).ok()?;
+    let (mut head, table) = region(place)?.split_at(HEAD_LEN).ok()?;
     head.write(0, request.header()).ok()?;
     head.write(STATUS_OFFSET, NO_STATUS).ok()?;
     Some(table)

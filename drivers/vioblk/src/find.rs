@@ -5,6 +5,7 @@ use crate::config::{Config, Raw, Refusal};
 use crate::disk::Disk;
 use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::Memory;
+use crate::ffi::dma::{StorPort, region};
 use crate::ffi::extension;
 use crate::ffi::lock::Once;
 use crate::ffi::registers;
@@ -105,6 +106,7 @@ fn map(find: &FindAdapter<'_>) -> Result<Transport<MmioWindow>, Event> {
         let range = find.bar(&pci, location.bar)?;
         bars.window(find, &range, location)
     })
+    .map(|transport| transport.with_dma(&StorPort(find.adapter())))
     .map_err(|error| Event::DeviceNotVirtio {
         code: code::transport(&error),
     })
@@ -242,7 +244,7 @@ fn set_up(
         let ring = plan.carve(&mut carver)?;
         Some(Ring::new(
             QueueMemory {
-                ring: extension::region(ring.memory),
+                ring: region(ring.memory)?,
                 slots: slots.next()?,
             },
             ring.slots,

@@ -6,7 +6,8 @@
 
 use crate::chain;
 use crate::ffi::bounce;
-use crate::ffi::extension::{RequestBox, region};
+use crate::ffi::dma::region;
+use crate::ffi::extension::RequestBox;
 use crate::limits::Limits;
 use crate::pool::Pool;
 use crate::request::{
@@ -257,7 +258,7 @@ impl Ring {
 
     /// Reads from the request's head.
     fn read<T: FromBytes + Unaligned>(&self, request: &Request, offset: usize) -> Option<T> {
-        region(self.place(request)?).read(offset).ok()
+        region(self.place(request)?)?.read(offset).ok()
     }
 
     /// Where the request's head and table lie now.

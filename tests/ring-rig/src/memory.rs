@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring_device::{Memory, Unreachable};
-use virtio_core::mem::{DeviceAddress, DmaRegion};
+use virtio_core::mem::{DeviceAddress, Dma, DmaRegion};
 
 /// What lies in memory at first; a driver that takes it for zeros is noticed.
 const FILL: u8 = 0xa5;
@@ -37,6 +37,19 @@ impl Drop for Bytes {
             // contract).
             unsafe { dealloc(self.base.as_ptr(), layout) };
         }
+    }
+}
+
+// SAFETY: the device finds memory in one piece from `START` on, and it never moves.
+unsafe impl Dma for GuestMemory {
+    fn translates(&self) -> bool {
+        false
+    }
+
+    fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
+        let offset = base.addr().get().checked_sub(self.base().addr().get())?;
+        let inside = offset.checked_add(len)? <= self.size();
+        inside.then_some(DeviceAddress(Self::START + offset as u64))
     }
 }
 
@@ -95,7 +108,7 @@ impl GuestMemory {
         }
         // SAFETY: `at` vouches for `len` bytes, which live as long as the rig; the other code that accesses them is the
         // device, through raw pointers.
-        unsafe { DmaRegion::new(base, DeviceAddress(address), len) }
+        unsafe { Dma::lend(self, base, len) }.expect("memory to lend")
     }
 
     /// Ends all loans, after the driver has given everything back: what it wrote stays, and must not change any more.

@@ -1,4 +1,4 @@
-//! How a device reaches memory: the one place where device addresses come from.
+//! How a device reaches memory: the one place where the addresses of what is lent to it come from.
 #![expect(
     unsafe_code,
     reason = "a wrong device address lets the device write to memory that was not lent"
@@ -24,11 +24,12 @@ pub unsafe trait Dma {
     /// Where the device finds the `len` bytes at `base`, if they are contiguous for it and were made visible to it.
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress>;
 
-    /// Lends `len` bytes at `base` to driver and device.
+    /// Lends `len` bytes at `base` to driver and device, or nothing if they do not lie in one piece for the device.
     ///
     /// # Safety
     ///
-    /// What [`DmaRegion::new`] asks for, but for the address, which comes from here.
+    /// For as long as the region or a part split from it is used, `base` is valid for reads and writes of `len` bytes,
+    /// `base + len` does not wrap, no reference to these bytes exists, and no other code of this processor accesses them.
     unsafe fn lend(&self, base: NonNull<u8>, len: usize) -> Option<DmaRegion> {
         let address = self.locate(base, len)?;
         // SAFETY: by the caller's promise for `base` and `len`, and the implementor's for the address.

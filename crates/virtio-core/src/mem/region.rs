@@ -38,7 +38,8 @@ pub struct OutOfRegion;
 
 /// A piece of memory that driver and device share: contiguous both for the processor and for the device.
 ///
-/// It is not `Clone`: on the processor's side one owner at a time reads and writes it.
+/// It comes from the platform's DMA interface ([`super::Dma::lend`]), and from nowhere else. It is not `Clone`: on the
+/// processor's side one owner at a time reads and writes it.
 #[derive(Debug)]
 pub struct DmaRegion {
     pub(super) base: NonNull<u8>,
@@ -59,7 +60,7 @@ impl DmaRegion {
     /// - no reference to these bytes exists, and no other code of this processor accesses them;
     /// - the bytes are visible to the device, in the same order and without a gap, at `address`.
     #[must_use]
-    pub const unsafe fn new(base: NonNull<u8>, address: DeviceAddress, len: usize) -> Self {
+    pub(crate) const unsafe fn new(base: NonNull<u8>, address: DeviceAddress, len: usize) -> Self {
         Self { base, address, len }
     }
 

@@ -1,6 +1,6 @@
 //! Copies between a request's mapped data buffer and a bounce page.
 
-use crate::ffi::extension::region;
+use crate::ffi::dma::region;
 use crate::limits::PAGE;
 use crate::request::Request;
 use storport::Dma;
@@ -17,7 +17,9 @@ pub fn copy_out(request: &Request, page: Dma) {
     let Some((data, bytes)) = buffer(request) else {
         return;
     };
-    let mut page = region(page);
+    let Some(mut page) = region(page) else {
+        return;
+    };
     for offset in 0..bytes {
         // SAFETY: the adapter has its data buffers mapped (STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE) when there are bounce
         // pages, and `offset` lies inside the buffer.
@@ -31,7 +33,9 @@ pub fn copy_in(request: &mut Request, page: Dma) {
     let Some((data, bytes)) = buffer(request) else {
         return;
     };
-    let page = region(page);
+    let Some(page) = region(page) else {
+        return;
+    };
     for offset in 0..bytes {
         let byte = page.read::<u8>(offset).unwrap_or(0);
         // SAFETY: as above.

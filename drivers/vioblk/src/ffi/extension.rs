@@ -13,7 +13,6 @@ use core::mem::size_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use storport::{Adapter, Dma, ScatterGather, Srb};
-use virtio_core::mem::{DeviceAddress, DmaRegion};
 
 const ALIGN: usize = 16;
 const PRIVATE: usize = size_of::<Request>().next_multiple_of(ALIGN);
@@ -115,14 +114,6 @@ impl DerefMut for RequestBox {
         // SAFETY: as above, and the box is borrowed mutably.
         unsafe { self.0.as_mut() }
     }
-}
-
-/// The whole of a part of DMA memory. The caller drops it before it asks again for the same part.
-pub(crate) fn region(part: Dma) -> DmaRegion {
-    // SAFETY: StorPort gave the memory and its device address (`memory` above, or the adapter's uncached extension); it
-    // stays until the request is completed or the adapter freed, and only the owner of the request or of the pool, under
-    // its queue's lock, touches it.
-    unsafe { DmaRegion::new(part.va, DeviceAddress(part.address), part.len) }
 }
 
 #[cfg(test)]

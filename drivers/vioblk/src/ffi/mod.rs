@@ -3,6 +3,7 @@
 
 pub mod bounce;
 pub mod device_extension;
+pub mod dma;
 pub mod dpc;
 pub mod entry;
 pub mod extension;

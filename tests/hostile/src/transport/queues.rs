@@ -3,7 +3,7 @@
 use std::ptr::NonNull;
 
 use ring_rig::slots;
-use virtio_core::mem::{DeviceAddress, DmaRegion};
+use virtio_core::mem::{DeviceAddress, Dma};
 use virtio_core::ring::{Queue, QueueMemory};
 use virtio_core::spec::features::Features;
 
@@ -426,15 +426,28 @@ fn sized(interface: Interface, size: u16) -> Outcome {
     bench.failed(bench.set_up(Features::empty()))
 }
 
+/// Says that any memory lies at this address.
+struct Elsewhere(u64);
+
+// SAFETY: no device ever looks there: the queue is never enabled.
+unsafe impl Dma for Elsewhere {
+    fn translates(&self) -> bool {
+        false
+    }
+
+    fn locate(&self, _: NonNull<u8>, _: usize) -> Option<DeviceAddress> {
+        Some(DeviceAddress(self.0))
+    }
+}
+
 /// A legacy ring that the device would find at this address.
 fn placed(interface: Interface, address: u64) -> Outcome {
     let bench = Bench::new(interface);
     bench.negotiate(Features::empty()).expect("honest");
     let layout = Queue::<u64>::layout(64, Features::empty()).expect("a size");
     let base: NonNull<u8> = bench.memory.base();
-    // SAFETY: the memory outlives the queue and has no other user; that no device finds it at `address` does not matter, as
-    // the queue is never enabled.
-    let ring = unsafe { DmaRegion::new(base, DeviceAddress(address), layout.len()) };
+    // SAFETY: the memory outlives the queue and has no other user.
+    let ring = unsafe { Elsewhere(address).lend(base, layout.len()) }.expect("an address");
     let memory = QueueMemory {
         ring,
         slots: slots(64),

@@ -1,0 +1,51 @@
+//! StorPort as the platform's DMA interface: every address that the device is given comes from it.
+//!
+//! `StorPortGetPhysicalAddress` gives the address for a DMA operation, "physical or bus-relative", of the uncached extension and
+//! of SRB extensions (MS: nf-storport-storportgetphysicaladdress, STOR_PHYSICAL_ADDRESS), `StorPortGetScatterGatherList` those
+//! of a request's data. Whether Windows translates them on the device's way to memory depends on the driver's opt-in (MS:
+//! enabling-dma-remapping-for-device-drivers), so on [`DMA_REMAPPING_OPT_IN`] alone.
+
+use crate::find::DMA_REMAPPING_OPT_IN;
+use core::ptr::NonNull;
+use virtio_core::mem::{DeviceAddress, Dma, DmaRegion};
+
+/// StorPort, asked anew.
+pub struct StorPort(pub storport::Adapter);
+
+// SAFETY: StorPort answers for memory that it gave this adapter, and only such is lent; the mapping stays until it is freed.
+unsafe impl Dma for StorPort {
+    fn translates(&self) -> bool {
+        DMA_REMAPPING_OPT_IN
+    }
+
+    fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
+        let found = self.0.physical_address(None, base.as_ptr().cast())?;
+        (found.len as usize >= len).then_some(DeviceAddress(found.address))
+    }
+}
+
+/// Memory that StorPort has located before.
+struct Located(storport::Dma);
+
+// SAFETY: StorPort gave memory and address together (`extension::memory`, the adapter's uncached extension) and says that they
+// are contiguous for `len` bytes; the mapping stays until the request is completed or the adapter freed.
+unsafe impl Dma for Located {
+    fn translates(&self) -> bool {
+        DMA_REMAPPING_OPT_IN
+    }
+
+    #[inline]
+    fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
+        let offset = base.addr().get().checked_sub(self.0.va.addr().get())?;
+        let inside = offset.checked_add(len)? <= self.0.len;
+        let start = DeviceAddress(self.0.address);
+        inside.then(|| start.checked_add(offset as u64)).flatten()
+    }
+}
+
+/// The whole of a part of DMA memory. The caller drops it before it asks again for the same part.
+pub fn region(part: storport::Dma) -> Option<DmaRegion> {
+    // SAFETY: the memory is the driver's until the request is completed or the adapter freed, and only the owner of the request
+    // or of the pool, under its queue's lock, touches it.
+    unsafe { Located(part).lend(part.va, part.len) }
+}
