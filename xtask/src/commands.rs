@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::bench::{self, Bench};
-use crate::{layering, suite};
+use crate::{fuzz, layering, miri, suite};
 use winpv::build::{self, Form, Request};
 use winpv::cli;
 use winpv::drivers::{self, Arch};
@@ -55,6 +55,10 @@ enum Command {
     /// Count what the code costs
     #[command(subcommand)]
     Bench(Bench),
+    /// Let a fuzzer look for a device that breaks virtio-core
+    Fuzz(fuzz::Args),
+    /// Run the tests of unsafe code under Miri
+    Miri(miri::Args),
     /// Check the layering: who may depend on whom, lint headers, file lengths
     Check,
     /// Compile and link one driver, unsigned, and print where it is
@@ -100,6 +104,11 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::Inject(args) => cli::inject::run(&args),
         Command::Host { arguments } => host(&arguments),
         Command::Bench(what) => bench::run(&what),
+        Command::Fuzz(args) => {
+            setup::require(Purpose::Fuzz)?;
+            fuzz::run(&args)
+        }
+        Command::Miri(args) => miri::run(&args),
         Command::Check => {
             let problems = layering::check(&winpv::root())?;
             for problem in &problems {

@@ -2,7 +2,10 @@
 
 mod bench;
 mod commands;
+mod fuzz;
 mod layering;
+mod miri;
+mod nightly;
 mod suite;
 
 use std::process::ExitCode;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use super::{Context, Outcome};
-use winpv::process::Run;
+use winpv::process::{Output, Run};
 
 /// From cold, everything is compiled first.
 const DEADLINE: Duration = Duration::from_secs(1800);
@@ -24,6 +24,11 @@ pub fn unit_tests(context: &Context) -> Result<Vec<Outcome>> {
         .args(["test", "--workspace", "--no-fail-fast", "--color", "never"])
         .deadline(DEADLINE)
         .output()?;
+    Ok(outcomes(&output))
+}
+
+/// What a run of `cargo test` says.
+pub fn outcomes(output: &Output) -> Vec<Outcome> {
     let mut outcomes = parse(&output.stdout);
     let failed = outcomes.iter().any(|outcome| outcome.result.is_err());
     if !output.status.success() && !failed {
@@ -33,7 +38,7 @@ pub fn unit_tests(context: &Context) -> Result<Vec<Outcome>> {
             result: Err(tail(&output.text())),
         });
     }
-    Ok(outcomes)
+    outcomes
 }
 
 /// Reads the lines `test NAME ... ok` and the output that failed tests left.

@@ -115,7 +115,7 @@ fn is_stale(unmet: &[Unmet]) -> bool {
 fn unmet(purpose: Purpose) -> Vec<Unmet> {
     NEEDS
         .iter()
-        .filter(|need| need.purpose <= purpose)
+        .filter(|need| purpose.takes(need.purpose))
         .map(|need| (need, need.probe()))
         .filter(|(_, verdict)| !matches!(verdict, Verdict::Found(_)))
         .collect()

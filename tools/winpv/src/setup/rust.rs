@@ -52,7 +52,9 @@ impl Pinned {
         };
         Ok(match purpose {
             Purpose::Pack => Vec::new(),
-            Purpose::Test | Purpose::Full => self.targets.iter().filter(missing).cloned().collect(),
+            Purpose::Test | Purpose::Full | Purpose::Fuzz => {
+                self.targets.iter().filter(missing).cloned().collect()
+            }
         })
     }
 }

@@ -1,0 +1,61 @@
+//! `cargo xtask miri`: the tests of virtio-core's unsafe code, interpreted, with every access checked.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use crate::nightly;
+use crate::suite::{Context, Outcome, test_outcomes};
+
+/// Interpretation takes a hundred times as long, and the library is built first.
+const DEADLINE: Duration = Duration::from_secs(3600);
+
+/// What has tests of memory or rings that need no mmap.
+const PACKAGES: [&str; 3] = ["virtio-core", "ring-rig", "hostile-table"];
+
+/// A pointer is only what it was made from. Tests leak the slots that they lend, which is no fault of the rings.
+const FLAGS: &str = "-Zmiri-strict-provenance -Zmiri-ignore-leaks";
+
+/// Arguments of `miri`.
+#[derive(clap::Args)]
+pub struct Args {
+    /// Run only the tests whose name contains this
+    filter: Option<String>,
+}
+
+/// The command; false if a test failed.
+pub fn run(args: &Args) -> Result<bool> {
+    let outcomes = tests(&winpv::target_dir(), args.filter.as_deref())?;
+    let mut failed = 0;
+    for Outcome { name, result } in &outcomes {
+        match result {
+            Ok(()) => println!("{name}: ok"),
+            Err(problem) => {
+                failed += 1;
+                println!("FAILED {name}\n{problem}");
+            }
+        }
+    }
+    println!("{} passed, {failed} failed", outcomes.len() - failed);
+    Ok(failed == 0 && !outcomes.is_empty())
+}
+
+/// The step.
+pub fn all(context: &Context) -> Result<Vec<Outcome>> {
+    tests(&context.target_dir, None)
+}
+
+fn tests(target_dir: &Path, filter: Option<&str>) -> Result<Vec<Outcome>> {
+    let output = nightly::cargo(&["miri", "rust-src"])?
+        .dir(winpv::root())
+        .args(["miri", "test", "--no-fail-fast", "--color", "never"])
+        .args(PACKAGES.iter().flat_map(|package| ["--package", package]))
+        .args(["--lib", "--tests", "--"])
+        .args(filter)
+        .env("MIRIFLAGS", FLAGS)
+        .env("CARGO_TARGET_DIR", target_dir.join("miri"))
+        .deadline(DEADLINE)
+        .output()?;
+    Ok(test_outcomes(&output))
+}
