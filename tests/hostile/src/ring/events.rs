@@ -114,6 +114,32 @@ pub(super) const ROWS: &[Row] = &[
         }),
     },
     Row {
+        id: "R055",
+        section: "Virtio 1.3 §2.7.9, §2.8.8",
+        lie: "with IN_ORDER the driver arms when it has taken a part of a batch, of which the rest shows nowhere in the ring",
+        verdict: Verdict::Kept,
+        run: Run::Ring(
+            |mode| mode.in_order,
+            |rig| {
+                for _ in 0..rig.size() {
+                    let held = busy(rig, 4);
+                    let last = held[2].id;
+                    rig.device.push_batch(last, 0).expect("a batch");
+                    for _ in 0..3 {
+                        assert_eq!(rig.driver.arm(), Armed::WorkPending);
+                        assert_eq!(rig.driver.arm_delayed(), Armed::WorkPending);
+                        assert!(matches!(rig.completed(), Ok(Some(_))));
+                    }
+                    assert_eq!(rig.driver.arm(), Armed::Idle);
+                    rig.finish(held[3].id, 0);
+                    assert_eq!(rig.driver.arm(), Armed::WorkPending);
+                    assert_eq!(rig.complete_all().len(), 1);
+                }
+                Outcome::Kept
+            },
+        ),
+    },
+    Row {
         id: "S001",
         section: "Virtio 1.3 §2.7.10.1",
         lie: "flags of the used ring have bits that were never defined",
