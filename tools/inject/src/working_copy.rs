@@ -8,6 +8,8 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Read, Seek};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock, ioctl_ficlone, statvfs};
@@ -16,6 +18,8 @@ use crate::refusal::Refusal;
 
 /// Room for hives and logs that grow, and for the packages.
 const SLACK: u64 = 64 << 20;
+/// How long a lock is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes copied in one go.
 const CHUNK: usize = 4 << 20;
 
@@ -52,9 +56,7 @@ impl Original {
         let lock = File::open(&path).with_context(|| format!("cannot open {name}"))?;
         // A run that just ended may have replaced the file between our opening and our locking it.
         let is_current = |now: fs::Metadata| now.ino() == metadata.ino();
-        if flock(&lock, FlockOperation::NonBlockingLockExclusive).is_err()
-            || !fs::metadata(&path).is_ok_and(is_current)
-        {
+        if !locked(&lock) || !fs::metadata(&path).is_ok_and(is_current) {
             return Err(Refusal::Busy(name).into());
         }
         Ok(Original { path, _lock: lock })
@@ -117,6 +119,19 @@ impl Original {
         }
         Ok(copy)
     }
+}
+
+/// Locks a file; false if somebody else keeps it locked.
+fn locked(file: &File) -> bool {
+    // A lock that was just given up lives on for a moment in a process that another thread is starting.
+    let deadline = Instant::now() + PATIENCE;
+    while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        if Instant::now() > deadline {
+            return false;
+        }
+        thread::sleep(PATIENCE / 20);
+    }
+    true
 }
 
 /// Refuses a copy of `bytes` where only `free` bytes are left.

@@ -27,6 +27,9 @@ pub fn program(machine: u16) -> Vec<u8> {
     let magic: u16 = if is_64 { 0x20b } else { 0x10b };
     file.extend(magic.to_le_bytes());
     file.resize(start + usize::from(optional), 0);
+    // NumberOfRvaAndSizes: the data directories, all empty, are its last 16 times 8 bytes.
+    let directories = start + usize::from(optional) - 16 * 8;
+    file[directories - 4] = 16;
     // Subsystem: console.
     file[start + 68] = 3;
     file.resize(1024, 0);
