@@ -5,6 +5,8 @@ use std::str::FromStr;
 
 /// Which key signs, and how its certificate's time is proven.
 #[derive(clap::Args, Clone, Debug, Default)]
+// Two structures of one name would be two groups of one name.
+#[group(id = "signing")]
 pub struct Args {
     /// What signs: `test` (a certificate made here), `pkcs12:FILE`, or a token's key as an RFC 7512 URI, `pkcs11:…`
     #[arg(long, value_name = "KEY", default_value = "test")]
