@@ -10,6 +10,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Cursor, Read};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
 use msi::{Package, Select, Value};
@@ -69,6 +70,18 @@ impl Msi {
             .iter()
             .find(|row| text(row, "Property") == name)
             .map(|row| text(row, "Value"))
+    }
+
+    /// The processor that the template names.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        self.package.summary_info().arch()
+    }
+
+    /// When the MSI says it was made.
+    #[must_use]
+    pub fn created(&self) -> Option<SystemTime> {
+        self.package.summary_info().creation_time()
     }
 
     /// A stream's content.

@@ -10,6 +10,7 @@ pub mod check;
 mod compound;
 mod icon;
 mod ids;
+mod read;
 mod rows;
 mod schema;
 
@@ -22,7 +23,9 @@ use std::time::{Duration, UNIX_EPOCH};
 use anyhow::{Context, Result, ensure};
 use msi::{Insert, LanguageId, Package, PackageType, Value};
 
+pub use cabinet::pack as cabinet;
 pub use ids::UPGRADE_CODE;
+pub use read::read;
 
 /// The name of the cabinet's stream.
 const CABINET: &str = "winpv.cab";

@@ -124,7 +124,10 @@ fn properties(content: &Content, ids: &Ids) -> Vec<Row> {
     let language = LANGUAGE.to_string();
     [
         ("ALLUSERS", "1"),
-        ("ARPHELPLINK", "https://github.com/winpv/winpv"),
+        (
+            "ARPCOMMENTS",
+            "Drivers for the virtio devices of virtual machines",
+        ),
         // A change needs dialogs; ADDLOCAL and REMOVE do it without.
         ("ARPNOMODIFY", "1"),
         ("ARPPRODUCTICON", "winpv.ico"),

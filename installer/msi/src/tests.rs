@@ -1,7 +1,7 @@
 //! What is written: the same bytes for the same content, and what it says.
 
 use crate::check::{self, Msi, text};
-use crate::{Content, Driver, Platform, write};
+use crate::{Content, Driver, Platform, read, write};
 
 /// A 64-bit image with one empty section, followed by fixed version information: as much as a reader needs.
 pub fn image(platform: Platform, version: [u16; 4]) -> Vec<u8> {
@@ -180,4 +180,13 @@ fn long_names_get_a_short_one() {
         .collect();
     assert!(names.contains(&"toyblk.sys"));
     assert!(names.contains(&"winpv~1.exe|winpv-setup.exe"), "{names:?}");
+}
+
+#[test]
+fn reading_gives_the_content_back() {
+    for platform in [Platform::X64, Platform::Arm64] {
+        let bytes = write(&content(platform)).unwrap();
+        let again = write(&read(&bytes).unwrap()).unwrap();
+        assert!(bytes == again);
+    }
 }
