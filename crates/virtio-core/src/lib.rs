@@ -11,6 +11,8 @@
 //! | [`spec`] | wire types and constants, nothing else |
 //! | [`ring`] | virtqueues |
 //! | [`transport`] | finding, negotiating, resetting and notifying a device |
+//!
+//! Lengths, offsets and alignments are in bytes, queue sizes in descriptors, times in microseconds.
 #![no_std]
 #![deny(unsafe_code)]
 #![cfg_attr(
@@ -41,3 +43,8 @@ mod testing;
 pub mod transport;
 
 pub use clock::Clock;
+
+/// Compiles and runs the example in the read-me file.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
