@@ -1,6 +1,8 @@
 //! Everything that makes, checks and installs a WinPV pack, as a library: `winpv` is its face for users, `cargo xtask` the
 //! one for developers.
 
+pub mod acceptance;
+pub mod attestation;
 pub mod build;
 pub mod cli;
 pub mod drivers;

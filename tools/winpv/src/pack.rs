@@ -8,7 +8,10 @@ use anyhow::{Context, Result, bail};
 use driver_catalog::Builder;
 use serde_json::json;
 use sha2::{Digest, Sha256};
+use winpv_inject::trust::classify;
 
+use crate::acceptance;
+use crate::attestation;
 use crate::build::{self, Form, Request};
 use crate::drivers::{Arch, DRIVERS, Driver};
 use crate::inf;
@@ -16,6 +19,7 @@ use crate::msi;
 use crate::process::Run;
 use crate::progress::Progress;
 use crate::resource::{self, FileKind, Messages, VersionInfo};
+use crate::sbom::{self, Binary};
 use crate::sign::{Signer, Subject};
 use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
@@ -24,6 +28,11 @@ use crate::version::{Epoch, Version};
 pub const SUMS: &str = "SHA256SUMS";
 /// The description of the pack.
 pub const MANIFEST: &str = "manifest.json";
+/// The bill of materials, CycloneDX.
+pub const BILL: &str = "sbom.cdx.json";
+
+/// Endings of the files that carry a signature.
+const SIGNED: [&str; 4] = ["sys", "cat", "msi", "cab"];
 
 /// What to pack, and where.
 pub struct Options<'a> {
@@ -91,6 +100,16 @@ pub fn pack(options: &Options<'_>) -> Result<Vec<Packed>> {
         packer.msi(arch)?;
     }
     packer.certificates()?;
+    for arch in Arch::ALL {
+        attestation::make(
+            packer.dist,
+            arch,
+            packer.version,
+            options.signer,
+            options.epoch,
+        )?;
+    }
+    packer.bill_of_materials()?;
     let files = packer.describe()?;
     fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))?;
     replace(new.path(), options.out)?;
@@ -263,6 +282,54 @@ impl Packer<'_> {
         Ok(())
     }
 
+    /// Writes what the drivers are made of.
+    fn bill_of_materials(&self) -> Result<()> {
+        let mut binaries = Vec::new();
+        for driver in DRIVERS {
+            for arch in Arch::ALL {
+                let path = self.driver_path(driver, arch);
+                let sha256 = hex(&Sha256::digest(fs::read(self.dist.join(&path))?));
+                binaries.push((driver.name, arch, path, sha256));
+            }
+        }
+        let binaries: Vec<_> = binaries
+            .iter()
+            .map(|(package, arch, path, sha256)| Binary {
+                package,
+                arch: *arch,
+                path,
+                sha256,
+                kind: "device-driver",
+            })
+            .collect();
+        let bill = sbom::write(
+            &self.toolchain,
+            self.options.root,
+            self.version,
+            self.options.epoch,
+            &binaries,
+        )?;
+        fs::write(self.dist.join(BILL), bill)?;
+        Ok(())
+    }
+
+    /// Where a driver's .sys lies below `dist/`.
+    fn driver_path(&self, driver: &Driver, arch: Arch) -> String {
+        let name = driver.name;
+        format!("drivers/{name}/{arch}/{name}.sys")
+    }
+
+    /// A driver's signature, and where Windows accepts it.
+    fn accepted(&self, driver: &Driver, arch: Arch) -> Result<serde_json::Value> {
+        let path = self.driver_path(driver, arch);
+        let trust = classify(&fs::read(self.dist.join(&path))?).with_context(|| path.clone())?;
+        Ok(json!({
+            "driver": path,
+            "signature": acceptance::class(trust),
+            "accepted_by": acceptance::table(trust),
+        }))
+    }
+
     /// Writes manifest.json and SHA256SUMS.
     fn describe(&self) -> Result<Vec<Packed>> {
         let signer = self.options.signer.name();
@@ -273,6 +340,12 @@ impl Packer<'_> {
             .arg("--version")
             .ok()?
             .stdout;
+        let mut packages = Vec::new();
+        for driver in DRIVERS {
+            for arch in Arch::ALL {
+                packages.push(self.accepted(driver, arch)?);
+            }
+        }
         let manifest = json!({
             "name": "WinPV",
             "version": self.version.to_string(),
@@ -286,6 +359,7 @@ impl Packer<'_> {
                 "hardware_ids": driver.hardware_ids,
                 "architectures": Arch::ALL.map(Arch::name),
             })).collect::<Vec<_>>(),
+            "packages": packages,
             "files": files.iter().map(Packed::json).collect::<Vec<_>>(),
         });
         let path = self.dist.join(MANIFEST);
@@ -362,7 +436,7 @@ fn packed(dist: &Path, path: &Path, signer: &str) -> Result<Packed> {
     let bytes = fs::read(path)?;
     let signed = path
         .extension()
-        .is_some_and(|extension| extension == "sys" || extension == "cat" || extension == "msi");
+        .is_some_and(|extension| SIGNED.iter().any(|signed| extension == *signed));
     Ok(Packed {
         path: path.strip_prefix(dist)?.to_string_lossy().into_owned(),
         size: bytes.len() as u64,
