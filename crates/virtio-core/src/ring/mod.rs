@@ -2,14 +2,14 @@
 //!
 //! ```text
 //!  add_direct / add_indirect ─► publish ─► Kick ─► (after unlocking) Transport::ring
-//!  interrupt ─► disarm ─► completed, completed, … ─► arm ─► Armed::WorkPending? again : done
+//!  interrupt ─► disarm ─► completed, completed, … ─► arm / arm_delayed ─► Armed::WorkPending? again : done
 //! ```
 //!
 //! A queue never allocates. Its ring lies in a [`DmaRegion`] and its private state in a slice of [`Slot`]s, both lent by
 //! the caller. Nothing that the device can write is ever used to find or to free anything: free list, chain lengths and
 //! tokens are in the slots only. The device may lie; the first lie closes the queue ([`QueueError`]). It may of course
-//! finish a chain without having done the work, or one that was added and not yet published, by guessing its number: that
-//! looks like any early completion, and what it wrote is the driver's to check.
+//! finish a chain without having done the work: what it wrote is the driver's to check. What the queue writes for the device
+//! to see are device addresses, lengths, flags and indices: no token, and no pointer.
 //!
 //! # Example
 //!
@@ -370,15 +370,18 @@ impl<'m, T> Queue<'m, T> {
         each!(&mut self.format, queue => queue.drain())
     }
 
-    #[expect(
-        clippy::result_large_err,
-        reason = "the queue itself comes back, once in its life"
-    )]
     /// Ends the queue and gives the lent memory back, for a queue of any size and format to be set up in.
     ///
     /// # Errors
     ///
     /// The queue itself, while it holds tokens ([`Queue::drain`] first) or if the proof does not speak of it.
+    #[cfg_attr(
+        target_pointer_width = "64",
+        expect(
+            clippy::result_large_err,
+            reason = "the queue itself comes back, once in its life"
+        )
+    )]
     pub fn into_memory(self, proof: &impl Stopped) -> Result<QueueMemory<'m, T>, Self> {
         if !proof.covers(self.addresses().descriptor) {
             return Err(self);

@@ -6,6 +6,9 @@
 //! the order in which they went, so the free list is what lies between the newest and the oldest.
 #![forbid(unsafe_code)]
 
+#[cfg(test)]
+mod tests;
+
 use core::hint::cold_path;
 
 use super::{AddError, Completion, QueueError, Rejected, SetupError};
