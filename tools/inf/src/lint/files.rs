@@ -275,15 +275,15 @@ fn or_all(arch: &str) -> &str {
 }
 
 fn present(lint: &mut Lint<'_>, file: &Copied, from: &str) {
-    let Some(files) = &lint.options.files else {
+    let Some(present) = &lint.options.present else {
         return;
     };
-    let wanted = folder(&format!("{from}\\{}", file.source));
-    if !files.iter().any(|path| folder(path) == wanted) {
+    let wanted = folder(&format!("{from}\\{}", file.source)).replace('\\', "/");
+    if !present(&wanted) {
         lint.report(
             "INF306",
             file.at,
-            format!("{} is not in the package", wanted.replace('\\', "/")),
+            format!("{wanted} is not in the package"),
             "put it there, or correct the name",
         );
     }

@@ -74,11 +74,14 @@ pub struct Finding {
     pub mend: String,
 }
 
+/// Says whether a package has a file: its path from the INF, in lower case, folders separated by `/`.
+pub type Present = Box<dyn Fn(&str) -> bool>;
+
 /// What the linter is told besides the INF's text.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Options {
-    /// The package's files, relative to the INF, with `/` or `\`; None if they are not to be looked at.
-    pub files: Option<Vec<String>>,
+    /// Tells whether the package has a file; None if that is not to be asked.
+    pub present: Option<Present>,
     /// The length of the INF's whole path, in characters.
     pub path_length: usize,
     /// The build from which on a driver must be isolated; by default that of InfVerif /w.

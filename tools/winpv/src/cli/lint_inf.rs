@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use driver_inf::Inf;
-use driver_inf::lint::{self, Finding, Options, Rule, Severity};
+use driver_inf::lint::{self, Finding, Options, Present, Rule, Severity};
 use driver_inf::target::Build;
 use serde_json::{Value, json};
 
@@ -95,22 +95,16 @@ pub fn run(args: &Args) -> Result<bool> {
 ///
 /// # Errors
 ///
-/// The file or its folder cannot be read.
+/// The file cannot be read.
 pub fn check(path: &Path, package: bool, isolated_from: u32) -> Result<Vec<Finding>> {
     let bytes = fs::read(path).with_context(|| format!("cannot read {}", path.display()))?;
     let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
     };
-    let files = if package {
-        let mut files = Vec::new();
-        beside(folder, folder, &mut files)?;
-        Some(files)
-    } else {
-        None
-    };
+    let present = move |file: &str| find_in(&folder, file);
     let options = Options {
-        files,
+        present: package.then(|| Box::new(present) as Present),
         // Windows' limit is for the path there; what is known here is the name.
         path_length: path
             .file_name()
@@ -193,15 +187,19 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     Ok(())
 }
 
-/// The files of a package, relative to its folder.
-fn beside(root: &Path, folder: &Path, files: &mut Vec<String>) -> Result<()> {
-    let mut all = Vec::new();
-    walk(folder, &mut all)?;
-    for path in all {
-        let path = path.strip_prefix(root).unwrap_or(&path);
-        files.push(path.to_string_lossy().into_owned());
+/// Finds a file as Windows does, without regard to case; only the folders on its path are read.
+fn find_in(folder: &Path, path: &str) -> bool {
+    let (first, rest) = match path.split_once('/') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (path, None),
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut same =
+        entries.filter(|entry| entry.file_name().to_string_lossy().to_lowercase() == first);
+    match rest {
+        Some(rest) => same.any(|entry| find_in(&entry.path(), rest)),
+        None => same.any(|entry| entry.path().is_file()),
     }
-    Ok(())
 }
 
 fn explain(id: &str, json: bool) -> Result<bool> {

@@ -16,8 +16,9 @@ const DRIVER_STORE_BUILD: u32 = 16299;
 #[must_use]
 pub fn lint(text: &str, driver: &Driver, arch: Arch, files: &[&str]) -> Vec<String> {
     let inf = Inf::parse(text.as_bytes());
+    let names: BTreeSet<String> = files.iter().map(|file| file.to_lowercase()).collect();
     let options = Options {
-        files: Some(files.iter().map(|&file| file.to_owned()).collect()),
+        present: Some(Box::new(move |path| names.contains(path))),
         ..Options::default()
     };
     // A warning is for others to judge; our own files have none.

@@ -15,8 +15,8 @@ const SECOND: (&str, &str) = (
 );
 
 fn files() -> Vec<Mutation> {
-    let with = |files: &[&str]| Options {
-        files: Some(files.iter().map(|&file| file.to_owned()).collect()),
+    let only = |file: &'static str| Options {
+        present: Some(Box::new(move |path| path == file)),
         ..Options::default()
     };
     let same = [("Strings", "Strings")];
@@ -82,8 +82,8 @@ fn files() -> Vec<Mutation> {
                 ("%13%\\user", "%13%\\sub\\user"),
             ],
         ),
-        change("INF306", STORAGE, &same).with(with(&[])),
-        change("INF306", STORAGE, &same).with(with(&["amd64/disk.sys"])),
+        change("INF306", STORAGE, &same).with(only("")),
+        change("INF306", STORAGE, &same).with(only("amd64/disk.sys")),
         change("INF307", STORAGE, &[("1 = %Disk%", "2 = %Disk%")]),
         change("INF307", STORAGE, &[("disk.sys = 1", "disk.sys = 7")]),
         change(
