@@ -21,11 +21,11 @@
 //!
 //! # Example
 //!
-//! Bringing up a block device with one queue; `map` is the platform's way to map registers.
+//! Bringing up a block device with one queue; `map` is the platform's way to map registers, `dma` its way to lend memory.
 //!
 //! ```
 //! use core::mem::offset_of;
-//! use virtio_core::{Clock, mmio::Registers, spec::blk, spec::features::Features};
+//! use virtio_core::{Clock, mem::Dma, mmio::Registers, spec::blk, spec::features::Features};
 //! use virtio_core::ring::{Queue, QueueMemory};
 //! use virtio_core::transport::{Doorbell, Interface, Location, Transport, TransportError};
 //!
@@ -35,9 +35,10 @@
 //!     interface: &Interface,
 //!     map: impl FnMut(Location) -> Option<R>,
 //!     clock: &impl Clock,
+//!     dma: &impl Dma,
 //!     memory: impl FnOnce(u16, Features) -> QueueMemory<'m, u32>,
 //! ) -> Result<(Transport<R>, Queue<'m, u32>, Doorbell), TransportError> {
-//!     let device = Transport::new(interface, map)?;
+//!     let device = Transport::new(interface, map)?.with_dma(dma);
 //!     let stopped = device.reset(clock, RESET_TIMEOUT_US)?;
 //!     let known = Features::IMPLEMENTED | blk::F_FLUSH;
 //!     let features = device.acknowledge(stopped)? & known;
