@@ -248,6 +248,8 @@ pub fn execute_sequence(content: &Content) -> Vec<Row> {
         ("ProcessComponents", 1600),
         ("UnpublishFeatures", 1800),
         ("RemoveFiles", 3500),
+        ("RemoveFolders", 3600),
+        ("CreateFolders", 3700),
         ("InstallFiles", 4000),
         ("RegisterUser", 6000),
         ("RegisterProduct", 6100),

@@ -68,6 +68,11 @@ pub fn all(
         ("Directory", directories(content)),
         ("File", file_rows(content, files)?),
         ("Component", components(content, ids)),
+        // The folder around the versions' folders holds nothing itself and would stay behind.
+        (
+            "CreateFolder",
+            vec![vec![text("WinPVFolder"), text(SETUP_COMPONENT)]],
+        ),
         ("Feature", features(content)),
         ("FeatureComponents", feature_components(content)),
         ("MsiFileHash", hashes(files)),

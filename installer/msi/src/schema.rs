@@ -24,7 +24,7 @@ fn number(name: &str) -> Column {
 
 /// The columns of a table that [`crate::rows`] fills.
 pub fn columns(table: &str) -> Option<Vec<Column>> {
-    let build = Column::build;
+    let build = |name: &str| Column::build(name);
     Some(match table {
         "Property" => vec![key("Property"), build("Value").localizable().text_string(0)],
         "Directory" => vec![
@@ -38,6 +38,14 @@ pub fn columns(table: &str) -> Option<Vec<Column>> {
                 .category(Category::DefaultDir)
                 .string(255),
         ],
+        "CreateFolder" => ["Directory", "Component"]
+            .map(|table| {
+                Column::build(format!("{table}_"))
+                    .primary_key()
+                    .foreign_key(table, 1)
+                    .id_string(KEY_LEN)
+            })
+            .into(),
         "Component" => vec![
             key("Component"),
             build("ComponentId")

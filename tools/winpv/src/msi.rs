@@ -4,6 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use winpv_inject::trust::{self, Trust};
 use winpv_msi::{Content, Platform};
 
 use crate::build::{self, Built, Form, Request};
@@ -137,18 +138,18 @@ fn content(options: &Options<'_>) -> Result<Content> {
             .sign(&file, Subject::Program, description, options.epoch)?;
         Ok(fs::read(&file)?)
     };
+    let drivers: Vec<winpv_msi::Driver> = DRIVERS
+        .iter()
+        .map(|driver| package(options, driver))
+        .collect::<Result<_>>()?;
     Ok(Content {
         platform: match options.arch {
             Arch::Amd64 => Platform::X64,
             Arch::Arm64 => Platform::Arm64,
         },
         version: options.version.0,
-        // Whatever key signs here, it is not Microsoft's.
-        signature: "test".to_owned(),
-        drivers: DRIVERS
-            .iter()
-            .map(|driver| package(options, driver))
-            .collect::<Result<_>>()?,
+        signature: signature_class(&drivers)?.to_owned(),
+        drivers,
         setup: signed(&options.helper.setup, "WinPV setup")?,
         check: signed(&options.helper.check, "WinPV setup")?,
         epoch: options.epoch.0,
@@ -177,5 +178,24 @@ fn package(options: &Options<'_>, driver: &Driver) -> Result<winpv_msi::Driver> 
         description: driver.description.to_owned(),
         boot_start: driver.boot_start,
         files,
+    })
+}
+
+/// The signature class that the MSI is stamped with: that of the driver which the fewest machines load.
+fn signature_class(drivers: &[winpv_msi::Driver]) -> Result<&'static str> {
+    let mut weakest = Trust::Whcp;
+    for (name, bytes) in drivers.iter().flat_map(|driver| &driver.files) {
+        if name.ends_with(".sys") {
+            let trust = trust::classify(bytes).with_context(|| name.clone())?;
+            if trust == Trust::Unsigned {
+                bail!("{name} is not signed: no Windows would load it");
+            }
+            weakest = weakest.min(trust);
+        }
+    }
+    Ok(match weakest {
+        Trust::Unsigned | Trust::Test => "test",
+        Trust::Attestation => "attestation",
+        Trust::Whcp => "whcp",
     })
 }

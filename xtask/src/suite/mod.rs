@@ -5,6 +5,7 @@ mod clear_errors;
 mod dist;
 mod host;
 mod inject;
+mod msi;
 mod rebuild;
 mod statics;
 mod weaken;
@@ -146,6 +147,16 @@ const STEPS: &[Step] = &[
         name: "inject into a WIM",
         full: false,
         run: inject::into_wim,
+    },
+    Step {
+        name: "MSI: tables and signatures",
+        full: false,
+        run: msi::tables,
+    },
+    Step {
+        name: "MSI in Wine",
+        full: false,
+        run: msi::wine,
     },
     Step {
         name: "clear errors",

@@ -1,0 +1,279 @@
+//! Windows folders for Wine: one is made, the others are copies of it.
+
+use std::cell::Cell;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail, ensure};
+use winpv::process::{Output, Run};
+
+/// The longest that one program may take in Wine.
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// Wine's exit code is the low byte of Windows'.
+pub mod exit {
+    /// 0, ERROR_SUCCESS.
+    pub const SUCCESS: i32 = 0;
+    /// 1603, ERROR_INSTALL_FAILURE.
+    pub const FAILURE: i32 = 1603 & 0xff;
+    /// 1627, ERROR_FUNCTION_FAILED: what Wine says where Windows says 1603, when a deferred action fails.
+    pub const ACTION_FAILED: i32 = 1627 & 0xff;
+    /// 1633, ERROR_INSTALL_PLATFORM_UNSUPPORTED.
+    pub const WRONG_PLATFORM: i32 = 1633 & 0xff;
+    /// 3010, ERROR_SUCCESS_REBOOT_REQUIRED.
+    pub const RESTART: i32 = 3010 & 0xff;
+}
+
+/// What Wine pretends to be.
+#[derive(Clone, Copy, Debug)]
+pub enum Windows {
+    /// Build 7601.
+    Seven,
+    /// Build 18362 in Wine 8.
+    Ten,
+}
+
+/// The prefixes that are copied.
+pub struct Template {
+    dir: PathBuf,
+    copies: Cell<usize>,
+}
+
+impl Template {
+    /// Makes a prefix for each Windows below `dir`.
+    pub fn make(dir: &Path) -> Result<Template> {
+        let template = Template {
+            dir: dir.to_owned(),
+            copies: Cell::new(0),
+        };
+        let seven = Prefix {
+            dir: template.of(Windows::Seven),
+        };
+        fs::create_dir(&seven.dir)?;
+        seven.set_up("wineboot", &["-i"])?;
+        let ten = template.copy(Windows::Seven, &template.of(Windows::Ten))?;
+        ten.set_up("winecfg", &["-v", "win10"])?;
+        Ok(template)
+    }
+
+    fn of(&self, windows: Windows) -> PathBuf {
+        self.dir.join(format!("{windows:?}").to_lowercase())
+    }
+
+    /// A prefix of its own for one test.
+    pub fn prefix(&self, windows: Windows) -> Result<Prefix> {
+        let number = self.copies.get();
+        self.copies.set(number + 1);
+        self.copy(windows, &self.dir.join(format!("copy{number}")))
+    }
+
+    fn copy(&self, windows: Windows, to: &Path) -> Result<Prefix> {
+        copy(&self.of(windows), to)
+            .with_context(|| format!("cannot copy a Wine prefix to {}", to.display()))?;
+        Ok(Prefix { dir: to.to_owned() })
+    }
+}
+
+/// Copies by hard links, except the registry, which Wine writes.
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    fs::create_dir(to)?;
+    for entry in fs::read_dir(from)? {
+        let entry = entry?;
+        let (path, target) = (entry.path(), to.join(entry.file_name()));
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            copy(&path, &target)?;
+        } else if kind.is_symlink() {
+            symlink(fs::read_link(&path)?, &target)?;
+        } else if path.extension().is_some_and(|extension| extension == "reg") {
+            fs::copy(&path, &target)?;
+        } else {
+            fs::hard_link(&path, &target)?;
+        }
+    }
+    Ok(())
+}
+
+/// One Windows folder. Its Wine server ends with it.
+pub struct Prefix {
+    dir: PathBuf,
+}
+
+impl Drop for Prefix {
+    fn drop(&mut self) {
+        // Nothing to do if none runs any more.
+        let _ = server(&self.dir, "-k");
+    }
+}
+
+fn command(dir: &Path, program: &str) -> Run {
+    Run::new(program)
+        .env("WINEPREFIX", dir)
+        .env("WINEARCH", "win64")
+        .env("WINEDEBUG", "-all")
+        // Neither .NET nor a browser is offered for download, and no window is tried.
+        .env("WINEDLLOVERRIDES", "mscoree,mshtml=")
+        .env_remove("DISPLAY")
+        .env_remove("WAYLAND_DISPLAY")
+        .deadline(DEADLINE)
+}
+
+/// Runs a Windows program. Its output goes to a file: Wine's server, which outlives the program, would hold a pipe open.
+fn wine(dir: &Path, program: &str, args: &[&str]) -> Result<(ExitStatus, String)> {
+    let file = dir.join("output.txt");
+    let output = command(dir, "sh")
+        .args([
+            "-c",
+            r#"out=$1; shift; exec wine "$@" > "$out" 2> /dev/null"#,
+            "sh",
+        ])
+        .arg(&file)
+        .arg(program)
+        .args(args)
+        .output()?;
+    let text = fs::read(&file).unwrap_or_default();
+    Ok((output.status, String::from_utf8_lossy(&text).into_owned()))
+}
+
+fn server(dir: &Path, what: &str) -> Result<Output> {
+    command(dir, "wineserver").arg(what).output()
+}
+
+impl Prefix {
+    /// Runs a program, then waits until the server has written the registry and ended.
+    fn set_up(&self, program: &str, args: &[&str]) -> Result<()> {
+        let (code, text) = self.run(program, args)?;
+        ensure!(code == 0, "{program} ended with {code}\n{text}");
+        let output = server(&self.dir, "-w")?;
+        ensure!(output.status.success(), "{}", output.text());
+        Ok(())
+    }
+
+    /// Runs a Windows program and returns its exit code and output.
+    pub fn run(&self, program: &str, args: &[&str]) -> Result<(i32, String)> {
+        let (status, text) = wine(&self.dir, program, args)?;
+        let code = status
+            .code()
+            .with_context(|| format!("{program} was killed\n{text}"))?;
+        Ok((code, text))
+    }
+
+    /// Runs msiexec without windows, with a log, and returns its exit code.
+    pub fn msiexec(&self, args: &[&str]) -> Result<i32> {
+        let mut all = args.to_vec();
+        all.extend(["/qn", "/l*v", r"C:\msi.log"]);
+        Ok(self.run("msiexec", &all)?.0)
+    }
+
+    /// Fails unless msiexec ends with this code.
+    pub fn msiexec_ends(&self, args: &[&str], expected: i32) -> Result<()> {
+        let code = self.msiexec(args)?;
+        ensure!(
+            code == expected,
+            "msiexec {args:?} ended with {code}, not {expected}\n{}",
+            self.log()
+        );
+        Ok(())
+    }
+
+    /// Windows Installer's log of the last msiexec.
+    pub fn msi_log(&self) -> String {
+        self.read(r"msi.log")
+    }
+
+    /// The helper program's log.
+    pub fn log(&self) -> String {
+        self.read(r"windows\Logs\WinPV\setup.log")
+    }
+
+    /// Fails unless the helper's log has a line with this text.
+    pub fn logged(&self, part: &str) -> Result<()> {
+        let log = self.log();
+        ensure!(log.contains(part), "no line with {part:?}:\n{log}");
+        Ok(())
+    }
+
+    fn read(&self, path: &str) -> String {
+        let Some(path) = self.find(path) else {
+            return String::new();
+        };
+        fs::read(path).map_or_else(
+            |_| String::new(),
+            |bytes| String::from_utf8_lossy(&bytes).into_owned(),
+        )
+    }
+
+    /// A file or folder on drive C, whatever the case of its name.
+    pub fn find(&self, path: &str) -> Option<PathBuf> {
+        let mut at = self.dir.join("drive_c");
+        for part in path.split('\\') {
+            at = fs::read_dir(&at)
+                .ok()?
+                .filter_map(|entry| Some(entry.ok()?.path()))
+                .find(|entry| {
+                    entry
+                        .file_name()
+                        .is_some_and(|name| name.to_string_lossy().eq_ignore_ascii_case(part))
+                })?;
+        }
+        Some(at)
+    }
+
+    /// Fails unless the file is there and holds these bytes.
+    pub fn holds(&self, path: &str, bytes: &[u8]) -> Result<()> {
+        let found = self
+            .find(path)
+            .with_context(|| format!("{path} is not there"))?;
+        ensure!(fs::read(&found)? == bytes, "{path} has other bytes");
+        Ok(())
+    }
+
+    /// Fails if the file or folder is there.
+    pub fn lacks(&self, path: &str) -> Result<()> {
+        ensure!(self.find(path).is_none(), "{path} is there");
+        Ok(())
+    }
+
+    /// The values of a key and of those below it, as `name    type    value` lines; empty if there is no such key.
+    pub fn registry(&self, key: &str) -> Result<String> {
+        let (code, text) = self.run("reg", &["query", key, "/s"])?;
+        match code {
+            0 => Ok(text),
+            1 => Ok(String::new()),
+            _ => bail!("reg query {key} ended with {code}"),
+        }
+    }
+
+    /// Fails unless the key, or one below it, has these values.
+    pub fn registered(&self, key: &str, values: &[(&str, &str)]) -> Result<()> {
+        let text = self.registry(key)?;
+        for (name, value) in values {
+            let found = text.lines().any(|line| {
+                let mut words = line.trim().splitn(3, "    ");
+                words.next() == Some(name) && words.nth(1) == Some(value)
+            });
+            ensure!(found, "{key}: no {name} = {value:?}:\n{text}");
+        }
+        Ok(())
+    }
+
+    /// Fails if the key is there.
+    pub fn unregistered(&self, key: &str) -> Result<()> {
+        let text = self.registry(key)?;
+        ensure!(text.trim().is_empty(), "{key} is there:\n{text}");
+        Ok(())
+    }
+
+    /// Sets a value.
+    pub fn set(&self, key: &str, name: &str, kind: &str, value: &str) -> Result<()> {
+        let (code, text) = self.run(
+            "reg",
+            &["add", key, "/v", name, "/t", kind, "/d", value, "/f"],
+        )?;
+        ensure!(code == 0, "reg add {key} {name}: {text}");
+        Ok(())
+    }
+}
