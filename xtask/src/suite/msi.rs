@@ -4,6 +4,7 @@
 //! cannot show: a package that Windows refuses, a device that gets a driver. Wine's driver store takes any package, signed or not,
 //! so nothing here rests on its answer.
 
+mod kit;
 mod prefix;
 mod scenarios;
 mod setupapi;

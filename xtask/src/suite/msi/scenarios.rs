@@ -1,205 +1,21 @@
 //! What an administrator does with the MSI, and what is there afterwards.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use winpv::drivers::Arch;
+use winpv_msi::Content;
 use winpv_msi::check::Msi;
-use winpv_msi::{Content, Driver};
 
-use super::prefix::{Prefix, Template, Windows, exit};
-use super::{Context, Outcome, shipped};
-
-const UNINSTALL: &str = r"HKLM\Software\Microsoft\Windows\CurrentVersion\Uninstall";
-const WINPV: &str = r"HKLM\Software\WinPV";
-const INSTALLED: &str = r"HKLM\Software\WinPV\Setup\Installed";
-const PROGRAM_FILES: &str = r"Program Files\WinPV";
-
-/// An MSI on disk and what it was made from.
-struct Package {
-    path: String,
-    content: Content,
-    product: String,
-}
-
-impl Package {
-    fn write(dir: &Path, name: &str, content: Content) -> Result<Package> {
-        let bytes = winpv_msi::write(&content)?;
-        let path = dir.join(name);
-        fs::write(&path, &bytes)?;
-        Package::at(&path, content, &bytes)
-    }
-
-    fn at(path: &Path, content: Content, bytes: &[u8]) -> Result<Package> {
-        let product = Msi::open(bytes)?
-            .property("ProductCode")
-            .context("no product code")?
-            .to_owned();
-        Ok(Package {
-            path: windows_path(path),
-            content,
-            product,
-        })
-    }
-
-    fn folder(&self) -> String {
-        format!(r"{PROGRAM_FILES}\{}", self.content.version_text())
-    }
-
-    /// Fails unless every file is installed as it was packed.
-    fn is_installed(&self, prefix: &Prefix) -> Result<()> {
-        let folder = self.folder();
-        prefix.holds(&format!(r"{folder}\winpv-setup.exe"), &self.content.setup)?;
-        let version = self.content.version_text();
-        let mut records = Vec::new();
-        for driver in &self.content.drivers {
-            for (name, bytes) in &driver.files {
-                prefix.holds(&format!(r"{folder}\{}\{name}", driver.name), bytes)?;
-            }
-            let published = published(prefix, driver)?;
-            let record = format!("{published}|added|{}|{version}", self.product);
-            records.push((driver.name.as_str(), record));
-        }
-        let records: Vec<(&str, &str)> = records
-            .iter()
-            .map(|(name, record)| (*name, record.as_str()))
-            .collect();
-        prefix.registered(INSTALLED, &records)?;
-        prefix.registered(
-            &format!(r"{UNINSTALL}\{}", self.product),
-            &[
-                ("DisplayName", "WinPV virtio drivers"),
-                ("DisplayVersion", &version),
-                ("Publisher", "WinPV"),
-                ("NoModify", "0x1"),
-            ],
-        )?;
-        let icon = format!(r"windows\Installer\{}\winpv.ico", self.product);
-        ensure!(prefix.find(&icon).is_some(), "no {icon}");
-        Ok(())
-    }
-
-    /// Fails if anything of the product is there.
-    ///
-    /// The published INF is not looked for: Wine's SetupUninstallOEMInf says that it is removed and leaves it.
-    fn is_absent(&self, prefix: &Prefix) -> Result<()> {
-        prefix.lacks(&self.folder())?;
-        let records = prefix.registry(WINPV)?;
-        ensure!(!records.contains(&self.product), "{records}");
-        prefix.unregistered(&format!(r"{UNINSTALL}\{}", self.product))
-    }
-}
-
-/// The name in `\Windows\INF` of the file that is this driver's INF, byte for byte.
-fn published(prefix: &Prefix, driver: &Driver) -> Result<String> {
-    let inf = format!("{}.inf", driver.name);
-    let (_, bytes) = driver
-        .files
-        .iter()
-        .find(|(name, _)| *name == inf)
-        .context("no INF")?;
-    let folder = prefix.find(r"windows\inf").context("no INF folder")?;
-    for entry in fs::read_dir(folder)? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "inf")
-            && fs::read(&path)? == *bytes
-        {
-            let name = path.file_name().context("no name")?;
-            return Ok(name.to_string_lossy().into_owned());
-        }
-    }
-    anyhow::bail!("no INF of {} is published", driver.name)
-}
-
-fn windows_path(path: &Path) -> String {
-    format!("Z:{}", path.to_string_lossy().replace('/', r"\"))
-}
-
-/// The MSIs that the scenarios use.
-struct Kit<'a> {
-    template: &'a Template,
-    /// As it is in the pack: its drivers have a test signature.
-    shipped: Package,
-    /// The same, stamped as signed by Microsoft: Wine has test signing off, and nothing can switch it on.
-    trusted: Package,
-    /// The next version, with another INF.
-    newer: Package,
-    /// The first version and a second driver that cannot be installed.
-    failing: Package,
-    /// The next version and a second driver that cannot be installed.
-    failing_newer: Package,
-    /// For ARM64.
-    arm64: PathBuf,
-}
-
-impl<'a> Kit<'a> {
-    fn make(context: &Context, template: &'a Template, dir: &Path) -> Result<Kit<'a>> {
-        let path = shipped(context, Arch::Amd64)?;
-        let bytes = fs::read(&path)?;
-        let content = winpv_msi::read(&bytes)?;
-        let trusted = Content {
-            signature: "attestation".to_owned(),
-            ..content.clone()
-        };
-        let newer = next_version(&trusted)?;
-        let write = |name: &str, content: Content| Package::write(dir, name, content);
-        Ok(Kit {
-            template,
-            shipped: Package::at(&path, content, &bytes)?,
-            failing: write("failing.msi", with_broken_driver(&trusted))?,
-            failing_newer: write("failing-newer.msi", with_broken_driver(&newer))?,
-            trusted: write("trusted.msi", trusted)?,
-            newer: write("newer.msi", newer)?,
-            arm64: shipped(context, Arch::Arm64)?,
-        })
-    }
-
-    fn ten(&self) -> Result<Prefix> {
-        self.template.prefix(Windows::Ten)
-    }
-
-    fn with_trusted(&self) -> Result<Prefix> {
-        let prefix = self.ten()?;
-        prefix.msiexec_ends(&["/i", &self.trusted.path], exit::SUCCESS)?;
-        self.trusted.is_installed(&prefix)?;
-        Ok(prefix)
-    }
-}
-
-fn next_version(content: &Content) -> Result<Content> {
-    let mut next = content.clone();
-    next.version[1] += 1;
-    let (old, new) = (content.version_text(), next.version_text());
-    for driver in &mut next.drivers {
-        for (name, bytes) in &mut driver.files {
-            if name.ends_with(".inf") {
-                let text = String::from_utf8(bytes.clone())?;
-                ensure!(text.contains(&old), "{name} has no version {old}");
-                *bytes = text.replace(&old, &new).into_bytes();
-            }
-        }
-    }
-    Ok(next)
-}
-
-/// Adds a driver, last in the order, whose INF is a folder's worth of nothing.
-fn with_broken_driver(content: &Content) -> Content {
-    let mut content = content.clone();
-    content.drivers.push(Driver {
-        name: "zbroken".to_owned(),
-        description: "A driver that cannot be installed".to_owned(),
-        boot_start: false,
-        files: vec![("zbroken.inf".to_owned(), b"[Version\r\n".to_vec())],
-    });
-    content
-}
+use super::kit::{INSTALLED, Kit, PROGRAM_FILES, WINPV, published, windows_path};
+use super::prefix::{Template, Windows, exit};
+use super::{Context, Outcome};
 
 /// Every scenario, each in a prefix of its own.
 pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
+    type Scenario = fn(&Kit<'_>) -> Result<()>;
     let scratch = tempfile::tempdir()?;
     let kit = Kit::make(context, template, scratch.path())?;
-    let scenarios: &[(&str, fn(&Kit<'_>) -> Result<()>)] = &[
+    let scenarios: &[(&str, Scenario)] = &[
         ("the tested MSI is the shipped one, but for its stamp", same),
         ("install", install),
         ("failing install is rolled back", failing_install),
