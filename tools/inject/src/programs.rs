@@ -60,3 +60,22 @@ pub fn require(programs: &[Program]) -> Result<()> {
         packages.join(" ")
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Program, require};
+
+    #[test]
+    fn what_is_missing_is_named_with_its_package() {
+        let there = Program("true", "--version", "coreutils");
+        assert!(require(&[there]).is_ok());
+        let missing = [
+            Program("true", "--version", "coreutils"),
+            Program("no-such-program", "--version", "its-package"),
+            Program("nor-this-one", "--version", "its-package"),
+        ];
+        let error = require(&missing).unwrap_err().to_string();
+        assert!(error.contains("no-such-program, nor-this-one"), "{error}");
+        assert!(error.ends_with("its-package`"), "{error}");
+    }
+}

@@ -126,7 +126,7 @@ fn packs_that_are_not_whole_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         write(dir.path(), INF, &pe::program(pe::AMD64));
         prepare(dir.path());
-        format!("{:#}", Pack::read(dir.path()).err().expect("an error"))
+        format!("{:#}", Pack::read(dir.path()).expect_err("an error"))
     };
     let error = read(&|dir| fs::remove_file(dir.join("toy.sys")).unwrap());
     assert!(error.contains("toy.sys is missing"), "{error}");
