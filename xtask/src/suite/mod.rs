@@ -1,5 +1,6 @@
 //! `cargo xtask test`: packs, then runs every test of the project and counts them.
 
+mod attestation;
 mod cargo;
 mod clear_errors;
 mod dist;
@@ -122,6 +123,11 @@ const STEPS: &[Step] = &[
         name: "signatures and catalogs",
         full: false,
         run: dist::signatures,
+    },
+    Step {
+        name: "attestation cabinets",
+        full: false,
+        run: attestation::all,
     },
     Step {
         name: "ring counts",
