@@ -1,11 +1,11 @@
 //! Driver and device take turns as the input says; the device may lie at any time.
 //!
-//! What must hold whatever the device does: every token comes back exactly once, and none that was not added; no more bytes are
+//! What must hold whatever the device does: every token comes back exactly once, and none before it was published; no more bytes are
 //! said to be written than the buffer had room for; the first violation closes the queue and is reported once; no call takes
 //! more steps than there are tokens; no byte is written that was not lent. As long as the device is honest, the queue does not
 //! close, and kicks when the device asked for it (`ring-rig` compares).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use ring_rig::{Mode, Rig, Variant, part};
 use virtio_core::ring::{AddError, QueueError};
@@ -20,6 +20,8 @@ struct Run<'a> {
     rig: Rig,
     /// Bytes that the device may write to each token's buffer.
     room: BTreeMap<u64, u32>,
+    /// Tokens that were added and are not published yet.
+    unpublished: BTreeSet<u64>,
     /// Buffers that the device holds, in the order in which it took them.
     held: Vec<(u16, u32)>,
     next: u64,
@@ -44,6 +46,7 @@ pub fn run(packed: bool, data: &[u8]) {
         bytes,
         rig: Rig::new(mode, size),
         room: BTreeMap::new(),
+        unpublished: BTreeSet::new(),
         held: Vec::new(),
         next: 0,
         lied: false,
@@ -93,6 +96,7 @@ impl Run<'_> {
             Ok(()) => {
                 assert!(self.closed.is_none(), "a closed queue took a buffer");
                 self.room.insert(self.next, PART * writable.len() as u32);
+                self.unpublished.insert(self.next);
             }
             Err(rejected) => {
                 assert_eq!(rejected.token, self.next);
@@ -112,6 +116,8 @@ impl Run<'_> {
     }
 
     fn publish(&mut self) {
+        // A closed queue publishes nothing, and gives nothing back either.
+        self.unpublished.clear();
         if self.lied {
             let _ = self.rig.driver.publish();
         } else {
@@ -186,6 +192,8 @@ impl Run<'_> {
                 assert!(self.closed.is_none(), "a closed queue gave a buffer back");
                 let room = self.room.remove(&token).expect("the rig keeps account");
                 assert!(written <= room, "{written} bytes written to {room}");
+                let shown = !self.unpublished.contains(&token);
+                assert!(shown, "token {token} came back before it was published");
                 true
             }
             Ok(None) => false,
