@@ -54,6 +54,10 @@ fn quotes_commas_and_comments() {
     assert_eq!(values(&inf, "A", 3), ["say \"no\"", "ab cd"]);
     assert_eq!(values(&inf, "A", 4), ["e"]);
     assert!(inf.section("B").unwrap().entries.is_empty());
+    // An equals sign after a comma belongs to the value.
+    let inf = parse("[A]\nHKR,,n,0,a=b\n");
+    assert_eq!(values(&inf, "A", 0), ["HKR", "", "n", "0", "a=b"]);
+    assert_eq!(inf.section("A").unwrap().entries[0].key, None);
     assert!(inf.problems.is_empty(), "{:?}", inf.problems);
 }
 
