@@ -16,6 +16,7 @@ use anyhow::{Context as _, Result, ensure};
 use winpv::drivers::{Arch, DRIVERS};
 use winpv::process::Run;
 use winpv::sign;
+use winpv::verify;
 use winpv::version::Version;
 use winpv_msi::check::{self, Msi, text};
 
@@ -84,6 +85,15 @@ pub fn tables(context: &Context) -> Result<Vec<Outcome>> {
             }
             Ok(())
         });
+        test("the helper's programs are hardened (static rules)", &|| {
+            let mut msi = Msi::open(&bytes)?;
+            for name in ["setup", "check"] {
+                let file = scratch.path().join(format!("{name}-{arch}.bin"));
+                fs::write(&file, msi.stream(&format!("Binary.{name}"))?)?;
+                hardened(&file).with_context(|| name)?;
+            }
+            Ok(())
+        });
         test("the installed helper is the one that installs", &|| {
             let mut msi = Msi::open(&bytes)?;
             ensure!(msi.file("winpv_setup.exe")? == msi.stream("Binary.setup")?);
@@ -115,6 +125,28 @@ fn drivers(context: &Context, arch: Arch, bytes: &[u8]) -> Result<()> {
         for (name, bytes) in &driver.files {
             ensure!(*bytes == fs::read(dir.join(name))?, "{name} differs");
         }
+    }
+    Ok(())
+}
+
+/// The rules for drivers that hold for programs as well.
+fn hardened(file: &Path) -> Result<()> {
+    const RULES: [&str; 7] = [
+        "machine",
+        "no-wx",
+        "alignment",
+        "aslr",
+        "nx",
+        "cfg",
+        "checksum",
+    ];
+    let rows = verify::check(file, None)?;
+    for rule in RULES {
+        let row = rows
+            .iter()
+            .find(|row| row.rule == rule)
+            .with_context(|| format!("no rule {rule}"))?;
+        ensure!(row.verdict == "pass", "{rule}: {}", row.detail.join("\n"));
     }
     Ok(())
 }

@@ -27,6 +27,7 @@ pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
         ("the boot driver stays", boot_driver),
         ("a test-signed boot driver is refused", refused),
         ("only what ADDLOCAL names", feature),
+        ("WINPV_STAGEONLY leaves devices alone", stage),
         ("a needed restart ends with 3010", restart),
         ("Windows 7 is refused", windows_7),
         ("the ARM64 MSI is refused on x64", wrong_platform),
@@ -217,6 +218,17 @@ fn feature(kit: &Kit<'_>) -> Result<()> {
     ensure!(prefix.find(&format!(r"{folder}\winpv-setup.exe")).is_some());
     prefix.lacks(&format!(r"{folder}\vioblk"))?;
     prefix.unregistered(INSTALLED)
+}
+
+fn stage(kit: &Kit<'_>) -> Result<()> {
+    let prefix = kit.ten()?;
+    let args = ["/i", &kit.trusted.path, "WINPV_STAGEONLY=1"];
+    prefix.msiexec_ends(&args, exit::SUCCESS)?;
+    kit.trusted.is_installed(&prefix)?;
+    prefix.logged("present devices keep their driver, as was asked for")?;
+    let log = prefix.log();
+    ensure!(!log.contains("updated in place"), "{log}");
+    Ok(())
 }
 
 fn restart(kit: &Kit<'_>) -> Result<()> {
