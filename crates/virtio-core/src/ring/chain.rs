@@ -83,20 +83,18 @@ impl IndirectChain {
         let address = table.address();
         let entries = table.len().wrapping_div(DESCRIPTOR);
         let room = u16::try_from(entries).map_or(MAX_QUEUE_SIZE, |some| some.min(MAX_QUEUE_SIZE));
-        let (readable, writable) = (readable.into_iter(), writable.into_iter());
         let packed = features.contains(Features::RING_PACKED);
-        let chain = if packed {
-            let table = LentPacked { table, at: 0 };
-            write(table, room, readable, writable).map(|chain| (chain.count, chain.writable))
-        } else {
-            let table = Lent { table, at: 0 };
-            write(table, room, readable, writable).map(|chain| (chain.count, chain.writable))
+        let table = Lent {
+            table,
+            at: 0,
+            packed,
         };
+        let chain = write(table, room, readable.into_iter(), writable.into_iter());
         match chain {
-            Ok((parts, writable)) => Ok(Self {
+            Ok(chain) => Ok(Self {
                 table: address,
-                parts,
-                writable,
+                parts: chain.count,
+                writable: chain.writable,
                 packed,
             }),
             Err(unwritten) => Err(match unwritten.why {
@@ -149,29 +147,11 @@ pub(super) trait Table: Sized {
     fn put(&mut self, place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError>;
 }
 
-/// A table of its own. With IN_ORDER, too. // Virtio 1.3 §2.7.5.3
+/// A table of its own, for either format.
 struct Lent<'a> {
     table: &'a mut DmaRegion,
     at: u16,
-}
-
-/// The same for a packed ring, where order needs no index and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
-struct LentPacked<'a> {
-    table: &'a mut DmaRegion,
-    at: u16,
-}
-
-/// Writes an entry of a table.
-#[inline(always)]
-fn write_entry(table: &mut DmaRegion, at: u16, entry: [U64; 2]) -> Result<(), AddError> {
-    // Cannot wrap, as the index has 16 bits.
-    let offset = usize::from(at).wrapping_mul(DESCRIPTOR);
-    table
-        .write_descriptor(offset, entry)
-        .map_err(|_| AddError::TableTooSmall {
-            parts: usize::from(at).wrapping_add(1),
-            entries: usize::from(at),
-        })
+    packed: bool,
 }
 
 impl Table for Lent<'_> {
@@ -179,21 +159,22 @@ impl Table for Lent<'_> {
     fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
         let at = self.at;
         self.at = at.wrapping_add(1);
-        write_entry(self.table, at, transmute!(descriptor(part, flags, self.at)))
-    }
-}
-
-impl Table for LentPacked<'_> {
-    #[inline(always)]
-    fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
-        let at = self.at;
-        self.at = at.wrapping_add(1);
-        let flags = flags.intersection(DescriptorFlags::WRITE).bits();
-        write_entry(
-            self.table,
-            at,
-            transmute!(packed_descriptor(part, flags, 0)),
-        )
+        let entry = if self.packed {
+            // Order needs no index, and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
+            let flags = flags.intersection(DescriptorFlags::WRITE).bits();
+            transmute!(packed_descriptor(part, flags, 0))
+        } else {
+            // In the order that IN_ORDER asks for. // Virtio 1.3 §2.7.5.3
+            transmute!(descriptor(part, flags, self.at))
+        };
+        // Cannot wrap, as the index has 16 bits.
+        let offset = usize::from(at).wrapping_mul(DESCRIPTOR);
+        self.table
+            .write_descriptor(offset, entry)
+            .map_err(|_| AddError::TableTooSmall {
+                parts: usize::from(at).wrapping_add(1),
+                entries: usize::from(at),
+            })
     }
 }
 

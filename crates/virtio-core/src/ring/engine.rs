@@ -144,16 +144,14 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
     /// Why a table cannot be added, if so.
     #[inline]
     fn refuse_indirect(&self, chain: IndirectChain) -> Option<AddError> {
-        if self.slots.closed().is_some() {
-            Some(AddError::Closed)
+        if self.slots.free() == 0 {
+            Some(self.no_room(usize::from(chain.parts)))
         } else if !self.indirect {
             Some(AddError::IndirectNotNegotiated)
         } else if chain.packed != self.packed {
             Some(AddError::TableFormat)
         } else if chain.parts > self.size() {
             Some(self.too_long(usize::from(chain.parts)))
-        } else if self.slots.free() == 0 {
-            Some(AddError::Full)
         } else {
             None
         }

@@ -8,6 +8,7 @@ fn by_the_word(event: u16, old: u16, batch: u16) -> bool {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "millions of steps, and no memory")]
 fn every_position_and_batch_size_agrees_with_the_rule() {
     for batch in [0, 1, 2, 3, 7, 8, 31, 32, 33, 255, 256] {
         for old in 0..=u16::MAX {
@@ -35,6 +36,7 @@ fn every_position_and_batch_size_agrees_with_the_rule() {
 }
 
 #[test]
+#[cfg_attr(miri, ignore = "millions of steps, and no memory")]
 fn every_event_agrees_with_the_rule() {
     for batch in [1, 2, 8, 32, 256, 1024] {
         for old in [0, 1, 0x7fff, 0x8000, 0xff00, 0xffff] {
