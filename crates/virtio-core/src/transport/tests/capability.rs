@@ -294,7 +294,7 @@ fn sound(found: &Locations) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 4000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: if cfg!(miri) { 10 } else { 4000 }, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn walk_ends_on_random_bytes(bytes in prop::collection::vec(any::<u8>(), CONFIG_LEN)) {
