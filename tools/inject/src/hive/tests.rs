@@ -58,10 +58,12 @@ fn hives_that_windows_has_not_finished_are_refused() {
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("SYSTEM");
     let good = hives::system(&Windows::default());
-    // Primary sequence number, checksum.
-    for at in [4, 508] {
+    // Primary sequence number with the checksum that goes with it, checksum alone.
+    for changed in [&[4, 508][..], &[508]] {
         let mut bytes = good.clone();
-        bytes[at] ^= 1;
+        for at in changed {
+            bytes[*at] ^= 1;
+        }
         fs::write(&file, &bytes).unwrap();
         let error = Hive::open(&file, "SYSTEM").err().unwrap();
         let refusal = error.downcast_ref::<Refusal>();
