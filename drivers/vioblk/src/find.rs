@@ -44,6 +44,8 @@ fn wanted() -> Features {
         Features::VERSION_1,
         Features::INDIRECT_DESC,
         Features::EVENT_IDX,
+        // Virtio 1.3 §6.1: a driver should accept it; a device in hardware may refuse one that does not.
+        Features::ORDER_PLATFORM,
         blk::F_SIZE_MAX,
         blk::F_SEG_MAX,
         blk::F_RO,

@@ -175,6 +175,11 @@ impl Ring {
                         Armed::Idle => break Progress::Idle,
                         Armed::WorkPending => {}
                     }
+                    // A device that shows work and takes it away again does not hold the processor either.
+                    left = left.saturating_sub(1);
+                    if left == 0 {
+                        break Progress::More;
+                    }
                 }
                 Err(error) => {
                     self.open = false;

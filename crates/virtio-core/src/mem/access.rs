@@ -32,7 +32,7 @@ pub(super) unsafe fn write<T>(at: NonNull<T>, value: T) {
 ///
 /// # Safety
 ///
-/// `at` is aligned and valid for reads.
+/// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn load16(at: NonNull<u16>, order: Ordering) -> u16 {
     // SAFETY: by the caller's promise; the processor's side stores such words by atomics only.
@@ -44,7 +44,7 @@ pub(super) unsafe fn load16(at: NonNull<u16>, order: Ordering) -> u16 {
 ///
 /// # Safety
 ///
-/// `at` is aligned and valid for writes.
+/// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn store16(at: NonNull<u16>, value: u16, order: Ordering) {
     // SAFETY: by the caller's promise; the processor's side accesses such words by atomics only.
@@ -56,7 +56,7 @@ pub(super) unsafe fn store16(at: NonNull<u16>, value: u16, order: Ordering) {
 ///
 /// # Safety
 ///
-/// `at` is aligned and valid for reads.
+/// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn load32(at: NonNull<u32>, order: Ordering) -> u32 {
     // SAFETY: by the caller's promise; the processor's side stores such words by atomics only.
@@ -68,7 +68,7 @@ pub(super) unsafe fn load32(at: NonNull<u32>, order: Ordering) -> u32 {
 ///
 /// # Safety
 ///
-/// `at` is aligned and valid for writes.
+/// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn store32(at: NonNull<u32>, value: u32, order: Ordering) {
     // SAFETY: by the caller's promise; the processor's side accesses such words by atomics only.

@@ -30,6 +30,7 @@ pub unsafe trait Dma {
     ///
     /// For as long as the region or a part split from it is used, `base` is valid for reads and writes of `len` bytes,
     /// `base + len` does not wrap, no reference to these bytes exists, and no other code of this processor accesses them.
+    /// What a device was shown is used until the device or its queue is known to be stopped, even if all is dropped here.
     unsafe fn lend(&self, base: NonNull<u8>, len: usize) -> Option<DmaRegion> {
         let address = self.locate(base, len)?;
         // SAFETY: by the caller's promise for `base` and `len`, and the implementor's for the address.

@@ -6,7 +6,7 @@
 //! ```
 //!
 //! A queue never allocates. Its ring lies in a [`DmaRegion`] and its private state in a slice of [`Slot`]s, both lent by
-//! the caller. Nothing that the device can write is ever used to find or to free anything: free list, chain lengths and
+//! the caller. Nothing that the device can write is used unchecked, or to free anything: free list, chain lengths and
 //! tokens are in the slots only. The device may lie; the first lie closes the queue ([`QueueError`]). It may of course
 //! finish a chain without having done the work: what it wrote is the driver's to check. What the queue writes for the device
 //! to see are device addresses, lengths, flags and indices: no token, and no pointer.
@@ -114,12 +114,16 @@ pub struct Completion<T> {
     ///
     /// With IN_ORDER a device may use several buffers and speak of the last one only. The others are then assumed to have
     /// been used completely, so that this is all that they offered. // Virtio 1.3 §2.7.9, §2.8.8
+    ///
+    /// In a packed ring the length counts even where the device did not set WRITE, which by §2.8.4 would give it no meaning:
+    /// QEMU never sets it. A device that leaves the flag and an old length there says that it wrote that much.
     pub written: u32,
 }
 
 /// Whether the device has to be notified of what was published.
 ///
-/// Decided under the queue's lock; acted upon by [`crate::transport::Transport::ring`] after unlocking.
+/// Decided under the queue's lock; acted upon by [`crate::transport::Transport::ring`] after unlocking, or, with
+/// NOTIFICATION_DATA, before: two kicks that overtake each other would tell the device a position that lies behind.
 #[must_use = "a device that asked for a notification and gets none waits for ever"]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Kick {
@@ -162,6 +166,8 @@ pub enum Armed {
 /// A virtqueue of any format; `T` is what the driver wants back when a chain is finished.
 ///
 /// Not synchronised: the driver's queue lock is held around every call.
+///
+/// A queue that the device knows keeps its memory and its buffers lent until a [`Stopped`] proof, even if it is dropped.
 #[derive(Debug)]
 pub struct Queue<'m, T> {
     format: Format<'m, T>,
@@ -302,6 +308,9 @@ impl<'m, T> Queue<'m, T> {
     }
 
     /// Asks for an interrupt at the next used buffer, and looks once more. Costs one full fence.
+    ///
+    /// A device can show work here and take it away again before it is taken, as often as it likes: a loop over this counts
+    /// its rounds, as it counts buffers.
     #[inline]
     pub fn arm(&mut self) -> Armed {
         each!(&mut self.format, queue => queue.arm())
@@ -311,7 +320,8 @@ impl<'m, T> Queue<'m, T> {
     /// has done so already. Costs one full fence.
     ///
     /// For buffers whose completion nobody waits for. [`Armed::Idle`] says that the interrupt will come, though some buffers
-    /// may have been used already. Without EVENT_IDX it is the same as [`Queue::arm`].
+    /// may have been used already. A packed ring counts descriptors in place of buffers, and reports work as soon as the first
+    /// buffer is used. Without EVENT_IDX it is the same as [`Queue::arm`].
     #[inline]
     pub fn arm_delayed(&mut self) -> Armed {
         each!(&mut self.format, queue => queue.arm_delayed())
@@ -347,7 +357,7 @@ impl<'m, T> Queue<'m, T> {
         each!(&self.format, queue => queue.free())
     }
 
-    /// Chains that were published and not yet taken back.
+    /// Chains that were published and not yet taken back by [`Queue::completed`]; draining does not count.
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         each!(&self.format, queue => queue.in_flight())

@@ -65,7 +65,8 @@ impl Packed {
     fn retract(&mut self, unwritten: Unwritten) -> WriteError {
         let mut at = self.next_avail;
         let mut descriptors = self.memory.descriptors(at.index());
-        // The flags of the first one were not written.
+        // The flags of the first one were not written, so that the device was shown nothing: that a descriptor shall not change
+        // once its AVAIL flag did (Virtio 1.3 §2.8.16) is about those that it may look at.
         for _ in 1..unwritten.begun {
             let wrapped = descriptors.advance();
             at = at.moved(descriptors.index(), wrapped);

@@ -118,7 +118,10 @@ impl Found {
             return Err(CapabilityError::BadPointer { offset });
         };
         // Virtio 1.3 §4.1.4.1: reserved BAR values are ignored, and the first that can be supported is used.
-        let Some(bar_len) = bar_len(cap.bar).filter(|_| cap.bar < 6 && !have) else {
+        if cap.bar >= 6 || have {
+            return Ok(());
+        }
+        let Some(bar_len) = bar_len(cap.bar) else {
             return Ok(());
         };
         let cap_len = cap.cap_len;

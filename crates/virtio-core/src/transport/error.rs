@@ -208,7 +208,7 @@ pub enum TransportError {
     NoSuchVector {
         /// Asked for.
         vector: u16,
-        /// Entries of the device's table; 0 if MSI-X is not there or not enabled.
+        /// Entries of the device's table; 0 if MSI-X is not there or, of a legacy device, not enabled.
         vectors: u16,
     },
     /// The device did not map the MSI-X vector. // Virtio 1.3 §4.1.5.1.2.2

@@ -311,7 +311,8 @@ impl<R: Registers> Transport<R> {
     /// # Errors
     ///
     /// [`TransportError::QueueResetTimeout`] after `timeout_us` microseconds: the device may still use the queue, and only
-    /// [`Transport::reset`] helps. [`TransportError::NotNegotiated`] without RING_RESET, which a legacy device never has.
+    /// [`Transport::reset`] helps. [`TransportError::NotNegotiated`] without RING_RESET, which a legacy device never has;
+    /// [`TransportError::QueueNotEnabled`], [`TransportError::OutOfOrder`] or [`TransportError::DeviceGone`].
     pub fn reset_queue<T>(
         &self,
         index: u16,
@@ -381,7 +382,8 @@ impl<R: Registers> Transport<R> {
 
     /// Notifies the device of what was published, if it wants to know: one register write. // Virtio 1.3 §4.1.5.2
     ///
-    /// Call it without the queue's lock; a notification more or less late or often does no harm.
+    /// Call it without the queue's lock; a notification more or less late or often does no harm, except between a reset and
+    /// [`Transport::driver_ok`], where the device must get none. // Virtio 1.3 §3.1.1
     #[inline]
     pub fn ring(&self, doorbell: &Doorbell, kick: Kick) {
         if kick.needed() {

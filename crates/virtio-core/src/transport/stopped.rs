@@ -20,8 +20,9 @@ mod sealed {
 
 /// The device has let go of every queue and buffer: it was reset, cut off from the bus, or removed.
 ///
-/// A proof speaks of the device it was got from; a driver of several keeps each with its device. Starting the device
-/// again takes the proof away ([`super::Transport::acknowledge`]).
+/// A proof speaks of the device it was got from, and of that time: a driver of several keeps each with its device. Starting
+/// the device again takes a proof away ([`super::Transport::acknowledge`]); a driver that has reset the device twice and
+/// holds two gives both up before it goes on.
 #[derive(Debug)]
 #[must_use = "the device is stopped: drain the queues, then start it again or leave it"]
 pub struct DeviceStopped {
@@ -60,7 +61,8 @@ impl Stopped for DeviceStopped {
 /// The device has let go of one queue and its buffers: the queue was reset. // Virtio 1.3 §2.6.1
 ///
 /// It is bound to the queue by the address of its ring, which no other queue of a device can have. Enabling the queue
-/// again takes the proof away ([`super::Transport::enable_queue_again`]).
+/// again takes the proof away ([`super::Transport::enable_queue_again`]); after a reset of the whole device it says nothing
+/// any more.
 #[derive(Debug)]
 #[must_use = "the queue is stopped: drain it, then enable it again or leave it"]
 pub struct QueueStopped {
