@@ -143,6 +143,9 @@ fn properties(content: &Content, ids: &Ids) -> Vec<Row> {
         ("ProductVersion", &version),
         // An installer that restarts a guest by itself loses someone's work: it ends with 3010 instead (MS: "REBOOT property").
         ("REBOOT", "ReallySuppress"),
+        // Versions and hashes of key files do not tell two builds of one version apart (one signed anew, for example), and half
+        // of each would be a package that Windows refuses: all files are replaced (MS: "REINSTALLMODE property").
+        ("REINSTALLMODE", "amus"),
         ("SecureCustomProperties", &secure),
         ("UpgradeCode", UPGRADE_CODE),
         ("WinPVSignature", &content.signature),

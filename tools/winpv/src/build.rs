@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use crate::drivers::Arch;
 use crate::process::Run;
+use crate::sign::PASSWORD;
 use crate::toolchain::Toolchain;
 
 /// The longest that one image may take from cold.
@@ -111,16 +112,21 @@ fn compile(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf> {
         .canonicalize()
         .with_context(|| format!("no manifest {}", request.manifest.display()))?;
     let source_root = manifest.parent().context("manifest without a folder")?;
-    // Paths end up in panic locations and debug information: each root gets a name that is the same everywhere.
+    let target_dir = std::path::absolute(request.target_dir)?;
+    // Paths end up in panic locations and debug information: each root gets a name that is the same everywhere. Of two that
+    // fit the later counts, which matters for a target folder among the sources.
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
     let flags = [
         "-Ctarget-feature=+crt-static".to_owned(),
         "-Ccontrol-flow-guard".to_owned(),
         remap(source_root, "/src"),
+        remap(&target_dir, "/target"),
         remap(&toolchain.cargo_home, "/cargo"),
         remap(&toolchain.rust_src, "/rustc"),
     ];
     let mut run = Run::new(&toolchain.cargo)
+        // Build scripts of others have no business with it.
+        .env_remove(PASSWORD)
         .arg("rustc")
         .arg("--quiet")
         .arg("--manifest-path")

@@ -24,6 +24,8 @@ use crate::sign::{Signer, Subject};
 use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
 
+/// What manifest.json says is packed here.
+const NAME: &str = "WinPV";
 /// The list of checksums.
 pub const SUMS: &str = "SHA256SUMS";
 /// The description of the pack.
@@ -154,16 +156,41 @@ fn writable(out: &Path) -> Result<()> {
             out.display()
         );
     }
+    let empty = fs::read_dir(out)?.next().is_none();
+    if !empty && !is_pack(out) {
+        bail!(
+            "{} holds something other than a pack of WinPV: choose another folder, or empty this one",
+            out.display()
+        );
+    }
     Ok(())
 }
 
-/// Puts the new folder in the old one's place.
+/// Whether a folder was made by us, so that it may be replaced.
+fn is_pack(dir: &Path) -> bool {
+    let manifest = fs::read_to_string(dir.join(MANIFEST)).unwrap_or_default();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap_or_default();
+    manifest["name"] == NAME
+}
+
+/// Puts the new folder in the old one's place, which is given up only once the new one is there.
 fn replace(new: &Path, out: &Path) -> Result<()> {
-    if out.exists() {
-        fs::remove_dir_all(out)
-            .with_context(|| format!("cannot remove the old {}", out.display()))?;
+    let parent = new.parent().context("the new pack has no parent folder")?;
+    let old = tempfile::Builder::new()
+        .prefix(".dist-old-")
+        .tempdir_in(parent)?;
+    let aside = old.path().join("pack");
+    let there = out.exists();
+    if there {
+        fs::rename(out, &aside)
+            .with_context(|| format!("cannot move the old {} aside", out.display()))?;
     }
-    fs::rename(new, out).with_context(|| format!("cannot put the pack at {}", out.display()))
+    let placed = fs::rename(new, out);
+    if placed.is_err() && there {
+        fs::rename(&aside, out)
+            .with_context(|| format!("the old pack is in {} now", old.keep().display()))?;
+    }
+    placed.with_context(|| format!("cannot put the pack at {}", out.display()))
 }
 
 struct Packer<'a> {
@@ -347,7 +374,7 @@ impl Packer<'_> {
             }
         }
         let manifest = json!({
-            "name": "WinPV",
+            "name": NAME,
             "version": self.version.to_string(),
             "date": self.options.epoch.us_date(),
             "source_date_epoch": self.options.epoch.0,

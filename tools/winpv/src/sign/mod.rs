@@ -14,6 +14,7 @@ use anyhow::Result;
 use crate::process::{Output, Run};
 
 pub use certificate::Certificate;
+pub(crate) use signer::PASSWORD;
 pub use signer::Signer;
 pub use source::{Args, Source};
 

@@ -16,7 +16,7 @@ use crate::process::Run;
 use crate::version::Epoch;
 
 /// Holds the password when there is no file with it.
-const PASSWORD: &str = "WINPV_SIGN_PASSWORD";
+pub(crate) const PASSWORD: &str = "WINPV_SIGN_PASSWORD";
 /// Lets OpenSSL use keys in tokens; Debian's libengine-pkcs11-openssl.
 const ENGINE: &str = "engines-3/pkcs11.so";
 /// Offers the modules of every token that is set up; Debian's p11-kit-modules.

@@ -47,6 +47,11 @@ impl FromStr for Source {
         match text.split_once(':') {
             None if text == "test" => Ok(Source::Test),
             Some(("pkcs12", file)) if !file.is_empty() => Ok(Source::Pkcs12(file.into())),
+            // RFC 7512 §2.3 allows it, but every user of the machine can read a command line.
+            Some(("pkcs11", rest)) if rest.contains("pin-value=") => Err(
+                "leave the PIN out of the URI: put it into WINPV_SIGN_PASSWORD, or into a file named by --sign-password-file"
+                    .to_owned(),
+            ),
             Some(("pkcs11", rest)) if !rest.is_empty() => Ok(Source::Pkcs11(text.to_owned())),
             _ => Err("expected test, pkcs12:FILE or a URI that starts with pkcs11:".to_owned()),
         }

@@ -104,7 +104,14 @@ fn sources_are_read_from_text() {
     );
     let uri = "pkcs11:token=t;object=o";
     assert_eq!(uri.parse(), Ok(Source::Pkcs11(uri.to_owned())));
-    for bad in ["", "tests", "pkcs12:", "pkcs11:", "file:x"] {
+    for bad in [
+        "",
+        "tests",
+        "pkcs12:",
+        "pkcs11:",
+        "pkcs11:token=t?pin-value=1234",
+        "file:x",
+    ] {
         assert!(bad.parse::<Source>().is_err(), "{bad}");
     }
 }
