@@ -294,7 +294,11 @@ fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Fai
             "{driver}: rolled back; {published} was in the driver store before and stays"
         )),
         Step::Added => {
-            let removed = system.remove_package(published)?;
+            let removed = if has_way_back(system, driver, published)? {
+                system.remove_package(published)?
+            } else {
+                system.delete_unused_package(published)?
+            };
             report_removal(system, driver, published, removed)?;
             system.log(format_args!("{driver}: rolled back"));
         }
@@ -315,6 +319,20 @@ fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Fai
         }
     }
     Ok(system.erase(Table::Pending, driver)?)
+}
+
+/// Whether the devices of a package can do without it: Windows does not boot from them, or the package that was installed
+/// before fits them. DiUninstallDriver leaves a device that no other package fits without a driver
+/// (MS: nf-newdev-diuninstalldriverw).
+fn has_way_back(system: &mut impl System, driver: &str, published: &str) -> Result<bool, Failure> {
+    if installed(system, driver)?.is_some_and(|before| before.published != published) {
+        return Ok(true);
+    }
+    let boot_start = system.starts_at_boot(driver)?;
+    Ok(policy::may_remove(
+        boot_start,
+        system.present_devices(driver)?,
+    ))
 }
 
 fn installed(system: &mut impl System, driver: &str) -> Result<Option<Installed>, Failure> {

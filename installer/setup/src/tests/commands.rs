@@ -137,6 +137,28 @@ fn the_boot_driver_stays() {
 }
 
 #[test]
+fn rollback_takes_no_driver_from_a_boot_device_without_another() {
+    let mut fake = Fake::new();
+    fake.plug("vioblk");
+    fake.boot.insert("vioblk".to_string());
+    install(&mut fake, &installing("vioblk", OLD)).unwrap();
+    rollback(&mut fake, OLD).unwrap();
+    assert_eq!(fake.published(), ["oem5.inf"]);
+    assert!(fake.logged("oem5.inf stays; a device is installed with it"));
+
+    // The package of the installation before is a way back.
+    let mut fake = Fake::new();
+    fake.plug("vioblk");
+    fake.boot.insert("vioblk".to_string());
+    install(&mut fake, &installing("vioblk", OLD)).unwrap();
+    commit(&mut fake, OLD).unwrap();
+    let before = fake.state.clone();
+    install(&mut fake, &installing("vioblk", NEW)).unwrap();
+    rollback(&mut fake, NEW).unwrap();
+    assert_eq!(fake.state, before);
+}
+
+#[test]
 fn upgrade_takes_over_in_place() {
     let mut fake = Fake::new();
     fake.plug("netkvm");

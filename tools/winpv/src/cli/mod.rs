@@ -58,7 +58,7 @@ pub enum Command {
     /// Build, sign and pack all drivers
     #[command(after_help = build::EXAMPLES)]
     Build(build::Args),
-    /// Check drivers, catalogs and packages, also those of another vendor
+    /// Check .sys files by the static rules, also those of another vendor
     #[command(after_help = VERIFY_EXAMPLES)]
     Verify(verify::Args),
     /// Check INF files, also those of another vendor
