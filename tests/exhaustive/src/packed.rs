@@ -79,6 +79,35 @@ fn every_step_in_small_rings_lands_where_single_steps_do() {
 }
 
 #[test]
+fn every_distance_in_small_rings_is_that_of_the_step() {
+    for size in 1..=SMALL {
+        for position in walk(size) {
+            for by in 0..=size {
+                let further = position.advance(by, size);
+                assert_eq!(further.since(position, size), by, "size {size} by {by}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_single_step_in_any_ring_is_a_move_to_the_next_index() {
+    for size in 1..=LARGEST {
+        let mut wrong = false;
+        let mut position = Position::START;
+        for _ in 0..2 * u32::from(size) {
+            let next = position.advance(1, size);
+            let wraps = position.index() + 1 == size;
+            wrong |= position.moved(next.index(), wraps) != next;
+            wrong |= wraps != (next.index() == 0);
+            wrong |= next.since(position, size) != 1;
+            position = next;
+        }
+        assert!(!wrong, "size {size}");
+    }
+}
+
+#[test]
 fn every_step_in_any_ring_lands_where_the_sum_says() {
     for size in 1..=LARGEST {
         let positions = walk(size);
