@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use ring_rig::{Mode, Rig, Variant, part};
-use virtio_core::ring::{AddError, QueueError};
+use virtio_core::ring::{AddError, QueueError, Slot};
 
 use crate::bytes::Bytes;
 
@@ -61,7 +61,9 @@ pub fn run(packed: bool, data: &[u8]) {
         run.step(operation);
         run.check();
     }
-    run.end();
+    let slots = run.end();
+    // SAFETY: the rig leaks a box for the slots, and nothing else refers to it after its end.
+    drop(unsafe { Box::from_raw(slots) });
 }
 
 impl Run<'_> {
@@ -315,8 +317,8 @@ impl Run<'_> {
         assert_eq!(self.rig.inside().len(), self.room.len());
     }
 
-    /// Everything comes back, in the end from a device that has stopped.
-    fn end(mut self) {
+    /// Everything comes back, in the end from a device that has stopped; returns the slots.
+    fn end(mut self) -> &'static mut [Slot<u64>] {
         if !self.lied {
             self.publish();
             loop {
@@ -336,8 +338,6 @@ impl Run<'_> {
             );
             assert_eq!(self.rig.driver.free(), self.rig.size());
         }
-        let lent = self.rig.end();
-        // SAFETY: the rig leaks a box for the slots, and nothing else refers to it after its end.
-        drop(unsafe { Box::from_raw(lent.slots) });
+        self.rig.end().slots
     }
 }
