@@ -54,6 +54,16 @@ enum Refused {
     Never(RequestBox),
 }
 
+/// Whether a request has the memory that it needs.
+enum Borrowed {
+    /// It has.
+    Ready,
+    /// There is none left now.
+    Wait,
+    /// Its data cannot be copied into the page: it would write what another request left there.
+    Never,
+}
+
 /// What the device has to be told, once the lock is released.
 #[must_use]
 #[derive(Clone, Copy, Debug)]
@@ -151,7 +161,7 @@ impl Ring {
         }
     }
 
-    /// Takes up to `budget` completions, then sends what waits. Finished requests go to `done`.
+    /// Takes completions and looks for more, up to `budget` of both together, then sends what waits. Finished requests go to `done`.
     pub fn process(&mut self, rules: &Rules, budget: u32, done: &mut List) -> (Progress, Notice) {
         if !self.open {
             return (Progress::Idle, self.publish());
@@ -244,9 +254,11 @@ impl Ring {
         if let Some(page) = request.bounce
             && request.operation == Operation::Read
             && request.outcome == Outcome::Done
-            && let Some(page) = self.pages.piece(page)
         {
-            bounce::copy_in(&mut request, page);
+            let page = self.pages.piece(page);
+            if !page.is_some_and(|page| bounce::copy_in(&mut request, page)) {
+                request.outcome = Outcome::Invalid;
+            }
         }
         self.give_back(&mut request);
         done.push_back(request);
@@ -278,9 +290,17 @@ impl Ring {
     ///
     /// A request that is refused keeps nothing that it borrowed: others may need it to finish.
     fn add(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
-        if !self.borrow(rules, &mut request) {
-            self.give_back(&mut request);
-            return Err(Refused::Wait(request));
+        match self.borrow(rules, &mut request) {
+            Borrowed::Ready => {}
+            Borrowed::Wait => {
+                self.give_back(&mut request);
+                return Err(Refused::Wait(request));
+            }
+            Borrowed::Never => {
+                self.give_back(&mut request);
+                request.outcome = Outcome::Invalid;
+                return Err(Refused::Never(request));
+            }
         }
         let place = self.place(&request);
         let (mut request, error) = match self.add_at(rules, place, request) {
@@ -338,8 +358,8 @@ impl Ring {
         }
     }
 
-    /// Borrows a slot and a page if the request needs them. False if there is none left now.
-    fn borrow(&mut self, rules: &Rules, request: &mut Request) -> bool {
+    /// Borrows a slot and a page if the request needs them.
+    fn borrow(&mut self, rules: &Rules, request: &mut Request) -> Borrowed {
         let room = request
             .memory
             .map(|memory| memory.len.saturating_sub(HEAD_LEN));
@@ -348,7 +368,7 @@ impl Ring {
             request.slot = self.slots.take();
             // Without a slot the chain can still lie in the ring itself, if the head at least has its place.
             if request.slot.is_none() && request.memory.is_none() {
-                return false;
+                return Borrowed::Wait;
             }
         }
         let data = matches!(request.operation, Operation::Read | Operation::Write { .. })
@@ -356,13 +376,13 @@ impl Ring {
         if data && request.needs_bounce && request.bounce.is_none() {
             request.bounce = self.pages.take();
             let Some(page) = request.bounce.and_then(|page| self.pages.piece(page)) else {
-                return false;
+                return Borrowed::Wait;
             };
-            if request.operation != Operation::Read {
-                bounce::copy_out(request, page);
+            if request.operation != Operation::Read && !bounce::copy_out(request, page) {
+                return Borrowed::Never;
             }
         }
-        true
+        Borrowed::Ready
     }
 
     /// Stops giving requests to the device.

@@ -5,40 +5,39 @@ use crate::limits::PAGE;
 use crate::request::Request;
 use storport::Dma;
 
-/// The request's data buffer, mapped, and the bytes to copy.
+/// The request's data buffer, mapped, if it holds all of the request's bytes and they fit into a page.
 fn buffer(request: &Request) -> Option<(*mut u8, usize)> {
     let (data, len) = request.srb.as_ref()?.data();
-    let bytes = request.bytes.min(len).min(PAGE) as usize;
-    (!data.is_null()).then_some((data, bytes))
+    let whole = !data.is_null() && request.bytes <= len.min(PAGE);
+    whole.then_some((data, request.bytes as usize))
 }
 
-/// Copies what the device has to write to the disk into the page.
-pub fn copy_out(request: &Request, page: Dma) {
-    let Some((data, bytes)) = buffer(request) else {
-        return;
+/// Copies what the device has to write to the disk into the page. False: not all of it, so that the page must not be sent.
+#[must_use]
+pub fn copy_out(request: &Request, page: Dma) -> bool {
+    let (Some((data, bytes)), Some(mut page)) = (buffer(request), region(page)) else {
+        return false;
     };
-    let Some(mut page) = region(page) else {
-        return;
-    };
-    for offset in 0..bytes {
+    (0..bytes).all(|offset| {
         // SAFETY: the adapter has its data buffers mapped (STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE) when there are bounce
         // pages, and `offset` lies inside the buffer.
         let byte = unsafe { data.wrapping_add(offset).read() };
-        let _ = page.write(offset, byte);
-    }
+        page.write(offset, byte).is_ok()
+    })
 }
 
-/// Copies what the device has read from the disk out of the page.
-pub fn copy_in(request: &mut Request, page: Dma) {
-    let Some((data, bytes)) = buffer(request) else {
-        return;
+/// Copies what the device has read from the disk out of the page. False: not all of it, so that the request has failed.
+#[must_use]
+pub fn copy_in(request: &mut Request, page: Dma) -> bool {
+    let (Some((data, bytes)), Some(page)) = (buffer(request), region(page)) else {
+        return false;
     };
-    let Some(page) = region(page) else {
-        return;
-    };
-    for offset in 0..bytes {
-        let byte = page.read::<u8>(offset).unwrap_or(0);
+    (0..bytes).all(|offset| {
+        let Ok(byte) = page.read::<u8>(offset) else {
+            return false;
+        };
         // SAFETY: as above.
         unsafe { data.wrapping_add(offset).write(byte) };
-    }
+        true
+    })
 }
