@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 pub mod decode;
+pub mod files;
 mod lex;
 pub mod lint;
 mod roles;

@@ -4,9 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Lint;
+use crate::files::{Copied, below, copied, destination, disk, folder, source};
+use crate::same;
 use crate::target::Build;
 use crate::walk::Role;
-use crate::{Entry, Inf, Pos, Section, number, same};
 
 /// The driver store.
 pub(super) const STORE: i64 = 13;
@@ -17,98 +18,8 @@ const DEPRECATED: [i64; 21] = [
     16430, 65535,
 ];
 
-/// A file that an install copies.
-#[derive(Clone, Debug)]
-pub(super) struct Copied {
-    /// Name at the destination.
-    pub name: String,
-    /// Name in the package.
-    pub source: String,
-    /// Where it is written.
-    pub at: Pos,
-    /// The destination's directory id.
-    pub dirid: Option<i64>,
-    /// The folder below it.
-    pub folder: String,
-    /// Index of the install.
-    pub install: usize,
-}
-
-/// Every file that every install copies.
-pub(super) fn copied(lint: &Lint<'_>) -> Vec<Copied> {
-    let inf = lint.inf();
-    let mut all = Vec::new();
-    for part in &lint.package.parts {
-        let Some(install) = part.install else {
-            continue;
-        };
-        if part.role == Role::Files {
-            for entry in &part.section.entries {
-                let Some(field) = entry.values.first() else {
-                    continue;
-                };
-                let (dirid, folder) = destination(inf, &part.section.name);
-                let source = entry
-                    .value(1)
-                    .map_or_else(|| inf.text(field), |field| inf.text(field));
-                all.push(Copied {
-                    name: inf.text(field),
-                    source,
-                    at: field.at,
-                    dirid,
-                    folder,
-                    install,
-                });
-            }
-        }
-        for field in part
-            .section
-            .all("CopyFiles")
-            .flat_map(|entry| &entry.values)
-        {
-            if let Some(name) = inf.text(field).strip_prefix('@') {
-                let (dirid, folder) = destination(inf, "DefaultDestDir");
-                all.push(Copied {
-                    name: name.to_owned(),
-                    source: name.to_owned(),
-                    at: field.at,
-                    dirid,
-                    folder,
-                    install,
-                });
-            }
-        }
-    }
-    all
-}
-
-fn destination(inf: &Inf, list: &str) -> (Option<i64>, String) {
-    let section = inf.section("DestinationDirs");
-    let entry = section.and_then(|section| {
-        section
-            .entry(list)
-            .or_else(|| section.entry("DefaultDestDir"))
-    });
-    let Some(entry) = entry else {
-        return (None, String::new());
-    };
-    let dirid = entry
-        .value(0)
-        .and_then(|field| inf.text(field).trim().parse().ok());
-    let folder = entry
-        .value(1)
-        .map(|field| inf.text(field))
-        .unwrap_or_default();
-    (dirid, folder)
-}
-
-/// A folder's name for comparison.
-fn folder(text: &str) -> String {
-    text.replace('/', "\\").trim_matches('\\').to_lowercase()
-}
-
 pub(super) fn check(lint: &mut Lint<'_>) {
-    let copied = copied(lint);
+    let copied = copied(&lint.package);
     for file in &copied {
         destinations(lint, file);
         sources(lint, file);
@@ -159,48 +70,6 @@ fn destinations(lint: &mut Lint<'_>, file: &Copied) {
     }
 }
 
-/// The section and entry that describe a source file on a processor.
-fn source<'a>(inf: &'a Inf, name: &str, arch: &str) -> Option<(&'a Section, &'a Entry)> {
-    [
-        format!("SourceDisksFiles.{arch}"),
-        "SourceDisksFiles".to_owned(),
-    ]
-    .iter()
-    .filter_map(|section| inf.section(section))
-    .find_map(|section| {
-        let entry = section
-            .entries
-            .iter()
-            .find(|entry| same(entry.name(), name))?;
-        Some((section, entry))
-    })
-}
-
-/// The folder that `[SourceDisksNames]` gives a disk; None if the disk is not listed.
-fn disk(inf: &Inf, id: &str, arch: &str) -> Option<String> {
-    [
-        format!("SourceDisksNames.{arch}"),
-        "SourceDisksNames".to_owned(),
-    ]
-    .iter()
-    .filter_map(|section| inf.section(section))
-    .flat_map(|section| &section.entries)
-    .find(|entry| {
-        let key = entry
-            .key
-            .as_ref()
-            .map(|key| inf.text(key))
-            .unwrap_or_default();
-        same(&key, id) || (number(&key).is_some() && number(&key) == number(id))
-    })
-    .map(|entry| {
-        entry
-            .value(3)
-            .map(|field| inf.text(field))
-            .unwrap_or_default()
-    })
-}
-
 fn sources(lint: &mut Lint<'_>, file: &Copied) {
     let inf = lint.inf();
     let arch = lint.package.installs[file.install].arch.clone();
@@ -237,11 +106,11 @@ fn sources(lint: &mut Lint<'_>, file: &Copied) {
             "add it, or correct the number",
         );
     };
-    let below = entry
+    let subfolder = entry
         .value(1)
         .map(|field| inf.text(field))
         .unwrap_or_default();
-    let from = folder(&format!("{path}\\{below}")).replace("\\\\", "\\");
+    let from = below(&path, &subfolder);
     if file.dirid == Some(STORE) {
         if !same(&file.name, &file.source) {
             lint.report(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::Lint;
-use super::files::{Copied, copied};
+use crate::files::{Copied, copied};
 use crate::strings::Piece;
 use crate::walk::{Part, Role};
 use crate::{Entry, Field, Pos, Section, same};
@@ -17,7 +17,7 @@ const DEMAND_START: u32 = 3;
 const DISABLED: u32 = 4;
 
 pub(super) fn check(lint: &mut Lint<'_>) {
-    let files = copied(lint);
+    let files = copied(&lint.package);
     let mut configured: BTreeMap<String, Vec<Configured>> = BTreeMap::new();
     for index in 0..lint.package.installs.len() {
         let services: Vec<Part<'_>> = lint.package.of(index, Role::Services).copied().collect();

@@ -44,7 +44,7 @@ pub struct Table(HashMap<(String, String), Row>);
 impl Table {
     /// The table that is part of this repository.
     pub fn ours() -> Result<Table> {
-        Table::parse(include_str!("../../../../tests/abi/imports.toml"))
+        Table::parse(include_str!("../../../../../tests/abi/imports.toml"))
     }
 
     fn parse(text: &str) -> Result<Table> {
