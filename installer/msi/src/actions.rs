@@ -27,6 +27,7 @@ mod kind {
 const REFUSAL: &str = "WinPVRefusal";
 const RESTART: &str = "WinPVRestart";
 const STAGE_OPTION: &str = "WinPVStageOption";
+const ACCEPT_OPTION: &str = "WinPVAcceptOption";
 
 /// One custom action: where it stands, when it runs and what it is.
 struct Action {
@@ -88,6 +89,14 @@ fn custom(content: &Content) -> Vec<Action> {
             Some(STAGE_OPTION),
             "--stage-only",
         ),
+        immediate(
+            "WinPVSetAcceptOption",
+            Some("WINPV_ACCEPT_ATTESTATION_ON_SERVER".to_owned()),
+            1030,
+            kind::SET_PROPERTY,
+            Some(ACCEPT_OPTION),
+            "--accept-attestation-on-server",
+        ),
         // MS: "Commit Custom Actions": neither they nor rollback actions run when rollback is disabled.
         immediate(
             "WinPVNeedRollback",
@@ -131,6 +140,22 @@ fn custom(content: &Content) -> Vec<Action> {
             "begin --product [ProductCode]",
         )
     });
+    if !boot.is_empty() {
+        // The first action of the system: what it refuses, nothing has been changed for.
+        actions.push(Action {
+            condition: Some(boot.join(" OR ")),
+            shown: Some("Checking whether Windows loads the drivers".to_owned()),
+            ..setup(
+                "WinPVJudge",
+                1510,
+                kind::DEFERRED,
+                &format!(
+                    "check --class {} --boot-start [{ACCEPT_OPTION}]",
+                    content.signature
+                ),
+            )
+        });
+    }
     for (sequence, driver) in (3310..).zip(&content.drivers) {
         let name = &driver.name;
         actions.push(Action {
@@ -161,7 +186,7 @@ fn custom(content: &Content) -> Vec<Action> {
                 sequence,
                 kind::DEFERRED,
                 &format!(
-                    "install --driver {name} --inf \"[dir_{name}]{name}.inf\" --class {}{boot} --product [ProductCode] --version {version} [{STAGE_OPTION}]",
+                    "install --driver {name} --inf \"[dir_{name}]{name}.inf\" --class {}{boot} --product [ProductCode] --version {version} [{ACCEPT_OPTION}] [{STAGE_OPTION}]",
                     content.signature
                 ),
             )

@@ -125,7 +125,15 @@ pub fn all(
 fn properties(content: &Content, ids: &Ids) -> Vec<Row> {
     let product = ids::text(ids.product);
     let version = content.version_text();
-    let secure = [OLDER, NEWER, BUILD, INSTALL_DIR, "WINPV_STAGEONLY"].join(";");
+    let secure = [
+        OLDER,
+        NEWER,
+        BUILD,
+        INSTALL_DIR,
+        "WINPV_ACCEPT_ATTESTATION_ON_SERVER",
+        "WINPV_STAGEONLY",
+    ]
+    .join(";");
     let language = LANGUAGE.to_string();
     [
         ("ALLUSERS", "1"),

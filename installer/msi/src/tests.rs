@@ -112,14 +112,17 @@ fn one_feature_and_two_actions_a_driver() {
     };
     assert!(target("WinPVInstall_toyblk").contains("--class test --boot-start"));
     assert!(!target("WinPVInstall_toynet").contains("--boot-start"));
+    assert!(target("WinPVJudge").starts_with("check --class test --boot-start"));
     // Only boot-start drivers can keep Windows from starting.
-    let check = msi
-        .rows("InstallExecuteSequence")
-        .iter()
-        .find(|row| text(row, "Action") == "WinPVCheck")
-        .unwrap();
-    assert!(text(check, "Condition").contains("&toyblk=3"));
-    assert!(!text(check, "Condition").contains("toynet"));
+    for action in ["WinPVCheck", "WinPVJudge"] {
+        let check = msi
+            .rows("InstallExecuteSequence")
+            .iter()
+            .find(|row| text(row, "Action") == action)
+            .unwrap();
+        assert!(text(check, "Condition").contains("&toyblk=3"));
+        assert!(!text(check, "Condition").contains("toynet"));
+    }
 }
 
 #[test]
@@ -134,7 +137,7 @@ fn a_pack_without_boot_drivers_needs_no_check() {
             .iter()
             .any(|row| text(row, "Action") == name)
     };
-    assert!(!runs("WinPVCheck") && runs("WinPVInstall_toynet"));
+    assert!(!runs("WinPVCheck") && !runs("WinPVJudge") && runs("WinPVInstall_toynet"));
 }
 
 #[test]

@@ -4,18 +4,19 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
 use crate::engine::{Command, Install, Uninstall};
-use crate::policy::UnknownClass;
+use crate::policy::{Candidate, UnknownClass};
 
 /// What the program prints when it was called wrongly or with `--help`.
 pub const USAGE: &str = "\
 usage: winpv-setup COMMAND [--dry-run]
+  check      --class test|attestation|whcp [--boot-start] [--accept-attestation-on-server]
   begin      --product CODE
   install    --driver NAME --inf FILE --class test|attestation|whcp --product CODE --version VERSION
-             [--boot-start] [--stage-only]
+             [--boot-start] [--accept-attestation-on-server] [--stage-only]
   uninstall  --driver NAME --inf FILE --product CODE
   commit     --product CODE
   rollback   --product CODE
-The MSI runs these; --dry-run prints what a command would do and changes nothing.
+The MSI runs these; --dry-run prints what a command would do and changes nothing, not even the log.
 Exit codes: 0 done, 1 wrong command line, 2 refused (Windows would not start), 3 a Windows function failed.
 The log is \\Windows\\Logs\\WinPV\\setup.log.";
 
@@ -121,15 +122,22 @@ pub fn parse(words: &[String]) -> Result<Request, Wrong> {
     let mut options = Options::parse(rest)?;
     let dry_run = options.flag("--dry-run")?;
     let product = |options: &mut Options| options.value("--product");
+    let candidate = |options: &mut Options| -> Result<Candidate, Wrong> {
+        Ok(Candidate {
+            class: options.value("--class")?.parse()?,
+            boot_start: options.flag("--boot-start")?,
+            attestation_on_server: options.flag("--accept-attestation-on-server")?,
+        })
+    };
     let command = match name.as_str() {
+        "check" => Command::Check(candidate(&mut options)?),
         "begin" => Command::Begin(product(&mut options)?),
         "commit" => Command::Commit(product(&mut options)?),
         "rollback" => Command::Rollback(product(&mut options)?),
         "install" => Command::Install(Install {
             driver: options.value("--driver")?,
             inf: options.value("--inf")?,
-            class: options.value("--class")?.parse()?,
-            boot_start: options.flag("--boot-start")?,
+            candidate: candidate(&mut options)?,
             product: product(&mut options)?,
             version: options.value("--version")?,
             stage_only: options.flag("--stage-only")?,

@@ -6,8 +6,8 @@
 
 use alloc::string::{String, ToString};
 
-use crate::policy::{self, Class, Refusal};
-use crate::record::{Damaged, Installed, Pending, Step};
+use crate::policy::{self, Candidate, Class, Refusal};
+use crate::record::{self, Damaged, Installed, Pending, Step};
 use crate::system::{Removed, System, Table, WinError};
 
 /// Why a command failed.
@@ -19,6 +19,11 @@ pub enum Failure {
     /// A Windows function failed.
     #[error("{0}")]
     Windows(#[from] WinError),
+    /// The driver store took a package and did not say under which name.
+    #[error(
+        "the driver store gave the package of {0} no name that can be noted ({1:?}); `pnputil /enum-drivers` lists it"
+    )]
+    Unnamed(String, String),
     /// A note of an earlier run cannot be read.
     #[error("{0}; delete it in the registry below HKLM\\SOFTWARE\\WinPV\\Setup")]
     Damaged(#[from] Damaged),
@@ -31,10 +36,8 @@ pub struct Install {
     pub driver: String,
     /// Full path of the package's INF.
     pub inf: String,
-    /// Who signed it.
-    pub class: Class,
-    /// Whether the boot loader starts it.
-    pub boot_start: bool,
+    /// Its signature.
+    pub candidate: Candidate,
     /// The MSI product that answers for it.
     pub product: String,
     /// Its version.
@@ -52,6 +55,13 @@ pub struct Uninstall {
     pub inf: String,
     /// The MSI product that gives it up.
     pub product: String,
+}
+
+/// Tells whether Windows loads a driver, and why not. The MSI asks before it changes anything.
+pub fn check(system: &mut impl System, candidate: Candidate) -> Result<(), Failure> {
+    let state = system.code_integrity();
+    system.log(format_args!("signature: {}; {state}", candidate.class));
+    policy::judge(candidate, &state).map_err(Failure::Refused)
 }
 
 /// Starts a transaction of a product.
@@ -72,7 +82,12 @@ pub fn begin(system: &mut impl System, product: &str) -> Result<(), Failure> {
 pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failure> {
     let driver = &request.driver;
     let state = system.code_integrity();
-    policy::judge(request.class, request.boot_start, state).map_err(Failure::Refused)?;
+    policy::judge(request.candidate, &state).map_err(Failure::Refused)?;
+    if request.candidate.class == Class::Attestation && state.server != Some(false) {
+        system.log(format_args!(
+            "{driver}: has only Microsoft's attestation signature, which Windows Server may not load"
+        ));
+    }
     if let Some(earlier) = pending(system, driver)? {
         settle(system, driver, &earlier)?;
     }
@@ -85,6 +100,9 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
     };
     system.write(Table::Pending, driver, &note.to_text())?;
     let added = system.add_package(&request.inf)?;
+    if !record::is_published(&added.published) {
+        return Err(Failure::Unnamed(request.inf.clone(), added.published));
+    }
     note.step = if added.new { Step::Added } else { Step::Found };
     note.published = added.published;
     let published = &note.published;
@@ -113,11 +131,27 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
         ));
         return Ok(());
     }
-    update(system, driver, &request.inf)
+    if let Some(now) = update(system, driver, &request.inf, &note.published)? {
+        // The package that a repair found has the new name whether the repair is committed or not.
+        if let Some(mut record) =
+            installed(system, driver)?.filter(|record| record.published == note.published)
+        {
+            record.published.clone_from(&now);
+            system.write(Table::Installed, driver, &record.to_text())?;
+        }
+        note.published = now;
+        system.write(Table::Pending, driver, &note.to_text())?;
+    }
+    Ok(())
 }
 
-/// Gives a package to the devices that it fits best.
-fn update(system: &mut impl System, driver: &str, inf: &str) -> Result<(), Failure> {
+/// Gives a package to the devices that it fits best. Returns its name if that has become another one.
+fn update(
+    system: &mut impl System,
+    driver: &str,
+    inf: &str,
+    published: &str,
+) -> Result<Option<String>, Failure> {
     let restart = system.update_devices(inf)?;
     let devices = system.present_devices(driver)?;
     system.log(format_args!(
@@ -127,7 +161,13 @@ fn update(system: &mut impl System, driver: &str, inf: &str) -> Result<(), Failu
         system.request_restart()?;
         system.log(format_args!("{driver}: Windows needs a restart to finish"));
     }
-    Ok(())
+    // DiInstallDriver takes a package that the store has out of it and adds it anew (MS: nf-newdev-diinstalldriverw, remarks).
+    let now = system.add_package(inf)?.published;
+    if now == published || !record::is_published(&now) {
+        return Ok(None);
+    }
+    system.log(format_args!("{driver}: {published} is {now} now"));
+    Ok(Some(now))
 }
 
 /// Removes a package of ours unless Windows may boot from it.
@@ -288,7 +328,7 @@ fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Fai
     let published = &note.published;
     match note.step {
         Step::Adding => system.log(format_args!(
-            "{driver}: rolled back; the package was not added"
+            "{driver}: rolled back; no package is known to have been added"
         )),
         Step::Found | Step::Released => system.log(format_args!(
             "{driver}: rolled back; {published} was in the driver store before and stays"
@@ -304,7 +344,7 @@ fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Fai
         }
         Step::Removed => {
             let added = system.add_package(&note.inf)?;
-            let record = Installed {
+            let mut record = Installed {
                 published: added.published.clone(),
                 added: true,
                 product: note.product.clone(),
@@ -315,7 +355,10 @@ fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Fai
                 "{driver}: rolled back; added again as {}",
                 added.published
             ));
-            update(system, driver, &note.inf)?;
+            if let Some(now) = update(system, driver, &note.inf, &added.published)? {
+                record.published = now;
+                system.write(Table::Installed, driver, &record.to_text())?;
+            }
         }
     }
     Ok(system.erase(Table::Pending, driver)?)
@@ -348,6 +391,8 @@ fn pending(system: &mut impl System, driver: &str) -> Result<Option<Pending>, Fa
 /// A command of the program.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Command {
+    /// Tells whether Windows loads such a driver.
+    Check(Candidate),
     /// Starts a transaction of this product.
     Begin(String),
     /// Adds one driver's package.
@@ -364,6 +409,7 @@ impl Command {
     /// Carries the command out and logs a failure.
     pub fn run(&self, system: &mut impl System) -> Result<(), Failure> {
         let result = match self {
+            Command::Check(candidate) => check(system, *candidate),
             Command::Begin(product) => begin(system, product),
             Command::Install(request) => install(system, request),
             Command::Uninstall(request) => uninstall(system, request),
@@ -374,6 +420,7 @@ impl Command {
             let subject = match self {
                 Command::Install(request) => request.driver.to_string(),
                 Command::Uninstall(request) => request.driver.to_string(),
+                Command::Check(_) => "check".to_string(),
                 Command::Begin(_) => "begin".to_string(),
                 Command::Commit(_) => "commit".to_string(),
                 Command::Rollback(_) => "rollback".to_string(),

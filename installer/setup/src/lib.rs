@@ -25,6 +25,7 @@ extern crate alloc;
 extern crate std;
 
 pub mod args;
+pub mod bcd;
 pub mod engine;
 pub mod plan;
 pub mod policy;

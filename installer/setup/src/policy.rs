@@ -3,6 +3,8 @@
 use core::fmt;
 use core::str::FromStr;
 
+use crate::bcd::NextStart;
+
 /// Who vouches for the pack's drivers; stamped into the MSI when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Class {
@@ -85,53 +87,148 @@ pub fn secure_boot(noted: Option<u32>, firmware: Firmware) -> SecureBoot {
     }
 }
 
-/// What decides whether the running Windows loads a test-signed driver.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// What decides whether Windows loads a driver that Microsoft's lab kit did not test.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CodeIntegrity {
-    /// Test signing; `None`: Windows did not say.
+    /// Test signing in the running Windows; `None`: Windows did not say.
     pub test_signing: Option<bool>,
+    /// Test signing as the boot configuration has it.
+    pub next_start: NextStart,
     /// Secure Boot.
     pub secure_boot: SecureBoot,
+    /// Whether this is a Windows Server; `None`: Windows did not say.
+    pub server: Option<bool>,
+}
+
+impl CodeIntegrity {
+    /// The same with the best that can be behind each reading that failed.
+    ///
+    /// The MSI first asks with the rights of who started it, which may be too few to read the boot configuration and the firmware's
+    /// variables. What it learns nothing about is left to the second question, asked as the system before anything is changed.
+    #[must_use]
+    pub fn at_best(self) -> CodeIntegrity {
+        CodeIntegrity {
+            test_signing: self.test_signing.or(Some(true)),
+            next_start: match self.next_start {
+                NextStart::Unknown => NextStart::Allows,
+                known => known,
+            },
+            secure_boot: match self.secure_boot {
+                SecureBoot::Unknown => SecureBoot::Off,
+                known => known,
+            },
+            server: self.server.or(Some(false)),
+        }
+    }
+}
+
+impl fmt::Display for CodeIntegrity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let now = match self.test_signing {
+            Some(true) => "on",
+            Some(false) => "off",
+            None => "not readable",
+        };
+        write!(f, "test signing now {now}, at the next start ")?;
+        match &self.next_start {
+            NextStart::Allows => f.write_str("on")?,
+            NextStart::Refuses(entry) => write!(f, "off in the boot entry {entry}")?,
+            NextStart::Unknown => f.write_str("not readable")?,
+        }
+        f.write_str(match self.secure_boot {
+            SecureBoot::On => ", Secure Boot on",
+            SecureBoot::Off => ", Secure Boot off",
+            SecureBoot::Unknown => ", Secure Boot not readable",
+        })?;
+        f.write_str(match self.server {
+            Some(true) => ", Windows Server",
+            Some(false) => ", Windows client",
+            None => ", edition not readable",
+        })
+    }
+}
+
+/// A driver as far as its signature matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Candidate {
+    /// Who signed it.
+    pub class: Class,
+    /// Whether the boot loader starts it.
+    pub boot_start: bool,
+    /// The user says that this Windows Server loads drivers with an attestation signature.
+    pub attestation_on_server: bool,
 }
 
 /// Why a boot-start driver is not installed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Refusal(pub CodeIntegrity);
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It has a test signature, and this is what keeps Windows from loading it.
+    TestSigned(CodeIntegrity),
+    /// It has an attestation signature, and this is, or may be, a Windows Server.
+    AttestedOnServer,
+}
 
 impl fmt::Display for Refusal {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(
-            "a boot-start driver of this package has only a test signature, and Windows would not start any more:",
-        )?;
-        match self.0.test_signing {
-            Some(true) => {}
-            Some(false) => f.write_str(
-                " test signing is off (run \"bcdedit /set testsigning on\" and restart);",
+        match self {
+            Refusal::TestSigned(state) => test_signed(state, f)?,
+            Refusal::AttestedOnServer => f.write_str(
+                "a boot-start driver of this package has only Microsoft's attestation signature, and Microsoft says that Windows Server \
+                 loads only drivers that passed the tests of the Hardware Lab Kit: Windows might not start any more. If you have seen \
+                 this Windows load such drivers, set WINPV_ACCEPT_ATTESTATION_ON_SERVER=1 (winpv-setup: --accept-attestation-on-server);",
             )?,
-            None => f.write_str(" Windows does not say whether test signing is on;")?,
-        }
-        match self.0.secure_boot {
-            SecureBoot::Off => {}
-            SecureBoot::On => {
-                f.write_str(" Secure Boot is on (switch it off in the machine's firmware);")?;
-            }
-            SecureBoot::Unknown => {
-                f.write_str(" neither Windows nor the firmware says whether Secure Boot is off;")?;
-            }
         }
         f.write_str(" nothing was changed")
     }
 }
 
-/// Refuses a test-signed boot-start driver unless the running Windows certainly loads it.
-///
-/// A driver that starts later may fail to load, but it cannot keep Windows from starting.
-pub fn judge(class: Class, boot_start: bool, state: CodeIntegrity) -> Result<(), Refusal> {
-    let loads = state.test_signing == Some(true) && state.secure_boot == SecureBoot::Off;
-    if class == Class::Test && boot_start && !loads {
-        return Err(Refusal(state));
+fn test_signed(state: &CodeIntegrity, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    f.write_str(
+        "a boot-start driver of this package has only a test signature, and Windows would not start any more:",
+    )?;
+    match state.test_signing {
+        Some(true) => {}
+        Some(false) => {
+            f.write_str(" test signing is off (run \"bcdedit /set testsigning on\" and restart);")?
+        }
+        None => f.write_str(" Windows does not say whether test signing is on;")?,
     }
-    Ok(())
+    match &state.next_start {
+        NextStart::Allows => {}
+        NextStart::Refuses(entry) => write!(
+            f,
+            " test signing is off for the next start by the boot entry {entry} (run \"bcdedit /set {entry} testsigning on\");"
+        )?,
+        NextStart::Unknown => f.write_str(
+            " the boot configuration (HKLM\\BCD00000000) does not say whether test signing will be on at the next start;",
+        )?,
+    }
+    f.write_str(match state.secure_boot {
+        SecureBoot::Off => "",
+        SecureBoot::On => " Secure Boot is on (switch it off in the machine's firmware);",
+        SecureBoot::Unknown => " neither Windows nor the firmware says whether Secure Boot is off;",
+    })
+}
+
+/// Refuses a boot-start driver unless Windows certainly loads it, now and at the next start.
+///
+/// A driver that starts later may fail to load, but it cannot keep Windows from starting. MS: "Driver code signing requirements",
+/// "Windows Server signed drivers": Windows Server 2016 and later load only drivers that passed the HLK's tests; attestation
+/// signatures are for clients.
+pub fn judge(candidate: Candidate, state: &CodeIntegrity) -> Result<(), Refusal> {
+    if !candidate.boot_start {
+        return Ok(());
+    }
+    let loads = state.test_signing == Some(true)
+        && state.next_start == NextStart::Allows
+        && state.secure_boot == SecureBoot::Off;
+    match candidate.class {
+        Class::Test if !loads => Err(Refusal::TestSigned(state.clone())),
+        Class::Attestation if state.server != Some(false) && !candidate.attestation_on_server => {
+            Err(Refusal::AttestedOnServer)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Whether a driver may be taken away from the running system.

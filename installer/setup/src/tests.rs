@@ -1,6 +1,7 @@
 //! The decisions and the commands, on a Windows made of maps.
 
 mod args;
+mod bcd;
 mod commands;
 mod fake;
 mod faults;

@@ -152,6 +152,13 @@ fn scripts(msi: &Msi, custom: &BTreeMap<&str, i32>, problems: &mut Vec<String>) 
         if kind & NO_IMPERSONATE == 0 {
             problems.push(format!("{action} would run as the user, not as the system"));
         }
+        if asks(msi, action) {
+            // What it refuses must not have begun.
+            if at("ProcessComponents").is_none_or(|first| first <= here) {
+                problems.push(format!("{action} asks after something was changed"));
+            }
+            continue;
+        }
         let changes = kind & (ROLLBACK | COMMIT) == 0;
         if changes && rollback.is_none_or(|rollback| rollback >= here) {
             problems.push(format!("{action} has no rollback action before it"));
@@ -173,6 +180,13 @@ fn scripts(msi: &Msi, custom: &BTreeMap<&str, i32>, problems: &mut Vec<String>) 
             problems.push(format!("{action} is on the wrong side of {files}"));
         }
     }
+}
+
+/// True if an action runs the helper's `check`, which changes nothing.
+fn asks(msi: &Msi, action: &str) -> bool {
+    msi.rows("CustomAction")
+        .iter()
+        .any(|row| text(row, "Action") == action && text(row, "Target").starts_with("check "))
 }
 
 /// ICE79: features that conditions name are there.

@@ -199,6 +199,11 @@ fn actions_stand_in_order() {
     );
     broken(sequence("WinPVBegin", 1450), "outside the script");
     broken(
+        sequence("WinPVJudge", 1700),
+        "WinPVJudge asks after something was changed",
+    );
+    broken(sequence("WinPVJudge", 1450), "outside the script");
+    broken(
         sequence("WinPVCheck", 1700),
         "immediate but lies in the script",
     );

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 
 use crate::args::{Request, Wrong, parse, split};
 use crate::engine::Command;
-use crate::policy::Class;
+use crate::policy::{Candidate, Class};
 
 fn read(line: &str) -> Result<Request, Wrong> {
     parse(&split(line))
@@ -36,8 +36,21 @@ fn commands() {
         panic!("{:?}", read(line));
     };
     assert_eq!(install.inf, r"C:\a b\vioblk.inf");
-    assert_eq!(install.class, Class::Test);
-    assert!(install.boot_start && !install.stage_only);
+    assert_eq!(install.candidate.class, Class::Test);
+    assert!(install.candidate.boot_start && !install.stage_only);
+    assert!(!install.candidate.attestation_on_server);
+    let check = read("s check --class attestation --accept-attestation-on-server");
+    assert_eq!(
+        check,
+        Ok(Request::Run {
+            command: Command::Check(Candidate {
+                class: Class::Attestation,
+                boot_start: false,
+                attestation_on_server: true,
+            }),
+            dry_run: false
+        })
+    );
     let dry = read("s rollback --product {A} --dry-run");
     assert_eq!(
         dry,
@@ -55,6 +68,8 @@ fn commands() {
 fn wrong_lines() {
     for (line, part) in [
         ("s explode", "explode"),
+        ("s check", "--class"),
+        ("s check --class test --product {A}", "--product"),
         ("s begin", "--product"),
         ("s begin --product", "--product"),
         ("s begin --product {A} --force", "--force"),

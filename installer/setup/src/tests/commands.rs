@@ -5,11 +5,12 @@ use alloc::string::ToString;
 use alloc::vec::Vec;
 
 use super::fake::Fake;
+use crate::bcd::NextStart;
 use crate::engine::{
     Command, Failure, Install, Uninstall, begin, commit, install, rollback, uninstall,
 };
 use crate::plan::Plan;
-use crate::policy::{Class, CodeIntegrity, SecureBoot};
+use crate::policy::{Candidate, Class, CodeIntegrity, SecureBoot};
 use crate::record::Installed;
 use crate::system::{System, Table};
 
@@ -20,8 +21,11 @@ pub fn installing(driver: &str, product: &str) -> Install {
     Install {
         driver: driver.to_string(),
         inf: format!(r"C:\Program Files\WinPV\{product}\{driver}.inf"),
-        class: Class::Test,
-        boot_start: true,
+        candidate: Candidate {
+            class: Class::Test,
+            boot_start: true,
+            attestation_on_server: false,
+        },
         product: product.to_string(),
         version: "0.1.0.0".to_string(),
         stage_only: false,
@@ -244,21 +248,124 @@ fn a_cut_off_run_is_taken_up() {
 
 #[test]
 fn refusal_comes_before_any_change() {
-    for (test_signing, secure_boot) in [
-        (Some(false), SecureBoot::Off),
-        (Some(true), SecureBoot::On),
-        (None, SecureBoot::Off),
-        (Some(true), SecureBoot::Unknown),
-    ] {
+    let fine = Fake::new().code_integrity;
+    let states = [
+        CodeIntegrity {
+            test_signing: Some(false),
+            ..fine.clone()
+        },
+        CodeIntegrity {
+            test_signing: None,
+            ..fine.clone()
+        },
+        CodeIntegrity {
+            next_start: NextStart::Refuses("{A}".to_string()),
+            ..fine.clone()
+        },
+        CodeIntegrity {
+            next_start: NextStart::Unknown,
+            ..fine.clone()
+        },
+        CodeIntegrity {
+            secure_boot: SecureBoot::On,
+            ..fine.clone()
+        },
+        CodeIntegrity {
+            secure_boot: SecureBoot::Unknown,
+            ..fine
+        },
+    ];
+    let request = installing("vioblk", OLD);
+    for state in states {
+        for command in [
+            Command::Check(request.candidate),
+            Command::Install(request.clone()),
+        ] {
+            let mut fake = Fake::new();
+            fake.code_integrity = state.clone();
+            assert!(matches!(command.run(&mut fake), Err(Failure::Refused(_))));
+            assert_eq!(fake.calls, 0);
+            assert!(fake.logged("nothing was changed"), "{:?}", fake.log);
+        }
+    }
+}
+
+#[test]
+fn attestation_on_a_server_has_to_be_accepted() {
+    let mut fake = Fake::new();
+    fake.code_integrity.server = Some(true);
+    let mut request = installing("vioblk", OLD);
+    request.candidate.class = Class::Attestation;
+    let command = Command::Install(request.clone());
+    assert!(matches!(command.run(&mut fake), Err(Failure::Refused(_))));
+    assert_eq!(fake.calls, 0);
+    assert!(fake.logged("WINPV_ACCEPT_ATTESTATION_ON_SERVER=1"));
+    request.candidate.attestation_on_server = true;
+    install(&mut fake, &request).unwrap();
+    assert!(fake.logged("which Windows Server may not load"));
+    assert_eq!(fake.published(), ["oem5.inf"]);
+}
+
+#[test]
+fn the_check_says_what_it_read() {
+    let mut fake = Fake::new();
+    let candidate = installing("vioblk", OLD).candidate;
+    Command::Check(candidate).run(&mut fake).unwrap();
+    assert_eq!(
+        fake.log,
+        [
+            "signature: test; test signing now on, at the next start on, Secure Boot off, Windows client"
+        ]
+    );
+    assert_eq!(fake.calls, 0);
+}
+
+#[test]
+fn a_package_may_change_its_name() {
+    let mut fake = Fake::new();
+    fake.rename_on_update = true;
+    fake.plug("netkvm");
+    install(&mut fake, &installing("netkvm", OLD)).unwrap();
+    assert!(fake.logged("oem5.inf is oem6.inf now"));
+    commit(&mut fake, OLD).unwrap();
+    assert_eq!(record(&mut fake, "netkvm").unwrap().published, "oem6.inf");
+    // A repair, committed or not, leaves it ours.
+    for end in [commit, rollback] {
+        install(&mut fake, &installing("netkvm", OLD)).unwrap();
+        end(&mut fake, OLD).unwrap();
+        let record = record(&mut fake, "netkvm").unwrap();
+        assert!(record.added);
+        assert_eq!(fake.published(), [record.published.as_str()]);
+        assert_eq!(fake.names(Table::Superseded).unwrap().len(), 0);
+    }
+    // Rolling an uninstallation back gives it another one again.
+    uninstall(&mut fake, &removing("netkvm", OLD)).unwrap();
+    rollback(&mut fake, OLD).unwrap();
+    let published = record(&mut fake, "netkvm").unwrap().published;
+    assert_eq!(fake.published(), [published.as_str()]);
+    assert_eq!(fake.state.devices["netkvm"], [published]);
+    uninstall(&mut fake, &removing("netkvm", OLD)).unwrap();
+    commit(&mut fake, OLD).unwrap();
+    assert!(fake.published().is_empty());
+}
+
+#[test]
+fn a_package_without_a_name_is_not_noted() {
+    for name in ["", r"C:\Windows\INF\oem1.inf", "oem1.sys"] {
         let mut fake = Fake::new();
-        fake.code_integrity = CodeIntegrity {
-            test_signing,
-            secure_boot,
-        };
+        fake.publishes = Some(name.to_string());
         let command = Command::Install(installing("vioblk", OLD));
-        assert!(matches!(command.run(&mut fake), Err(Failure::Refused(_))));
-        assert_eq!(fake.calls, 0);
-        assert!(fake.logged("nothing was changed"), "{:?}", fake.log);
+        assert!(matches!(
+            command.run(&mut fake),
+            Err(Failure::Unnamed(_, _))
+        ));
+        assert!(fake.logged("gave the package of"), "{:?}", fake.log);
+        // The note of the attempt can be read, and a rollback and the next run get over it.
+        rollback(&mut fake, OLD).unwrap();
+        assert!(fake.logged("no package is known to have been added"));
+        fake.publishes = None;
+        begin(&mut fake, OLD).unwrap();
+        install(&mut fake, &installing("vioblk", OLD)).unwrap();
     }
 }
 

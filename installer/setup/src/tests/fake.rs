@@ -6,6 +6,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::bcd::NextStart;
 use crate::policy::{CodeIntegrity, SecureBoot};
 use crate::system::{Added, Removed, System, Table, WinError};
 
@@ -24,8 +25,12 @@ pub struct Fake {
     pub state: State,
     pub boot: BTreeSet<String>,
     pub restart_on_update: bool,
+    /// Giving a package to devices adds it anew.
+    pub rename_on_update: bool,
     pub restart: bool,
     pub code_integrity: CodeIntegrity,
+    /// What the store says of a new package's name, if not the truth.
+    pub publishes: Option<String>,
     pub log: Vec<String>,
     /// The call that fails, counted from 0 over those that change something.
     pub fail_at: Option<usize>,
@@ -44,11 +49,15 @@ impl Fake {
             state: State::default(),
             boot: BTreeSet::new(),
             restart_on_update: false,
+            rename_on_update: false,
             restart: false,
             code_integrity: CodeIntegrity {
                 test_signing: Some(true),
+                next_start: NextStart::Allows,
                 secure_boot: SecureBoot::Off,
+                server: Some(false),
             },
+            publishes: None,
             log: Vec::new(),
             fail_at: None,
             calls: 0,
@@ -102,22 +111,30 @@ impl System for Fake {
         self.next += 1;
         self.state.store.insert(published.clone(), inf.to_string());
         Ok(Added {
-            published,
+            published: self.publishes.clone().unwrap_or(published),
             new: true,
         })
     }
 
     fn update_devices(&mut self, inf: &str) -> Result<bool, WinError> {
         self.call()?;
-        let (published, _) = self
+        let (mut published, _) = self
             .state
             .store
             .iter()
             .find(|(_, there)| *there == inf)
+            .map(|(name, inf)| (name.clone(), inf))
             .expect("updated with a package that is not in the store");
+        if self.rename_on_update {
+            self.state.store.remove(&published);
+            published = format!("oem{}.inf", self.next);
+            self.next += 1;
+            self.state.store.insert(published.clone(), inf.to_string());
+        }
         if let Some(drivers) = self.state.devices.get_mut(&Fake::service(inf)) {
-            drivers.retain(|driver| driver != published);
-            drivers.push(published.clone());
+            let store = &self.state.store;
+            drivers.retain(|driver| *driver != published && store.contains_key(driver));
+            drivers.push(published);
         }
         Ok(self.restart_on_update)
     }
@@ -195,6 +212,6 @@ impl System for Fake {
     }
 
     fn code_integrity(&mut self) -> CodeIntegrity {
-        self.code_integrity
+        self.code_integrity.clone()
     }
 }

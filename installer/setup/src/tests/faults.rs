@@ -78,8 +78,8 @@ fn first_installation() {
         Command::Install(installing("netkvm", OLD)),
         Command::Install(installing("vioblk", OLD)),
     ];
-    // Note, add, note, update: for each driver.
-    assert_eq!(every_failure(start, &commands, OLD), 8);
+    // Note, add, note, update, ask for the name: for each driver.
+    assert_eq!(every_failure(start, &commands, OLD), 10);
 }
 
 #[test]
@@ -99,7 +99,7 @@ fn upgrade() {
         Command::Begin(OLD.to_string()),
         Command::Uninstall(removing("vioblk", OLD)),
     ];
-    assert_eq!(every_failure(start, &commands, NEW), 4);
+    assert_eq!(every_failure(start, &commands, NEW), 5);
 }
 
 #[test]
@@ -133,6 +133,6 @@ fn repair() {
     ];
     assert_eq!(
         every_failure(|| installed(&["vioblk"], OLD), &commands, OLD),
-        4
+        5
     );
 }

@@ -25,7 +25,11 @@ extern "system" fn start() -> ! {
 }
 
 fn run(line: &str) -> u32 {
-    let (command, dry_run) = match args::parse(&args::split(line)) {
+    let words = args::split(line);
+    let open = |dry_run| {
+        if dry_run { Log::console() } else { Log::open() }
+    };
+    let (command, dry_run) = match args::parse(&words) {
         Ok(Request::Help) => {
             log::print(args::USAGE);
             log::print("\r\n");
@@ -33,12 +37,12 @@ fn run(line: &str) -> u32 {
         }
         Ok(Request::Run { command, dry_run }) => (command, dry_run),
         Err(wrong) => {
-            let mut log = Log::open();
+            let mut log = open(words.iter().any(|word| word == "--dry-run"));
             log.line(format_args!("FAILED: {wrong} in: {line}"));
             return WRONG;
         }
     };
-    let mut machine = Machine { log: Log::open() };
+    let mut machine = Machine { log: open(dry_run) };
     let result = if dry_run {
         command.run(&mut Plan(&mut machine))
     } else {
@@ -49,7 +53,7 @@ fn run(line: &str) -> u32 {
     match result {
         Ok(()) => DONE,
         Err(Failure::Refused(_)) => REFUSED,
-        Err(Failure::Windows(_) | Failure::Damaged(_)) => FAILED,
+        Err(Failure::Windows(_) | Failure::Unnamed(_, _) | Failure::Damaged(_)) => FAILED,
     }
 }
 

@@ -1,21 +1,93 @@
 //! How strictly the running Windows checks drivers.
 
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
 use core::ptr::{null, null_mut};
 
 use super::import::{
     AdjustTokenPrivileges, CloseHandle, CodeIntegrityInformation, GetCurrentProcess,
-    GetFirmwareEnvironmentVariableW, GetLastError, INVALID_FUNCTION, LookupPrivilegeValueW,
-    NtQuerySystemInformation, OnePrivilege, OpenProcessToken,
+    GetFirmwareEnvironmentVariableW, GetFirmwareType, GetLastError, INVALID_FUNCTION,
+    LookupPrivilegeValueW, NtQuerySystemInformation, OnePrivilege, OpenProcessToken, RtlGetVersion,
+    VersionInfo,
 };
 use super::registry::Key;
 use super::text::wide;
+use crate::bcd::{self, NextStart};
 use crate::policy::{self, CodeIntegrity, Firmware};
+use crate::system::WinError;
 
 /// Asks Windows and the firmware.
 pub fn code_integrity() -> CodeIntegrity {
     CodeIntegrity {
         test_signing: test_signing(),
+        next_start: bcd::next_start(&mut BootStore).unwrap_or(NextStart::Unknown),
         secure_boot: policy::secure_boot(noted(), firmware()),
+        server: server(),
+    }
+}
+
+/// The boot configuration of the running Windows, which has it loaded as a hive that administrators may read.
+///
+/// Microsoft documents the elements and their numbers, but not the hive's place; forensics.wiki, "Windows Boot Configuration Data", and
+/// regedit show it. Where it is not found, nothing is known.
+struct BootStore;
+
+impl BootStore {
+    fn key(path: &str) -> Result<Option<Key>, WinError> {
+        Key::open_to_read(&format!(r"BCD00000000\Objects\{path}"))
+    }
+
+    fn element(object: &str, element: &str) -> Result<Option<Key>, WinError> {
+        BootStore::key(&format!(r"{object}\Elements\{element}"))
+    }
+}
+
+impl bcd::Store for BootStore {
+    type Error = WinError;
+
+    fn kind(&mut self, object: &str) -> Result<Option<u32>, WinError> {
+        match BootStore::key(&format!(r"{object}\Description"))? {
+            Some(key) => key.number("Type"),
+            None => Ok(None),
+        }
+    }
+
+    fn boolean(&mut self, object: &str, element: &str) -> Result<Option<bool>, WinError> {
+        let value = match BootStore::element(object, element)? {
+            Some(key) => key.byte("Element")?,
+            None => None,
+        };
+        Ok(value.map(|byte| byte != 0))
+    }
+
+    fn object(&mut self, object: &str, element: &str) -> Result<Option<String>, WinError> {
+        match BootStore::element(object, element)? {
+            Some(key) => key.text("Element"),
+            None => Ok(None),
+        }
+    }
+
+    fn objects(&mut self, object: &str, element: &str) -> Result<Vec<String>, WinError> {
+        match BootStore::element(object, element)? {
+            Some(key) => key.texts("Element"),
+            None => Ok(Vec::new()),
+        }
+    }
+}
+
+/// MS: ns-wdm-_osversioninfoexw: product type 1 is a workstation, 2 a domain controller, 3 a server.
+fn server() -> Option<bool> {
+    let mut info = VersionInfo {
+        size: size_of::<VersionInfo>() as u32,
+        ..VersionInfo::default()
+    };
+    // SAFETY: the structure has the size that it says.
+    let status = unsafe { RtlGetVersion(&raw mut info) };
+    match (status, info.product_type) {
+        (0, 1) => Some(false),
+        (0, 2 | 3) => Some(true),
+        _ => None,
     }
 }
 
@@ -39,12 +111,20 @@ fn test_signing() -> Option<bool> {
 
 /// What Windows noted when it was started; absent on a machine with a BIOS.
 fn noted() -> Option<u32> {
-    let key = Key::open(r"SYSTEM\CurrentControlSet\Control\SecureBoot\State");
+    let key = Key::open_to_read(r"SYSTEM\CurrentControlSet\Control\SecureBoot\State");
     key.ok()??.number("UEFISecureBootEnabled").ok()?
 }
 
-/// MS: nf-winbase-getfirmwareenvironmentvariablew; the variable is UEFI 2.10 §3.3's `SecureBoot` of EFI_GLOBAL_VARIABLE.
+/// Asks which firmware there is, which everyone may, then for its variable, which takes a privilege.
+///
+/// MS: nf-winbase-getfirmwaretype; nf-winbase-getfirmwareenvironmentvariablew; the variable is UEFI 2.10 §3.3's `SecureBoot` of EFI_GLOBAL_VARIABLE.
 fn firmware() -> Firmware {
+    const FIRMWARE_TYPE_BIOS: u32 = 1;
+    let mut kind = 0;
+    // SAFETY: `kind` receives the answer.
+    if unsafe { GetFirmwareType(&raw mut kind) } != 0 && kind == FIRMWARE_TYPE_BIOS {
+        return Firmware::Bios;
+    }
     let name = wide("SecureBoot");
     let guid = wide("{8BE4DF61-93CA-11D2-AA0D-00E098032B8C}");
     let mut value = [0_u8; 1];

@@ -68,6 +68,42 @@ pub struct CodeIntegrityInformation {
     pub options: u32,
 }
 
+/// OSVERSIONINFOEXW (winnt.h).
+#[repr(C)]
+pub struct VersionInfo {
+    pub size: u32,
+    pub major: u32,
+    pub minor: u32,
+    pub build: u32,
+    pub platform: u32,
+    pub service_pack: [u16; 128],
+    pub service_pack_major: u16,
+    pub service_pack_minor: u16,
+    pub suite_mask: u16,
+    pub product_type: u8,
+    pub reserved: u8,
+}
+
+const _: () = assert!(size_of::<VersionInfo>() == 284);
+
+impl Default for VersionInfo {
+    fn default() -> VersionInfo {
+        VersionInfo {
+            size: 0,
+            major: 0,
+            minor: 0,
+            build: 0,
+            platform: 0,
+            service_pack: [0; 128],
+            service_pack_major: 0,
+            service_pack_minor: 0,
+            suite_mask: 0,
+            product_type: 0,
+            reserved: 0,
+        }
+    }
+}
+
 /// TOKEN_PRIVILEGES with one entry (winnt.h).
 #[repr(C)]
 pub struct OnePrivilege {
@@ -98,6 +134,7 @@ unsafe extern "system" {
         buffer: *mut u8,
         size: u32,
     ) -> u32;
+    pub fn GetFirmwareType(kind: *mut u32) -> Bool;
     pub fn GetLastError() -> u32;
     pub fn GetLocalTime(time: *mut Time);
     pub fn GetProcAddress(module: Handle, name: *const u8) -> *const c_void;
@@ -201,6 +238,7 @@ unsafe extern "system" {
         length: u32,
         returned: *mut u32,
     ) -> i32;
+    pub fn RtlGetVersion(info: *mut VersionInfo) -> i32;
 }
 
 #[link(name = "setupapi", kind = "raw-dylib")]

@@ -1,4 +1,4 @@
-//! The log: one line a step, in \Windows\Logs\WinPV\setup.log and on the console.
+//! The log: one line a step, in \Windows\Logs\WinPV\setup.log and on the console; a dry run writes to the console alone.
 
 use alloc::format;
 use alloc::string::String;
@@ -21,6 +21,11 @@ pub struct Log {
 }
 
 impl Log {
+    /// No file: for what must leave no trace.
+    pub const fn console() -> Log {
+        Log { file: None }
+    }
+
     /// Opens the log at its end. The folder belongs to administrators, so that no one else can point it elsewhere.
     pub fn open() -> Log {
         const FILE_APPEND_DATA: u32 = 4;

@@ -10,16 +10,21 @@ use alloc::vec;
 use super::import::{MORE_DATA, MsiGetPropertyW, MsiSetPropertyW, SUCCESS};
 use super::text::{narrow, wide};
 use super::{guard, restart_requested};
-use crate::policy::{self, Class};
+use crate::policy::{self, Candidate, Class};
 
-/// Runs when a boot-start driver is about to be installed. Sets `WinPVRefusal` to the reason if Windows would not load it.
+/// Runs when a boot-start driver is about to be installed. Sets `WinPVRefusal` to the reason if Windows would not load it, as far as
+/// the rights of who started the installation let it know; `winpv-setup check` decides afterwards, as the system.
 #[unsafe(no_mangle)]
 extern "system" fn winpv_check(install: u32) -> u32 {
     // An MSI without a class is not ours: the strictest one applies.
-    let class = property(install, "WinPVSignature")
-        .parse()
-        .unwrap_or(Class::Test);
-    match policy::judge(class, true, guard::code_integrity()) {
+    let candidate = Candidate {
+        class: property(install, "WinPVSignature")
+            .parse()
+            .unwrap_or(Class::Test),
+        boot_start: true,
+        attestation_on_server: !property(install, "WINPV_ACCEPT_ATTESTATION_ON_SERVER").is_empty(),
+    };
+    match policy::judge(candidate, &guard::code_integrity().at_best()) {
         Ok(()) => SUCCESS,
         Err(refusal) => set(
             install,

@@ -18,11 +18,15 @@ const READ: u32 = 0x2_0019;
 const WRITE: u32 = 0x2_0006;
 /// REG_OPTION_VOLATILE (winnt.h).
 const VOLATILE: u32 = 1;
-/// REG_SZ and REG_DWORD (winnt.h).
+/// REG_SZ, REG_BINARY, REG_DWORD and REG_MULTI_SZ (winnt.h).
 const TEXT: u32 = 1;
+const BINARY: u32 = 3;
 const NUMBER: u32 = 4;
+const TEXTS: u32 = 7;
 /// The longest value name, without its zero (MS: "Registry Element Size Limits").
 const NAME_LEN: usize = 16_383;
+/// Bytes of the longest text that is read: more than any record of ours or list of boot entries has.
+const VALUE_LEN: usize = 4096;
 
 /// How long a new key lives.
 #[derive(Clone, Copy)]
@@ -42,6 +46,14 @@ impl Drop for Key {
     }
 }
 
+/// UTF-16 as the registry stores it.
+fn units(bytes: &[u8]) -> Vec<u16> {
+    bytes
+        .chunks_exact(2)
+        .map(|pair| pair.try_into().map_or(0, u16::from_le_bytes))
+        .collect()
+}
+
 fn check(function: &'static str, code: u32) -> Result<(), WinError> {
     if code == SUCCESS {
         Ok(())
@@ -53,24 +65,28 @@ fn check(function: &'static str, code: u32) -> Result<(), WinError> {
 impl Key {
     /// Opens a key, to change it if that is allowed; `None` if it is not there.
     pub fn open(path: &str) -> Result<Option<Key>, WinError> {
+        Key::open_with(path, READ | WRITE).or_else(|_| Key::open_to_read(path))
+    }
+
+    /// Opens a key, not to change it; `None` if it is not there.
+    pub fn open_to_read(path: &str) -> Result<Option<Key>, WinError> {
+        Key::open_with(path, READ)
+    }
+
+    fn open_with(path: &str, access: u32) -> Result<Option<Key>, WinError> {
         let path = wide(path);
         let mut key = null_mut();
-        let mut code = SUCCESS;
-        for access in [READ | WRITE, READ] {
-            // SAFETY: the path ends in zero and `key` receives the handle.
-            code = unsafe {
-                RegOpenKeyExW(HKEY_LOCAL_MACHINE, path.as_ptr(), 0, access, &raw mut key)
-            };
-            match code {
-                SUCCESS => return Ok(Some(Key(key))),
-                FILE_NOT_FOUND | PATH_NOT_FOUND => return Ok(None),
-                _ => {}
-            }
+        // SAFETY: the path ends in zero and `key` receives the handle.
+        let code =
+            unsafe { RegOpenKeyExW(HKEY_LOCAL_MACHINE, path.as_ptr(), 0, access, &raw mut key) };
+        match code {
+            SUCCESS => Ok(Some(Key(key))),
+            FILE_NOT_FOUND | PATH_NOT_FOUND => Ok(None),
+            code => Err(WinError {
+                function: "RegOpenKeyExW",
+                code,
+            }),
         }
-        Err(WinError {
-            function: "RegOpenKeyExW",
-            code,
-        })
     }
 
     /// Opens a key and makes it if it is not there.
@@ -99,25 +115,29 @@ impl Key {
         Ok(Key(key))
     }
 
-    /// A REG_DWORD value; `None` if it is not there or is of another type.
-    pub fn number(&self, name: &str) -> Result<Option<u32>, WinError> {
+    /// Reads a value of one type into a buffer and returns its bytes; `None` if it is not there or is of another type.
+    fn value<'a>(
+        &self,
+        name: &str,
+        wanted: u32,
+        buffer: &'a mut [u8],
+    ) -> Result<Option<&'a [u8]>, WinError> {
         let name = wide(name);
-        let mut data = [0_u8; 4];
-        let mut length = 4;
+        let mut length = u32::try_from(buffer.len()).unwrap_or(u32::MAX);
         let mut kind = 0;
-        // SAFETY: the name ends in zero; `data` has the four bytes that `length` says.
+        // SAFETY: the name ends in zero; `buffer` has the bytes that `length` says.
         let code = unsafe {
             RegQueryValueExW(
                 self.0,
                 name.as_ptr(),
                 null_mut(),
                 &raw mut kind,
-                data.as_mut_ptr(),
+                buffer.as_mut_ptr(),
                 &raw mut length,
             )
         };
         match code {
-            SUCCESS if kind == NUMBER && length == 4 => Ok(Some(u32::from_le_bytes(data))),
+            SUCCESS if kind == wanted => Ok(buffer.get(..length as usize)),
             FILE_NOT_FOUND | SUCCESS => Ok(None),
             code => Err(WinError {
                 function: "RegQueryValueExW",
@@ -126,32 +146,38 @@ impl Key {
         }
     }
 
-    /// A REG_SZ value; `None` if it is not there or is of another type.
+    /// A REG_DWORD value.
+    pub fn number(&self, name: &str) -> Result<Option<u32>, WinError> {
+        let value = self
+            .value(name, NUMBER, &mut [0; 4])?
+            .map(<[u8; 4]>::try_from);
+        Ok(value.and_then(Result::ok).map(u32::from_le_bytes))
+    }
+
+    /// A REG_BINARY value of one byte.
+    pub fn byte(&self, name: &str) -> Result<Option<u8>, WinError> {
+        let mut data = [0; 1];
+        let value = self.value(name, BINARY, &mut data)?;
+        Ok(value.and_then(|bytes| bytes.first().copied()))
+    }
+
+    /// A REG_SZ value.
     pub fn text(&self, name: &str) -> Result<Option<String>, WinError> {
-        let name = wide(name);
-        // More than any record of ours has.
-        let mut data = vec![0_u16; 2048];
-        let mut length = 2048 * 2;
-        let mut kind = 0;
-        // SAFETY: the name ends in zero; `data` has the bytes that `length` says.
-        let code = unsafe {
-            RegQueryValueExW(
-                self.0,
-                name.as_ptr(),
-                null_mut(),
-                &raw mut kind,
-                data.as_mut_ptr().cast(),
-                &raw mut length,
-            )
-        };
-        match code {
-            SUCCESS if kind == TEXT => Ok(Some(narrow(&data))),
-            FILE_NOT_FOUND | SUCCESS => Ok(None),
-            code => Err(WinError {
-                function: "RegQueryValueExW",
-                code,
-            }),
-        }
+        let mut data = vec![0; VALUE_LEN];
+        let value = self.value(name, TEXT, &mut data)?;
+        Ok(value.map(|bytes| narrow(&units(bytes))))
+    }
+
+    /// A REG_MULTI_SZ value; no texts if it is not there.
+    pub fn texts(&self, name: &str) -> Result<Vec<String>, WinError> {
+        let mut data = vec![0; VALUE_LEN];
+        let value = self.value(name, TEXTS, &mut data)?;
+        let all = units(value.unwrap_or_default());
+        Ok(all
+            .split(|&unit| unit == 0)
+            .filter(|text| !text.is_empty())
+            .map(narrow)
+            .collect())
     }
 
     /// Sets a REG_SZ value.
