@@ -2,6 +2,8 @@
 
 mod read;
 
+pub use read::extract;
+
 use crate::registry::Value;
 use crate::trust::Trust;
 use crate::windows::Machine;

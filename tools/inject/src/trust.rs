@@ -77,7 +77,11 @@ pub fn classify(image: &[u8]) -> Result<Trust, Error> {
 }
 
 /// The PKCS#7 signatures in a PE image's certificate table (MS: "PE Format", "The Attribute Certificate Table").
-fn certificates(image: &[u8]) -> Result<Vec<&[u8]>, Error> {
+///
+/// # Errors
+///
+/// It is no PE image, or its headers lie.
+pub fn certificates(image: &[u8]) -> Result<Vec<&[u8]>, Error> {
     const SECURITY: usize = 4;
     const PKCS_SIGNED_DATA: u16 = 2;
     let word = |at: usize| {

@@ -91,8 +91,12 @@ impl Pack {
     }
 }
 
-/// Takes the packages out of an ISO.
-fn extract(iso: &Path, to: &Path) -> Result<()> {
+/// Takes the files out of an ISO.
+///
+/// # Errors
+///
+/// There is no xorriso, or it cannot read the ISO.
+pub fn extract(iso: &Path, to: &Path) -> Result<()> {
     programs::require(&programs::FOR_ISO)?;
     Run::new("xorriso")
         .args(["-osirrox", "on", "-indev"])
