@@ -8,35 +8,84 @@
 use serde_json::{Value, json};
 use winpv_inject::trust::Trust;
 
-const CLIENT: &str = "Windows 10 1607 to Windows 11 25H2";
-const SERVER: &str = "Windows Server 2016 to 2025";
+use crate::drivers::Arch;
+
+/// Releases of Windows that a package is for.
+pub struct Range {
+    /// All of them, as people call them.
+    pub name: &'static str,
+    /// A server.
+    pub server: bool,
+    /// Build number of the first.
+    pub first_build: u32,
+    /// Build number of the last that was known when the pack was made. Later ones are not refused.
+    pub last_build: u32,
+}
+
+/// Build numbers of Windows 11 25H2 and Windows Server 2025. MS: Windows 11 and Windows Server release information.
+const CLIENT_25H2: u32 = 26200;
+const SERVER_2025: u32 = 26100;
+
+/// What a processor's packages are for. No release of Windows Server for ARM64 is known to us.
+#[must_use]
+pub const fn windows(arch: Arch) -> &'static [Range] {
+    match arch {
+        Arch::Amd64 => {
+            const {
+                &[
+                    Range {
+                        name: "Windows 10 1607 to Windows 11 25H2",
+                        server: false,
+                        first_build: Arch::Amd64.first_build(),
+                        last_build: CLIENT_25H2,
+                    },
+                    Range {
+                        name: "Windows Server 2016 to 2025",
+                        server: true,
+                        first_build: Arch::Amd64.first_build(),
+                        last_build: SERVER_2025,
+                    },
+                ]
+            }
+        }
+        Arch::Arm64 => {
+            const {
+                &[Range {
+                    name: "Windows 10 1709 to Windows 11 25H2",
+                    server: false,
+                    first_build: Arch::Arm64.first_build(),
+                    last_build: CLIENT_25H2,
+                }]
+            }
+        }
+    }
+}
 
 /// One row for each combination that Microsoft's documentation tells apart.
 #[must_use]
-pub fn table(trust: Trust) -> Value {
-    let row = |windows: &str, secure_boot: &str, testsigning: &str, loads: &str| json!({ "windows": windows, "secure_boot": secure_boot, "testsigning": testsigning, "loads": loads });
-    match trust {
-        Trust::Unsigned => json!([
-            row(CLIENT, "any", "any", "no"),
-            row(SERVER, "any", "any", "no")
-        ]),
-        Trust::Test => json!([
-            row(CLIENT, "on", "any", "no"),
-            row(CLIENT, "off", "off", "no"),
-            row(CLIENT, "off", "on", "yes"),
-            row(SERVER, "on", "any", "no"),
-            row(SERVER, "off", "off", "no"),
-            row(SERVER, "off", "on", "yes"),
-        ]),
-        Trust::Attestation => json!([
-            row(CLIENT, "any", "any", "yes"),
-            row(SERVER, "any", "any", "not promised by Microsoft"),
-        ]),
-        Trust::Whcp => json!([
-            row(CLIENT, "any", "any", "yes"),
-            row(SERVER, "any", "any", "yes")
-        ]),
+pub fn table(trust: Trust, arch: Arch) -> Value {
+    let mut rows = Vec::new();
+    for range in windows(arch) {
+        let states: &[[&str; 3]] = match trust {
+            Trust::Unsigned => &[["any", "any", "no"]],
+            Trust::Test => &[
+                ["on", "any", "no"],
+                ["off", "off", "no"],
+                ["off", "on", "yes"],
+            ],
+            Trust::Attestation if range.server => &[["any", "any", "not promised by Microsoft"]],
+            Trust::Attestation | Trust::Whcp => &[["any", "any", "yes"]],
+        };
+        rows.extend(states.iter().map(|[secure_boot, testsigning, loads]| {
+            json!({
+                "windows": range.name,
+                "secure_boot": secure_boot,
+                "testsigning": testsigning,
+                "loads": loads,
+            })
+        }));
     }
+    Value::Array(rows)
 }
 
 /// The class's name, as the MSI uses it.

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::drivers::{Arch, DRIVERS};
+use crate::drivers::{self, Arch};
 use crate::sign::{Signer, Subject};
 use crate::version::{Epoch, Version};
 
@@ -38,19 +38,18 @@ pub fn make(
     epoch: Epoch,
 ) -> Result<()> {
     let mut members = Vec::new();
-    for driver in DRIVERS {
-        let name = driver.name;
-        for (folder, extension) in [
-            ("drivers", "inf"),
-            ("drivers", "sys"),
-            ("drivers", "cat"),
-            ("symbols", "pdb"),
+    for driver in drivers::packages() {
+        for from in [
+            driver.file(arch, "inf"),
+            driver.file(arch, "sys"),
+            driver.file(arch, "cat"),
+            driver.symbols(arch),
         ] {
-            let file = format!("{name}.{extension}");
-            let from = dist.join(folder).join(name).join(arch.name()).join(&file);
+            let from = dist.join(from);
+            let file = from.file_name().context("no file name")?.to_string_lossy();
+            let path = format!("{}\\{file}", driver.name);
             let bytes =
                 fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
-            let path = format!("{name}\\{file}");
             ensure!(
                 path.len() < PATH_LIMIT,
                 "{path} is too long for Microsoft's portal: give the driver a shorter name"

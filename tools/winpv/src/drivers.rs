@@ -92,9 +92,11 @@ impl Class {
 }
 
 /// One driver of the pack.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Driver {
-    /// Crate, service and file name.
+    /// Crate and INF template.
+    pub source: &'static str,
+    /// Service and file name.
     pub name: &'static str,
     /// What Device Manager shows.
     pub description: &'static str,
@@ -104,10 +106,64 @@ pub struct Driver {
     pub boot_start: bool,
     /// Hardware ids, most specific first; INF and catalog both take them from here.
     pub hardware_ids: &'static [&'static str],
+    /// What other tools call a driver for these devices, if they look for one by name.
+    pub compatible: Option<Compatible>,
 }
+
+/// The name under which a driver is packed a second time.
+#[derive(Clone, Copy, Debug)]
+pub struct Compatible {
+    /// Folder of the ISO.
+    pub folder: &'static str,
+    /// Service and file name.
+    pub name: &'static str,
+    /// What Device Manager shows. It is the service's display name as well, so it must be another one: Windows takes no display
+    /// name twice (MS: system error 1078, ERROR_DUPLICATE_SERVICE_NAME).
+    pub description: &'static str,
+}
+
+impl Driver {
+    /// The package with the name that other tools look for.
+    #[must_use]
+    pub fn compatible(&self) -> Option<Driver> {
+        self.compatible.map(|other| Driver {
+            name: other.name,
+            description: other.description,
+            ..*self
+        })
+    }
+
+    /// Where the package lies below `dist/`.
+    #[must_use]
+    pub fn folder(&self, arch: Arch) -> String {
+        let top = if self.name == self.source {
+            OWN
+        } else {
+            COMPATIBLE
+        };
+        format!("{top}/{}/{arch}", self.name)
+    }
+
+    /// Where one of the package's files lies below `dist/`.
+    #[must_use]
+    pub fn file(&self, arch: Arch, extension: &str) -> String {
+        format!("{}/{}.{extension}", self.folder(arch), self.name)
+    }
+
+    /// Where the symbols lie below `dist/`.
+    #[must_use]
+    pub fn symbols(&self, arch: Arch) -> String {
+        format!("symbols/{0}/{arch}/{0}.pdb", self.name)
+    }
+}
+
+/// Folder of the packages with our own names, and of those with names that others look for.
+const OWN: &str = "drivers";
+const COMPATIBLE: &str = "compatible";
 
 /// Every driver of the pack.
 pub const DRIVERS: &[Driver] = &[Driver {
+    source: "vioblk",
     name: "vioblk",
     description: "WinPV VirtIO Block Device",
     class: Class::ScsiAdapter,
@@ -119,7 +175,21 @@ pub const DRIVERS: &[Driver] = &[Driver {
         r"PCI\VEN_1AF4&DEV_1001",
         r"PCI\VEN_1AF4&DEV_1042",
     ],
+    // virt-v2v boots from a viostor.sys (its manual, VIRTIO_WIN; libguestfs-common, mlcustomize/inject_virtio_win.ml).
+    compatible: Some(Compatible {
+        folder: "viostor",
+        name: "viostor",
+        description: "WinPV VirtIO Block Device (viostor)",
+    }),
 }];
+
+/// Every package of the pack: each driver under its own name, then those with a second one.
+pub fn packages() -> impl Iterator<Item = Driver> {
+    DRIVERS
+        .iter()
+        .copied()
+        .chain(DRIVERS.iter().filter_map(Driver::compatible))
+}
 
 /// Finds a driver of the table by name.
 pub fn find(name: &str) -> Option<&'static Driver> {

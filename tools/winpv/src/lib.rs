@@ -7,6 +7,7 @@ pub mod build;
 pub mod cli;
 pub mod drivers;
 pub mod inf;
+pub mod iso;
 pub mod keys;
 pub mod msi;
 pub mod pack;

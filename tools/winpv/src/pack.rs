@@ -1,20 +1,21 @@
 //! `cargo xtask pack`: builds, signs and lays out everything in `dist/`.
 
+mod manifest;
+mod place;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use driver_catalog::Builder;
-use serde_json::json;
 use sha2::{Digest, Sha256};
-use winpv_inject::trust::classify;
 
-use crate::acceptance;
 use crate::attestation;
 use crate::build::{self, Form, Request};
-use crate::drivers::{Arch, DRIVERS, Driver};
+use crate::drivers::{self, Arch, Driver};
 use crate::inf;
+use crate::iso;
 use crate::msi;
 use crate::process::Run;
 use crate::progress::Progress;
@@ -24,17 +25,16 @@ use crate::sign::{Signer, Subject};
 use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
 
+pub use manifest::{Packed, hex};
+
 /// What manifest.json says is packed here.
-const NAME: &str = "WinPV";
+pub const NAME: &str = "WinPV";
 /// The list of checksums.
 pub const SUMS: &str = "SHA256SUMS";
 /// The description of the pack.
 pub const MANIFEST: &str = "manifest.json";
 /// The bill of materials, CycloneDX.
 pub const BILL: &str = "sbom.cdx.json";
-
-/// Endings of the files that carry a signature.
-const SIGNED: [&str; 4] = ["sys", "cat", "msi", "cab"];
 
 /// What to pack, and where.
 pub struct Options<'a> {
@@ -52,34 +52,9 @@ pub struct Options<'a> {
     pub progress: &'a Progress,
 }
 
-/// One file of the pack.
-pub struct Packed {
-    /// Path below `dist/`.
-    pub path: String,
-    /// Length in bytes.
-    pub size: u64,
-    /// Common name of the signing certificate.
-    pub signed_by: Option<String>,
-    /// SHA-256 in hexadecimal digits.
-    pub sha256: String,
-}
-
-impl Packed {
-    /// As manifest.json and `--json` have it.
-    #[must_use]
-    pub fn json(&self) -> serde_json::Value {
-        json!({
-            "path": self.path,
-            "size": self.size,
-            "signed_by": self.signed_by,
-            "sha256": self.sha256,
-        })
-    }
-}
-
 /// Makes the pack and returns its files, sorted by path.
 pub fn pack(options: &Options<'_>) -> Result<Vec<Packed>> {
-    writable(options.out)?;
+    place::writable(options.out)?;
     let toolchain = Toolchain::find()?;
     let parent = options.out.parent().context("dist/ has no parent folder")?;
     // Beside the final place, so that the last step is a rename within one file system.
@@ -93,9 +68,9 @@ pub fn pack(options: &Options<'_>) -> Result<Vec<Packed>> {
         version: Version::parse(env!("CARGO_PKG_VERSION"))?,
         dist: new.path(),
     };
-    for driver in DRIVERS {
+    for driver in drivers::packages() {
         for arch in Arch::ALL {
-            packer.driver(driver, arch)?;
+            packer.driver(&driver, arch)?;
         }
     }
     for arch in Arch::ALL {
@@ -112,9 +87,10 @@ pub fn pack(options: &Options<'_>) -> Result<Vec<Packed>> {
         )?;
     }
     packer.bill_of_materials()?;
+    iso::write_texts(packer.dist, packer.version)?;
     let files = packer.describe()?;
     fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))?;
-    replace(new.path(), options.out)?;
+    place::replace(new.path(), options.out)?;
     // Renamed: there is nothing left to clean up.
     let _ = new.keep();
     Ok(files)
@@ -138,61 +114,6 @@ pub fn print_table(files: &[Packed]) {
     }
 }
 
-/// Fails early, and with advice, if the old `dist/` cannot be replaced.
-fn writable(out: &Path) -> Result<()> {
-    let Ok(metadata) = fs::metadata(out) else {
-        return Ok(());
-    };
-    if !metadata.is_dir() {
-        bail!(
-            "{} is there but is not a folder: move it away",
-            out.display()
-        );
-    }
-    // The permission bits are looked at because root may write in spite of them, but was told not to.
-    if metadata.permissions().readonly() {
-        bail!(
-            "{} is read-only: run `chmod u+w {0}`, or choose another folder with --out",
-            out.display()
-        );
-    }
-    let empty = fs::read_dir(out)?.next().is_none();
-    if !empty && !is_pack(out) {
-        bail!(
-            "{} holds something other than a pack of WinPV: choose another folder, or empty this one",
-            out.display()
-        );
-    }
-    Ok(())
-}
-
-/// Whether a folder was made by us, so that it may be replaced.
-fn is_pack(dir: &Path) -> bool {
-    let manifest = fs::read_to_string(dir.join(MANIFEST)).unwrap_or_default();
-    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap_or_default();
-    manifest["name"] == NAME
-}
-
-/// Puts the new folder in the old one's place, which is given up only once the new one is there.
-fn replace(new: &Path, out: &Path) -> Result<()> {
-    let parent = new.parent().context("the new pack has no parent folder")?;
-    let old = tempfile::Builder::new()
-        .prefix(".dist-old-")
-        .tempdir_in(parent)?;
-    let aside = old.path().join("pack");
-    let there = out.exists();
-    if there {
-        fs::rename(out, &aside)
-            .with_context(|| format!("cannot move the old {} aside", out.display()))?;
-    }
-    let placed = fs::rename(new, out);
-    if placed.is_err() && there {
-        fs::rename(&aside, out)
-            .with_context(|| format!("the old pack is in {} now", old.keep().display()))?;
-    }
-    placed.with_context(|| format!("cannot put the pack at {}", out.display()))
-}
-
 struct Packer<'a> {
     options: &'a Options<'a>,
     toolchain: Toolchain,
@@ -203,20 +124,20 @@ struct Packer<'a> {
 impl Packer<'_> {
     fn driver(&self, driver: &Driver, arch: Arch) -> Result<()> {
         let name = driver.name;
-        let out = self.dist.join("drivers").join(name).join(arch.name());
-        let symbols = self.dist.join("symbols").join(name).join(arch.name());
+        let out = self.dist.join(driver.folder(arch));
+        let symbols = self.dist.join(driver.symbols(arch));
         fs::create_dir_all(&out)?;
-        fs::create_dir_all(&symbols)?;
+        fs::create_dir_all(symbols.parent().context("symbols without a folder")?)?;
 
         let built = self.step(&format!("compile and link {name} for {arch}"), || {
             self.link(driver, arch)
         })?;
-        let sys = out.join(format!("{name}.sys"));
+        let sys = self.dist.join(driver.file(arch, "sys"));
         copy(&built.image, &sys)?;
-        copy(&built.pdb, &symbols.join(format!("{name}.pdb")))?;
+        copy(&built.pdb, &symbols)?;
 
-        let inf = out.join(format!("{name}.inf"));
-        let template = self.options.root.join("inf").join(format!("{name}.inx"));
+        let inf = self.dist.join(driver.file(arch, "inf"));
+        let template = inf::template(self.options.root, driver);
         let template = fs::read_to_string(&template)
             .with_context(|| format!("cannot read {}", template.display()))?;
         let text = inf::render(&template, driver, arch, self.version, self.options.epoch)?;
@@ -244,7 +165,7 @@ impl Packer<'_> {
             catalog
                 .file(&format!("{name}.inf"), text.as_bytes())?
                 .file(&format!("{name}.sys"), &fs::read(&sys)?)?;
-            let cat = out.join(format!("{name}.cat"));
+            let cat = self.dist.join(driver.file(arch, "cat"));
             fs::write(&cat, catalog.unsigned()?)?;
             self.options.signer.sign(
                 &cat,
@@ -312,11 +233,11 @@ impl Packer<'_> {
     /// Writes what the drivers are made of.
     fn bill_of_materials(&self) -> Result<()> {
         let mut binaries = Vec::new();
-        for driver in DRIVERS {
+        for driver in drivers::packages() {
             for arch in Arch::ALL {
-                let path = self.driver_path(driver, arch);
+                let path = driver.file(arch, "sys");
                 let sha256 = hex(&Sha256::digest(fs::read(self.dist.join(&path))?));
-                binaries.push((driver.name, arch, path, sha256));
+                binaries.push((driver.source, arch, path, sha256));
             }
         }
         let binaries: Vec<_> = binaries
@@ -340,64 +261,23 @@ impl Packer<'_> {
         Ok(())
     }
 
-    /// Where a driver's .sys lies below `dist/`.
-    fn driver_path(&self, driver: &Driver, arch: Arch) -> String {
-        let name = driver.name;
-        format!("drivers/{name}/{arch}/{name}.sys")
-    }
-
-    /// A driver's signature, and where Windows accepts it.
-    fn accepted(&self, driver: &Driver, arch: Arch) -> Result<serde_json::Value> {
-        let path = self.driver_path(driver, arch);
-        let trust = classify(&fs::read(self.dist.join(&path))?).with_context(|| path.clone())?;
-        Ok(json!({
-            "driver": path,
-            "signature": acceptance::class(trust),
-            "accepted_by": acceptance::table(trust),
-        }))
-    }
-
-    /// Writes manifest.json and SHA256SUMS.
+    /// Writes manifest.json, the ISO and SHA256SUMS.
     fn describe(&self) -> Result<Vec<Packed>> {
-        let signer = self.options.signer.name();
-        let mut files = Vec::new();
-        list(self.dist, self.dist, signer, &mut files)?;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        let rustc = Run::new(&self.toolchain.rustc)
+        let compiler = Run::new(&self.toolchain.rustc)
             .arg("--version")
             .ok()?
             .stdout;
-        let mut packages = Vec::new();
-        for driver in DRIVERS {
-            for arch in Arch::ALL {
-                packages.push(self.accepted(driver, arch)?);
-            }
-        }
-        let manifest = json!({
-            "name": NAME,
-            "version": self.version.to_string(),
-            "date": self.options.epoch.us_date(),
-            "source_date_epoch": self.options.epoch.0,
-            "compiler": rustc.trim(),
-            "minimum_windows": "Windows 10 1607, Windows Server 2016",
-            "drivers": DRIVERS.iter().map(|driver| json!({
-                "name": driver.name,
-                "description": driver.description,
-                "hardware_ids": driver.hardware_ids,
-                "architectures": Arch::ALL.map(Arch::name),
-            })).collect::<Vec<_>>(),
-            "packages": packages,
-            "files": files.iter().map(Packed::json).collect::<Vec<_>>(),
-        });
-        let path = self.dist.join(MANIFEST);
-        fs::write(&path, serde_json::to_string_pretty(&manifest)? + "\n")?;
-        files.push(packed(self.dist, &path, signer)?);
-        let sums: String = files
-            .iter()
-            .map(|file| format!("{}  {}\n", file.sha256, file.path))
-            .collect();
-        fs::write(self.dist.join(SUMS), sums)?;
-        Ok(files)
+        self.step("write the ISO", || {
+            manifest::describe(
+                self.dist,
+                &manifest::About {
+                    version: self.version,
+                    epoch: self.options.epoch,
+                    compiler: compiler.trim(),
+                    signer: self.options.signer.name(),
+                },
+            )
+        })
     }
 
     fn step<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
@@ -422,12 +302,17 @@ pub fn build_driver(
         kind: FileKind::Driver,
         company: "WinPV",
     };
-    let messages = Messages::read(&root.join("drivers").join(driver.name).join("messages.toml"))?;
+    let messages = Messages::read(
+        &root
+            .join("drivers")
+            .join(driver.source)
+            .join("messages.toml"),
+    )?;
     build::build(
         toolchain,
         &Request {
             manifest: &root.join("Cargo.toml"),
-            package: driver.name,
+            package: driver.source,
             features: "",
             arch,
             target_dir: &target_dir.join("driver"),
@@ -445,36 +330,6 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         .with_context(|| format!("cannot copy {} to {}", from.display(), to.display()))?;
     fs::set_permissions(to, fs::Permissions::from_mode(0o644))?;
     Ok(())
-}
-
-fn list(dist: &Path, dir: &Path, signer: &str, files: &mut Vec<Packed>) -> Result<()> {
-    for entry in fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            list(dist, &path, signer, files)?;
-        } else {
-            files.push(packed(dist, &path, signer)?);
-        }
-    }
-    Ok(())
-}
-
-fn packed(dist: &Path, path: &Path, signer: &str) -> Result<Packed> {
-    let bytes = fs::read(path)?;
-    let signed = path
-        .extension()
-        .is_some_and(|extension| SIGNED.iter().any(|signed| extension == *signed));
-    Ok(Packed {
-        path: path.strip_prefix(dist)?.to_string_lossy().into_owned(),
-        size: bytes.len() as u64,
-        signed_by: signed.then(|| signer.to_owned()),
-        sha256: hex(&Sha256::digest(&bytes)),
-    })
-}
-
-/// Lower-case hexadecimal digits.
-pub fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Where the pack goes unless `--out` says otherwise.

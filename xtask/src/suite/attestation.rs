@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, ensure};
 
 use super::{Context, Outcome};
 use winpv::attestation;
-use winpv::drivers::{Arch, DRIVERS};
+use winpv::drivers::{self, Arch};
 use winpv::process::Run;
 use winpv::sign;
 use winpv::version::Version;
@@ -61,19 +61,16 @@ fn members(dist: &Path, cabinet: &Path, arch: Arch) -> Result<()> {
         .map(|file| file.name().to_owned())
         .collect();
     let mut wanted = BTreeSet::new();
-    for driver in DRIVERS {
-        for (folder, extension) in [
-            ("drivers", "inf"),
-            ("drivers", "sys"),
-            ("drivers", "cat"),
-            ("symbols", "pdb"),
+    for driver in drivers::packages() {
+        for from in [
+            driver.file(arch, "inf"),
+            driver.file(arch, "sys"),
+            driver.file(arch, "cat"),
+            driver.symbols(arch),
         ] {
-            let name = format!("{0}\\{0}.{extension}", driver.name);
-            let file = dist
-                .join(folder)
-                .join(driver.name)
-                .join(arch.name())
-                .join(format!("{}.{extension}", driver.name));
+            let file = dist.join(from);
+            let name = file.file_name().context("no file name")?;
+            let name = format!("{}\\{}", driver.name, name.to_string_lossy());
             let mut packed = Vec::new();
             cabinet
                 .read_file(&name)

@@ -8,7 +8,7 @@ use driver_catalog::{Catalog, Signature};
 use sha2::{Digest, Sha256};
 
 use super::{Context, Outcome};
-use winpv::drivers::{Arch, DRIVERS, Driver};
+use winpv::drivers::{self, Arch, Driver};
 use winpv::inf::{self, Inf};
 use winpv::pack::{MANIFEST, SUMS, hex};
 use winpv::process::Run;
@@ -29,7 +29,7 @@ pub fn pack(context: &Context) -> Result<Vec<Outcome>> {
             let files = package.files()?;
             let problems = inf::lint(
                 &text,
-                driver,
+                &driver,
                 arch,
                 &files.iter().map(String::as_str).collect::<Vec<_>>(),
             );
@@ -73,11 +73,7 @@ pub fn pack(context: &Context) -> Result<Vec<Outcome>> {
         outcomes.push(Outcome::of(
             format!("{} {arch}: symbols belong to the .sys", driver.name),
             || {
-                let pdb = dist
-                    .join("symbols")
-                    .join(driver.name)
-                    .join(arch.name())
-                    .join(format!("{}.pdb", driver.name));
+                let pdb = dist.join(driver.symbols(arch));
                 symbols(&fs::read(package.sys())?, &fs::read(pdb)?, driver.name)
             },
         ));
@@ -193,14 +189,15 @@ pub fn signatures(context: &Context) -> Result<Vec<Outcome>> {
 /// A byte in the first section, after the headers.
 const CODE: usize = 0x480;
 
-struct Package {
-    dir: PathBuf,
-    name: &'static str,
+struct Package<'a> {
+    dist: &'a Path,
+    driver: Driver,
+    arch: Arch,
 }
 
-impl Package {
+impl Package<'_> {
     fn file(&self, extension: &str) -> PathBuf {
-        self.dir.join(format!("{}.{extension}", self.name))
+        self.dist.join(self.driver.file(self.arch, extension))
     }
 
     fn sys(&self) -> PathBuf {
@@ -216,25 +213,17 @@ impl Package {
     }
 
     fn files(&self) -> Result<Vec<String>> {
-        fs::read_dir(&self.dir)?
+        fs::read_dir(self.dist.join(self.driver.folder(self.arch)))?
             .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
             .collect()
     }
 }
 
-fn packages(dist: &Path) -> Vec<(&'static Driver, Arch, Package)> {
+fn packages(dist: &Path) -> Vec<(Driver, Arch, Package<'_>)> {
     let mut packages = Vec::new();
-    for driver in DRIVERS {
+    for driver in drivers::packages() {
         for arch in Arch::ALL {
-            let dir = dist.join("drivers").join(driver.name).join(arch.name());
-            packages.push((
-                driver,
-                arch,
-                Package {
-                    dir,
-                    name: driver.name,
-                },
-            ));
+            packages.push((driver, arch, Package { dist, driver, arch }));
         }
     }
     packages
@@ -300,7 +289,9 @@ fn manifest(dist: &Path) -> Result<()> {
         named.push(path.to_owned());
     }
     let mut present = files(dist, dist)?;
-    present.retain(|path| path != SUMS && path != MANIFEST);
+    // The manifest lies on the ISO: neither can state its own digest, and SHA256SUMS has both.
+    let iso = manifest["iso"]["path"].as_str().context("no ISO named")?;
+    present.retain(|path| path != SUMS && path != MANIFEST && path != iso);
     present.sort();
     ensure!(named == present, "named {named:?}, present {present:?}");
     Ok(())

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use serde_json::json;
 
-use crate::drivers::{Arch, DRIVERS};
+use crate::drivers::{self, Arch};
 use crate::pack::{self, Options};
 use crate::progress::Progress;
 use crate::setup::{self, Purpose};
@@ -68,8 +68,8 @@ pub fn run(args: &Args) -> Result<bool> {
 pub fn pack(args: &Args) -> Result<Vec<pack::Packed>> {
     let root = crate::root();
     let signer = Signer::open(&args.sign, &root)?;
-    // Two steps a package: compile and sign.
-    let steps = DRIVERS.len() * Arch::ALL.len() * 2;
+    // Two steps a package and two an MSI: compile and sign. The ISO is one.
+    let steps = (drivers::packages().count() + 1) * Arch::ALL.len() * 2 + 1;
     pack::pack(&Options {
         root: &root,
         out: &args.out.clone().unwrap_or_else(|| pack::default_out(&root)),

@@ -5,6 +5,8 @@ mod ours;
 #[cfg(test)]
 mod tests;
 
+use std::path::{Path, PathBuf};
+
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::drivers::{Arch, Driver, PROVIDER};
@@ -12,6 +14,12 @@ use crate::version::{Epoch, Version};
 
 pub use driver_inf::Inf;
 pub use ours::lint;
+
+/// Where a driver's template lies in the sources.
+#[must_use]
+pub fn template(root: &Path, driver: &Driver) -> PathBuf {
+    root.join("inf").join(format!("{}.inx", driver.source))
+}
 
 /// The INF's text, with the line ends that Windows wants.
 ///
@@ -28,7 +36,7 @@ pub fn render(
     let mut out = String::new();
     let mut only: Option<&str> = None;
     for (number, line) in (1..).zip(template.lines()) {
-        let place = || format!("{}.inx, line {number}", driver.name);
+        let place = || format!("{}.inx, line {number}", driver.source);
         if line.starts_with(";;") {
             continue;
         }

@@ -64,6 +64,14 @@ pub const NEEDS: &[Need] = &[
         before: "osslsigncode ",
     },
     Need {
+        program: "xorriso",
+        package: "xorriso",
+        minimum: Number([1, 5, 4]),
+        purpose: Purpose::Pack,
+        ask: "--version",
+        before: "xorriso ",
+    },
+    Need {
         program: "qemu-system-x86_64",
         package: "qemu-system-x86",
         minimum: Number([7, 2, 0]),
