@@ -28,6 +28,7 @@ const REFUSAL: &str = "WinPVRefusal";
 const RESTART: &str = "WinPVRestart";
 const STAGE_OPTION: &str = "WinPVStageOption";
 const ACCEPT_OPTION: &str = "WinPVAcceptOption";
+const FORCE_OPTION: &str = "WinPVForceOption";
 
 /// One custom action: where it stands, when it runs and what it is.
 struct Action {
@@ -96,6 +97,14 @@ fn custom(content: &Content) -> Vec<Action> {
             kind::SET_PROPERTY,
             Some(ACCEPT_OPTION),
             "--accept-attestation-on-server",
+        ),
+        immediate(
+            "WinPVSetForceOption",
+            Some("WINPV_FORCE".to_owned()),
+            1040,
+            kind::SET_PROPERTY,
+            Some(FORCE_OPTION),
+            "--force",
         ),
         // MS: "Commit Custom Actions": neither they nor rollback actions run when rollback is disabled.
         immediate(
@@ -178,6 +187,11 @@ fn custom(content: &Content) -> Vec<Action> {
         } else {
             ""
         };
+        let devices = if driver.hardware_ids.is_empty() {
+            String::new()
+        } else {
+            format!(" --devices {}", driver.hardware_ids.join(","))
+        };
         actions.push(Action {
             condition: Some(installs(driver)),
             shown: Some(format!("Installing {}", driver.description)),
@@ -186,7 +200,7 @@ fn custom(content: &Content) -> Vec<Action> {
                 sequence,
                 kind::DEFERRED,
                 &format!(
-                    "install --driver {name} --inf \"[dir_{name}]{name}.inf\" --class {}{boot} --product [ProductCode] --version {version} [{ACCEPT_OPTION}] [{STAGE_OPTION}]",
+                    "install --driver {name} --inf \"[dir_{name}]{name}.inf\" --class {}{boot}{devices} --product [ProductCode] --version {version} [{ACCEPT_OPTION}] [{FORCE_OPTION}] [{STAGE_OPTION}]",
                     content.signature
                 ),
             )

@@ -69,6 +69,8 @@ pub struct Driver {
     pub description: String,
     /// Whether the boot loader starts it.
     pub boot_start: bool,
+    /// Hardware ids that each of its devices has one of.
+    pub hardware_ids: Vec<String>,
     /// File names and contents: the INF, which is `NAME.inf`, and all that it refers to.
     pub files: Vec<(String, Vec<u8>)>,
 }
@@ -138,6 +140,14 @@ impl Driver {
             "{:?} cannot be the name of a feature: lower-case letters and digits only, 20 at most",
             self.name
         );
+        // What Formatted fields and the helper's command line take for something else.
+        let special = |c: char| c.is_whitespace() || "[]{},\"".contains(c);
+        for id in &self.hardware_ids {
+            ensure!(
+                !id.is_empty() && !id.contains(special),
+                "{id:?} is no hardware id"
+            );
+        }
         let inf = format!("{}.inf", self.name);
         ensure!(
             self.files.iter().any(|(name, _)| *name == inf),

@@ -66,13 +66,24 @@ fn driver(msi: &mut Msi, feature: &Record) -> Result<Driver> {
         })
         .collect::<Result<_>>()?;
     let install = format!("WinPVInstall_{name}");
-    let boot_start = msi.rows("CustomAction").iter().any(|row| {
-        text(row, "Action") == install && text(row, "Target").contains(" --boot-start ")
-    });
+    let command = msi
+        .rows("CustomAction")
+        .iter()
+        .find(|row| text(row, "Action") == install)
+        .map(|row| text(row, "Target").to_owned())
+        .with_context(|| format!("no action {install}"))?;
+    let mut words = command.split_whitespace();
+    let boot_start = words.clone().any(|word| word == "--boot-start");
+    let hardware_ids = words
+        .find(|word| *word == "--devices")
+        .and_then(|_| words.next())
+        .map(|ids| ids.split(',').map(str::to_owned).collect())
+        .unwrap_or_default();
     Ok(Driver {
         name: name.to_owned(),
         description: text(feature, "Title").to_owned(),
         boot_start,
+        hardware_ids,
         files,
     })
 }

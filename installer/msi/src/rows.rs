@@ -131,6 +131,7 @@ fn properties(content: &Content, ids: &Ids) -> Vec<Row> {
         BUILD,
         INSTALL_DIR,
         "WINPV_ACCEPT_ATTESTATION_ON_SERVER",
+        "WINPV_FORCE",
         "WINPV_STAGEONLY",
     ]
     .join(";");

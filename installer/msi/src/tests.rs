@@ -34,6 +34,10 @@ pub fn content(platform: Platform) -> Content {
         name: name.to_owned(),
         description: format!("Toy driver {name}"),
         boot_start,
+        hardware_ids: match boot_start {
+            true => vec![r"PCI\TOY1".to_owned(), r"PCI\TOY2&A".to_owned()],
+            false => Vec::new(),
+        },
         files: vec![
             (format!("{name}.cat"), b"a catalog".to_vec()),
             (format!("{name}.inf"), b"[Version]\r\n".to_vec()),
@@ -110,7 +114,9 @@ fn one_feature_and_two_actions_a_driver() {
             .map(|row| text(row, "Target").to_owned())
             .unwrap()
     };
-    assert!(target("WinPVInstall_toyblk").contains("--class test --boot-start"));
+    let install = target("WinPVInstall_toyblk");
+    assert!(install.contains(r"--class test --boot-start --devices PCI\TOY1,PCI\TOY2&A --product"));
+    assert!(!target("WinPVInstall_toynet").contains("--devices"));
     assert!(!target("WinPVInstall_toynet").contains("--boot-start"));
     assert!(target("WinPVJudge").starts_with("check --class test --boot-start"));
     // Only boot-start drivers can keep Windows from starting.
@@ -156,6 +162,12 @@ fn bad_content_is_refused() {
         &|content| content.drivers[0].name.push_str("0123456789abcde"),
         "20 at most",
     );
+    for id in ["", r"PCI\[A]", "A B", "A,B"] {
+        refused(
+            &|content| content.drivers[0].hardware_ids.push(id.to_owned()),
+            "is no hardware id",
+        );
+    }
     refused(
         &|content| {
             content.drivers[0]

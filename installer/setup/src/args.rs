@@ -12,7 +12,7 @@ usage: winpv-setup COMMAND [--dry-run]
   check      --class test|attestation|whcp [--boot-start] [--accept-attestation-on-server]
   begin      --product CODE
   install    --driver NAME --inf FILE --class test|attestation|whcp --product CODE --version VERSION
-             [--boot-start] [--accept-attestation-on-server] [--stage-only]
+             [--boot-start] [--accept-attestation-on-server] [--devices ID,ID] [--force] [--stage-only]
   uninstall  --driver NAME --inf FILE --product CODE
   commit     --product CODE
   rollback   --product CODE
@@ -140,6 +140,15 @@ pub fn parse(words: &[String]) -> Result<Request, Wrong> {
             candidate: candidate(&mut options)?,
             product: product(&mut options)?,
             version: options.value("--version")?,
+            devices: match options.take("--devices") {
+                None => Vec::new(),
+                Some(ids) => ids
+                    .ok_or(Wrong::Missing("--devices"))?
+                    .split(',')
+                    .map(ToString::to_string)
+                    .collect(),
+            },
+            force: options.flag("--force")?,
             stage_only: options.flag("--stage-only")?,
         }),
         "uninstall" => Command::Uninstall(Uninstall {

@@ -5,6 +5,7 @@
 //! product touches another's.
 
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
 
 use crate::policy::{self, Candidate, Class, Refusal};
 use crate::record::{self, Damaged, Installed, Pending, Step};
@@ -42,6 +43,10 @@ pub struct Install {
     pub product: String,
     /// Its version.
     pub version: String,
+    /// Hardware ids of the devices that the log tells about.
+    pub devices: Vec<String>,
+    /// Give the package to matching devices even where they have a driver that fits as well or better.
+    pub force: bool,
     /// Only add the package to the driver store; devices get it when they are next found.
     pub stage_only: bool,
 }
@@ -131,7 +136,22 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
         ));
         return Ok(());
     }
-    if let Some(now) = update(system, driver, &request.inf, &note.published)? {
+    let before = system.devices(&request.devices)?;
+    for device in &before {
+        system.log(format_args!("{driver}: {} runs on {device}", device.id));
+    }
+    let own = policy::replaces_own(&before, &note.published, &request.version);
+    if request.force {
+        system.log(format_args!(
+            "{driver}: every matching device gets the new package, as was asked for"
+        ));
+    } else if own {
+        system.log(format_args!(
+            "{driver}: matching devices run on an earlier package of WinPV's and get the new one"
+        ));
+    }
+    let force = request.force || own;
+    if let Some(now) = update(system, driver, &request.inf, &note.published, force)? {
         // The package that a repair found has the new name whether the repair is committed or not.
         if let Some(mut record) =
             installed(system, driver)?.filter(|record| record.published == note.published)
@@ -142,6 +162,18 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
         note.published = now;
         system.write(Table::Pending, driver, &note.to_text())?;
     }
+    for device in system.devices(&request.devices)? {
+        let published = &note.published;
+        if device.inf != *published {
+            system.log(format_args!(
+                "{driver}: {} stays on {device}; Windows takes {published} for no better one. WINPV_FORCE=1 (winpv-setup: --force) \
+                 gives it to the device all the same",
+                device.id
+            ));
+        } else if !before.contains(&device) {
+            system.log(format_args!("{driver}: {} runs on {device} now", device.id));
+        }
+    }
     Ok(())
 }
 
@@ -151,8 +183,9 @@ fn update(
     driver: &str,
     inf: &str,
     published: &str,
+    force: bool,
 ) -> Result<Option<String>, Failure> {
-    let restart = system.update_devices(inf)?;
+    let restart = system.update_devices(inf, force)?;
     let devices = system.present_devices(driver)?;
     system.log(format_args!(
         "{driver}: matching devices updated in place; present devices that run on it: {devices}"
@@ -355,7 +388,7 @@ fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Fai
                 "{driver}: rolled back; added again as {}",
                 added.published
             ));
-            if let Some(now) = update(system, driver, &note.inf, &added.published)? {
+            if let Some(now) = update(system, driver, &note.inf, &added.published, false)? {
                 record.published = now;
                 system.write(Table::Installed, driver, &record.to_text())?;
             }

@@ -5,7 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::policy::CodeIntegrity;
-use crate::system::{Added, Removed, System, Table, WinError};
+use crate::system::{Added, Device, Removed, System, Table, WinError};
 
 /// Stands for a name that the driver store has not given yet.
 const UNKNOWN: &str = "oemN.inf";
@@ -32,10 +32,13 @@ impl<S: System> System for Plan<'_, S> {
         })
     }
 
-    fn update_devices(&mut self, inf: &str) -> Result<bool, WinError> {
-        self.would(format_args!(
-            "give {inf} to present devices that it fits better than their driver"
-        ));
+    fn update_devices(&mut self, inf: &str, force: bool) -> Result<bool, WinError> {
+        let which = if force {
+            "every present device that it fits"
+        } else {
+            "present devices that it fits better than their driver"
+        };
+        self.would(format_args!("give {inf} to {which}"));
         Ok(false)
     }
 
@@ -51,6 +54,10 @@ impl<S: System> System for Plan<'_, S> {
             "remove {published} from the driver store unless a device uses it"
         ));
         Ok(Removed::Gone { restart: false })
+    }
+
+    fn devices(&mut self, hardware_ids: &[String]) -> Result<Vec<Device>, WinError> {
+        self.0.devices(hardware_ids)
     }
 
     fn present_devices(&mut self, service: &str) -> Result<usize, WinError> {

@@ -4,6 +4,7 @@ use core::fmt;
 use core::str::FromStr;
 
 use crate::bcd::NextStart;
+use crate::system::Device;
 
 /// Who vouches for the pack's drivers; stamped into the MSI when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -239,4 +240,36 @@ pub fn judge(candidate: Candidate, state: &CodeIntegrity) -> Result<(), Refusal>
 #[must_use]
 pub fn may_remove(boot_start: bool, present_devices: usize) -> bool {
     !boot_start || present_devices == 0
+}
+
+/// Who provides the pack's drivers, as their INFs say.
+const PROVIDER: &str = "WinPV";
+
+/// Whether matching devices get a package even where Windows does not take it for a better one.
+///
+/// Windows leaves a driver of equal rank and the same date and version (MS: "Overview of the driver package selection process"). That
+/// would keep devices on an earlier build of this version, or on the same driver packed under another name. Where every driver that is
+/// replaced is an earlier or equal one of WinPV's, none is replaced by a worse one.
+#[must_use]
+pub fn replaces_own(devices: &[Device], published: &str, version: &str) -> bool {
+    let mut others = devices
+        .iter()
+        .filter(|device| !device.inf.is_empty() && device.inf != published)
+        .peekable();
+    others.peek().is_some()
+        && others.all(|device| {
+            device.provider == PROVIDER && numbers(&device.version) <= numbers(version)
+        })
+}
+
+/// A version as numbers; what is none counts as the highest, so that nothing is taken for older than it.
+fn numbers(version: &str) -> [u32; 4] {
+    let mut numbers = [0; 4];
+    let mut parts = version.split('.');
+    for number in &mut numbers {
+        *number = parts
+            .next()
+            .map_or(0, |part| part.parse().unwrap_or(u32::MAX));
+    }
+    numbers
 }

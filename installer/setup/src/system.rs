@@ -70,6 +70,41 @@ pub enum Removed {
     Missing,
 }
 
+/// A present device and what it runs on.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Device {
+    /// Its instance id.
+    pub id: String,
+    /// Its service; empty if it has none.
+    pub service: String,
+    /// The published INF that it was installed with; empty if it has no driver.
+    pub inf: String,
+    /// Who provides that driver, as the INF says.
+    pub provider: String,
+    /// The driver's version.
+    pub version: String,
+}
+
+impl fmt::Display for Device {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.inf.is_empty() {
+            return f.write_str("no driver");
+        }
+        let service = if self.service.is_empty() {
+            "no service"
+        } else {
+            &self.service
+        };
+        let Device {
+            inf,
+            provider,
+            version,
+            ..
+        } = self;
+        write!(f, "{service} ({inf}, {provider} {version})")
+    }
+}
+
 /// Where records are kept, by driver name or by published name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Table {
@@ -87,12 +122,15 @@ pub trait System {
     fn log(&mut self, line: fmt::Arguments<'_>);
     /// Copies the package of `inf` to the driver store.
     fn add_package(&mut self, inf: &str) -> Result<Added, WinError>;
-    /// Gives the package of `inf` to the present devices that it fits better than what they have, in place. True: restart needed.
-    fn update_devices(&mut self, inf: &str) -> Result<bool, WinError>;
+    /// Gives the package of `inf` to the present devices that it fits better than what they have, or with `force` to every one that
+    /// it fits, in place. True: restart needed.
+    fn update_devices(&mut self, inf: &str, force: bool) -> Result<bool, WinError>;
     /// Takes a package from its devices, which fall back to the next best driver, and from the driver store.
     fn remove_package(&mut self, published: &str) -> Result<Removed, WinError>;
     /// Removes a package from the driver store unless a device uses it.
     fn delete_unused_package(&mut self, published: &str) -> Result<Removed, WinError>;
+    /// The present devices with one of these hardware ids.
+    fn devices(&mut self, hardware_ids: &[String]) -> Result<Vec<Device>, WinError>;
     /// How many present devices run on a service.
     fn present_devices(&mut self, service: &str) -> Result<usize, WinError>;
     /// Whether a service is started by the boot loader; false if there is no such service.

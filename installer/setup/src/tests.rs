@@ -3,6 +3,7 @@
 mod args;
 mod bcd;
 mod commands;
+mod devices;
 mod fake;
 mod faults;
 mod policy;

@@ -177,6 +177,13 @@ fn package(options: &Options<'_>, driver: &Driver) -> Result<winpv_msi::Driver> 
         name: driver.name.to_owned(),
         description: driver.description.to_owned(),
         boot_start: driver.boot_start,
+        // A device that has a more specific id has the general one as well (MS: "Identifiers for PCI devices").
+        hardware_ids: driver
+            .hardware_ids
+            .iter()
+            .filter(|id| !id.contains("&SUBSYS_"))
+            .map(|id| (*id).to_owned())
+            .collect(),
         files,
     })
 }

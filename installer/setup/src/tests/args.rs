@@ -1,5 +1,6 @@
 //! The command line.
 
+use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
@@ -39,6 +40,17 @@ fn commands() {
     assert_eq!(install.candidate.class, Class::Test);
     assert!(install.candidate.boot_start && !install.stage_only);
     assert!(!install.candidate.attestation_on_server);
+    assert!(install.devices.is_empty() && !install.force);
+    let forced = format!(r"{line} --force --devices PCI\A,PCI\B");
+    let Ok(Request::Run {
+        command: Command::Install(install),
+        ..
+    }) = read(&forced)
+    else {
+        panic!("{:?}", read(&forced));
+    };
+    assert!(install.force);
+    assert_eq!(install.devices, [r"PCI\A", r"PCI\B"]);
     let check = read("s check --class attestation --accept-attestation-on-server");
     assert_eq!(
         check,
@@ -68,6 +80,10 @@ fn commands() {
 fn wrong_lines() {
     for (line, part) in [
         ("s explode", "explode"),
+        (
+            "s install --driver a --inf b --class test --product c --version d --devices",
+            "--devices",
+        ),
         ("s check", "--class"),
         ("s check --class test --product {A}", "--product"),
         ("s begin", "--product"),

@@ -28,6 +28,8 @@ pub fn installing(driver: &str, product: &str) -> Install {
         },
         product: product.to_string(),
         version: "0.1.0.0".to_string(),
+        devices: [r"PCI\VEN_1AF4&DEV_1042".to_string()].into(),
+        force: false,
         stage_only: false,
     }
 }

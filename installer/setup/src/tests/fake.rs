@@ -8,7 +8,7 @@ use core::fmt;
 
 use crate::bcd::NextStart;
 use crate::policy::{CodeIntegrity, SecureBoot};
-use crate::system::{Added, Removed, System, Table, WinError};
+use crate::system::{Added, Device, Removed, System, Table, WinError};
 
 /// What Windows looks like from outside: compared before and after.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -29,6 +29,10 @@ pub struct Fake {
     pub rename_on_update: bool,
     pub restart: bool,
     pub code_integrity: CodeIntegrity,
+    /// Whether the last update was forced.
+    pub forced: bool,
+    /// Present devices, and what each runs on before and after the next update.
+    pub bound: (Vec<Device>, Vec<Device>),
     /// What the store says of a new package's name, if not the truth.
     pub publishes: Option<String>,
     pub log: Vec<String>,
@@ -57,6 +61,8 @@ impl Fake {
                 secure_boot: SecureBoot::Off,
                 server: Some(false),
             },
+            forced: false,
+            bound: (Vec::new(), Vec::new()),
             publishes: None,
             log: Vec::new(),
             fail_at: None,
@@ -116,8 +122,9 @@ impl System for Fake {
         })
     }
 
-    fn update_devices(&mut self, inf: &str) -> Result<bool, WinError> {
+    fn update_devices(&mut self, inf: &str, force: bool) -> Result<bool, WinError> {
         self.call()?;
+        self.forced = force;
         let (mut published, _) = self
             .state
             .store
@@ -163,6 +170,12 @@ impl System for Fake {
             Some(_) => Removed::Gone { restart: false },
             None => Removed::Missing,
         })
+    }
+
+    fn devices(&mut self, hardware_ids: &[String]) -> Result<Vec<Device>, WinError> {
+        assert!(!hardware_ids.is_empty());
+        let after = self.bound.1.clone();
+        Ok(core::mem::replace(&mut self.bound.0, after))
     }
 
     fn present_devices(&mut self, service: &str) -> Result<usize, WinError> {

@@ -5,6 +5,8 @@
 
 use core::ffi::c_void;
 
+use crate::system::WinError;
+
 /// A handle of any kind.
 pub type Handle = *mut c_void;
 /// Win32's BOOL.
@@ -261,6 +263,13 @@ unsafe extern "system" {
         parent: Handle,
         flags: u32,
     ) -> Handle;
+    pub fn SetupDiGetDeviceInstanceIdW(
+        devices: Handle,
+        info: *mut DeviceInfo,
+        id: *mut u16,
+        size: u32,
+        required: *mut u32,
+    ) -> Bool;
     pub fn SetupDiGetDeviceRegistryPropertyW(
         devices: Handle,
         info: *mut DeviceInfo,
@@ -283,4 +292,11 @@ unsafe extern "system" {
         length: *mut u32,
     ) -> u32;
     pub fn MsiSetPropertyW(install: u32, name: *const u16, value: *const u16) -> u32;
+}
+
+/// The error of the function that was called last.
+pub fn last(function: &'static str) -> WinError {
+    // SAFETY: reads the calling thread's own error.
+    let code = unsafe { GetLastError() };
+    WinError { function, code }
 }

@@ -1,5 +1,6 @@
 //! Windows itself: the functions, and the symbols that a program without a C runtime needs.
 
+mod devices;
 mod entry;
 mod guard;
 mod import;
@@ -15,7 +16,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::policy::CodeIntegrity;
-use crate::system::{Added, Removed, System, Table, WinError};
+use crate::system::{Added, Device, Removed, System, Table, WinError};
 use log::Log;
 use registry::{Key, Kind};
 
@@ -60,8 +61,8 @@ impl System for Machine {
         store::add(inf)
     }
 
-    fn update_devices(&mut self, inf: &str) -> Result<bool, WinError> {
-        store::update_devices(inf)
+    fn update_devices(&mut self, inf: &str, force: bool) -> Result<bool, WinError> {
+        store::update_devices(inf, force)
     }
 
     fn remove_package(&mut self, published: &str) -> Result<Removed, WinError> {
@@ -72,8 +73,12 @@ impl System for Machine {
         store::delete_unused(published)
     }
 
+    fn devices(&mut self, hardware_ids: &[String]) -> Result<Vec<Device>, WinError> {
+        devices::with_ids(hardware_ids)
+    }
+
     fn present_devices(&mut self, service: &str) -> Result<usize, WinError> {
-        store::present_devices(service)
+        devices::on_service(service)
     }
 
     fn starts_at_boot(&mut self, service: &str) -> Result<bool, WinError> {

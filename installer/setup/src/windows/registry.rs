@@ -47,7 +47,7 @@ impl Drop for Key {
 }
 
 /// UTF-16 as the registry stores it.
-fn units(bytes: &[u8]) -> Vec<u16> {
+pub fn units(bytes: &[u8]) -> Vec<u16> {
     bytes
         .chunks_exact(2)
         .map(|pair| pair.try_into().map_or(0, u16::from_le_bytes))

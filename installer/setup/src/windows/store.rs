@@ -1,4 +1,4 @@
-//! The driver store and the devices, through SetupAPI and newdev.dll.
+//! The driver store, and its packages on devices, through SetupAPI and newdev.dll.
 
 use alloc::format;
 use alloc::vec;
@@ -6,10 +6,8 @@ use core::ffi::c_void;
 use core::ptr::{null, null_mut};
 
 use super::import::{
-    Bool, DeviceInfo, FILE_EXISTS, FILE_NOT_FOUND, GetLastError, GetProcAddress, Handle,
-    INF_IN_USE, INVALID_HANDLE, LoadLibraryExW, NO_MORE_ITEMS, SetupCopyOEMInfW,
-    SetupDiDestroyDeviceInfoList, SetupDiEnumDeviceInfo, SetupDiGetClassDevsW,
-    SetupDiGetDeviceRegistryPropertyW, SetupSetNonInteractiveMode, SetupUninstallOEMInfW,
+    Bool, FILE_EXISTS, FILE_NOT_FOUND, GetProcAddress, Handle, INF_IN_USE, LoadLibraryExW,
+    NO_MORE_ITEMS, SetupCopyOEMInfW, SetupSetNonInteractiveMode, SetupUninstallOEMInfW, last,
 };
 use super::log::windows_folder;
 use super::text::{narrow, wide};
@@ -17,12 +15,6 @@ use crate::system::{Added, Removed, WinError};
 
 /// MAX_PATH (minwindef.h).
 const PATH_LEN: usize = 260;
-
-fn last(function: &'static str) -> WinError {
-    // SAFETY: reads the calling thread's own error.
-    let code = unsafe { GetLastError() };
-    WinError { function, code }
-}
 
 /// Copies a package to the driver store (MS: "Preinstalling Driver Packages"; nf-setupapi-setupcopyoeminfw).
 pub fn add(inf: &str) -> Result<Added, WinError> {
@@ -57,9 +49,11 @@ pub fn add(inf: &str) -> Result<Added, WinError> {
     })
 }
 
-/// Installs a package on the present devices that it fits better than their driver. The device nodes stay, and with them what a
-/// network adapter's settings are tied to (nf-newdev-diinstalldriverw, Flags 0).
-pub fn update_devices(inf: &str) -> Result<bool, WinError> {
+/// Installs a package on the present devices that it fits better than their driver, or on all that it fits. The device nodes stay, and
+/// with them what a network adapter's settings are tied to (nf-newdev-diinstalldriverw).
+pub fn update_devices(inf: &str, force: bool) -> Result<bool, WinError> {
+    // newdev.h
+    const DIIRFLAG_FORCE_INF: u32 = 2;
     no_windows();
     let function = newdev(c"DiInstallDriverW").ok_or(WinError {
         function: "DiInstallDriverW",
@@ -69,8 +63,9 @@ pub fn update_devices(inf: &str) -> Result<bool, WinError> {
     let install: DiFunction = unsafe { core::mem::transmute(function) };
     let inf = wide(inf);
     let mut restart = 0;
+    let flags = if force { DIIRFLAG_FORCE_INF } else { 0 };
     // SAFETY: the path ends in zero; `restart` receives the answer, so that no dialog is shown.
-    let done = unsafe { install(null_mut(), inf.as_ptr(), 0, &raw mut restart) };
+    let done = unsafe { install(null_mut(), inf.as_ptr(), flags, &raw mut restart) };
     let error = last("DiInstallDriverW");
     // No device was given the driver: none is there, or each has a better one.
     if done == 0 && error.code != NO_MORE_ITEMS {
@@ -111,74 +106,6 @@ fn judge_removal(done: Bool, error: WinError, restart: bool) -> Result<Removed, 
         (0, FILE_NOT_FOUND) => Ok(Removed::Missing),
         (0, _) => Err(error),
         _ => Ok(Removed::Gone { restart }),
-    }
-}
-
-/// Counts the present devices whose function driver is this service.
-pub fn present_devices(service: &str) -> Result<usize, WinError> {
-    const DIGCF_PRESENT: u32 = 2;
-    const DIGCF_ALLCLASSES: u32 = 4;
-    // SAFETY: with DIGCF_ALLCLASSES class and enumerator are optional.
-    let handle = unsafe {
-        SetupDiGetClassDevsW(null(), null(), null_mut(), DIGCF_PRESENT | DIGCF_ALLCLASSES)
-    };
-    if handle == INVALID_HANDLE {
-        return Err(last("SetupDiGetClassDevsW"));
-    }
-    let devices = Devices(handle);
-    let mut count = 0_usize;
-    for index in 0.. {
-        let mut info = DeviceInfo {
-            size: size_of::<DeviceInfo>() as u32,
-            class: [0; 16],
-            instance: 0,
-            reserved: 0,
-        };
-        // SAFETY: the list is open, and `info` has the size that it says.
-        if unsafe { SetupDiEnumDeviceInfo(devices.0, index, &raw mut info) } == 0 {
-            let error = last("SetupDiEnumDeviceInfo");
-            if error.code == NO_MORE_ITEMS {
-                break;
-            }
-            return Err(error);
-        }
-        if devices.service(&mut info).eq_ignore_ascii_case(service) {
-            count = count.saturating_add(1);
-        }
-    }
-    Ok(count)
-}
-
-struct Devices(Handle);
-
-impl Devices {
-    /// The device's service; empty if it has none.
-    fn service(&self, info: &mut DeviceInfo) -> alloc::string::String {
-        const SPDRP_SERVICE: u32 = 4;
-        let mut name = vec![0_u16; PATH_LEN];
-        // SAFETY: list and element belong together; `name` has the bytes that are said.
-        let done = unsafe {
-            SetupDiGetDeviceRegistryPropertyW(
-                self.0,
-                info,
-                SPDRP_SERVICE,
-                null_mut(),
-                name.as_mut_ptr().cast(),
-                size_of_val(name.as_slice()) as u32,
-                null_mut(),
-            )
-        };
-        if done == 0 {
-            return alloc::string::String::new();
-        }
-        narrow(&name)
-    }
-}
-
-impl Drop for Devices {
-    fn drop(&mut self) {
-        // SAFETY: the list is ours and is destroyed once.
-        unsafe { SetupDiDestroyDeviceInfoList(self.0) };
     }
 }
 
