@@ -21,26 +21,92 @@ fn image_path(package: &Package) -> String {
     format!(r"system32\drivers\{}", package.service.binary)
 }
 
-/// The edits of the SYSTEM hive for one boot-start package.
-#[must_use]
-pub fn edits(windows: &Windows, package: &Package, installed: bool) -> Vec<Edit> {
+/// What one boot-start package needs in the SYSTEM hive.
+pub struct Change {
+    /// Values to write.
+    pub edits: Vec<Edit>,
+    /// Keys to remove.
+    pub removed: Vec<String>,
+    /// False if Windows has installed the driver in each control set and runs it from its own copy.
+    pub needs_driver: bool,
+}
+
+/// Works out the change, in each control set that a start can use.
+///
+/// # Errors
+///
+/// The hive cannot be read.
+pub fn change(windows: &Windows, package: &Package) -> anyhow::Result<Change> {
+    let mut change = Change {
+        edits: Vec::new(),
+        removed: Vec::new(),
+        needs_driver: false,
+    };
+    for set in &windows.control_sets {
+        let key = format!(r"{set}\Services\{}", package.service.name);
+        let installed = is_installed(windows, &key)?;
+        change.edits.extend(service(package, &key, installed));
+        change.needs_driver |= !installed;
+        let lower = start_override(&key);
+        if windows.system.values(&lower)?.is_some() {
+            change.removed.push(lower);
+        }
+    }
+    if change.needs_driver {
+        change.edits.extend(database(windows, package));
+    }
+    Ok(change)
+}
+
+/// Windows keeps a boot-start driver that no device of the last start needed from starting at the next one: the key's value
+/// `0` is then 3, start on demand, and goes before `Start`. A guest that never saw a virtio disk has it, and does not boot
+/// from one. Microsoft's own way to move a guest to another controller is to remove it in each control set
+/// (Azure/SAP-on-Azure-Scripts-and-Utilities, Azure-NVMe-Utils/windows-manual-nvme-prepare.ps1).
+fn start_override(service: &str) -> String {
+    format!(r"{service}\StartOverride")
+}
+
+/// A guest that was made without a PCI bus, as on Hyper-V, has the same key for the driver of the bus. That driver is
+/// Windows' own and is not touched.
+///
+/// # Errors
+///
+/// The hive cannot be read.
+pub fn bus_note(windows: &Windows) -> anyhow::Result<Option<String>> {
+    for set in &windows.control_sets {
+        let key = start_override(&format!(r"{set}\Services\pci"));
+        let values = windows.system.values(&key)?.unwrap_or_default();
+        if values.iter().any(|(_, value)| *value != Value::Dword(0)) {
+            return Ok(Some(format!(
+                r"HKLM\SYSTEM\{key} keeps the PCI bus from being there at boot, and with it virtio: this Windows last ran without a PCI bus. In Windows, run `sc config pci start= boot` before you move it"
+            )));
+        }
+    }
+    Ok(None)
+}
+
+/// The service's values.
+fn service(package: &Package, key: &str, installed: bool) -> Vec<Edit> {
     let service = &package.service;
-    let key = format!(r"{}\Services\{}", windows.control_set, service.name);
-    let mut edits = vec![Edit::new(&key, "Start", Value::Dword(service.start))];
+    let mut edits = vec![Edit::new(key, "Start", Value::Dword(service.start))];
     if installed {
         // Windows runs the driver from its own copy; the INF that it came from said the rest.
         return edits;
     }
     edits.extend([
-        Edit::new(&key, "Type", Value::Dword(service.kind)),
-        Edit::new(&key, "ErrorControl", Value::Dword(service.error_control)),
-        Edit::new(&key, "Group", Value::String(service.group.clone())),
-        Edit::new(&key, "ImagePath", Value::Expand(image_path(package))),
+        Edit::new(key, "Type", Value::Dword(service.kind)),
+        Edit::new(key, "ErrorControl", Value::Dword(service.error_control)),
+        Edit::new(key, "Group", Value::String(service.group.clone())),
+        Edit::new(key, "ImagePath", Value::Expand(image_path(package))),
     ]);
     for (subkey, name, value) in &service.values {
         edits.push(Edit::new(format!(r"{key}\{subkey}"), name, value.clone()));
     }
+    edits
+}
 
+/// The entries of the driver database.
+fn database(windows: &Windows, package: &Package) -> Vec<Edit> {
     // Not the real package's name: an INF of that name may come into the database in its own right.
     let inf = format!("winpv-{}.inf", package.name);
     let label = format!("{inf}_{}_0000000000000000", windows.machine.name());
@@ -50,7 +116,7 @@ pub fn edits(windows: &Windows, package: &Package, installed: bool) -> Vec<Edit>
     let mut version = VERSION_HEAD.to_vec();
     version.extend(package.class);
     version.resize(48, 0);
-    edits.extend([
+    let mut edits = vec![
         Edit::new(&infs, "", Value::Multi(vec![label.clone()])),
         Edit::new(&infs, "Active", Value::String(label)),
         Edit::new(
@@ -59,14 +125,14 @@ pub fn edits(windows: &Windows, package: &Package, installed: bool) -> Vec<Edit>
             Value::Multi(vec![configuration.clone()]),
         ),
         Edit::new(&of_package, "Version", Value::binary(&version)),
-    ]);
+    ];
     let configurations = format!(r"{of_package}\Configurations\{configuration}");
     edits.extend([
         Edit::new(&configurations, "ConfigFlags", Value::Dword(0)),
         Edit::new(
             &configurations,
             "Service",
-            Value::String(service.name.clone()),
+            Value::String(package.service.name.clone()),
         ),
     ]);
     for id in &package.hardware_ids {
@@ -95,14 +161,10 @@ pub fn driver_path(windows: &Windows, package: &Package) -> String {
 
 /// True if Windows itself has installed the driver: the service then names a file in the driver store, and must not be
 /// sent back to the older one in `drivers`.
-///
-/// # Errors
-///
-/// The hive cannot be read.
-pub fn is_installed(windows: &Windows, package: &Package) -> anyhow::Result<bool> {
-    let key = format!(r"{}\Services\{}", windows.control_set, package.service.name);
+fn is_installed(windows: &Windows, service: &str) -> anyhow::Result<bool> {
     // MS: "Using a Run From Driver Store INF": DIRID 13 is a folder of System32\DriverStore\FileRepository.
-    Ok(windows.system.text(&key, "ImagePath")?.is_some_and(|path| {
+    let path = windows.system.text(service, "ImagePath")?;
+    Ok(path.is_some_and(|path| {
         path.to_lowercase()
             .contains(r"\driverstore\filerepository\")
     }))

@@ -1,5 +1,7 @@
 //! Virtual disks, by qemu-img and guestfish.
 
+mod security;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,17 +11,20 @@ use serde_json::Value as Json;
 use sha2::{Digest, Sha256};
 use winpv_process::Run;
 
+use crate::bcd::Partition;
 use crate::guestfish::{Access, Guestfish};
 use crate::ntfs::{self, VolumeRecord};
+use crate::package::guid_bytes;
 use crate::plan::Plan;
 use crate::refusal::Refusal;
-use crate::windows::{BootStore, Tree};
+use crate::windows::{BootStore, BootStores, Tree};
 
 /// Formats that QEMU writes in place, in one file.
 const FORMATS: [&str; 7] = ["raw", "qcow2", "qed", "vdi", "vhdx", "vpc", "vmdk"];
 /// Where a BCD lies: on an EFI system partition, or on the system partition of a machine with a BIOS
 /// (MS: "BCDBoot Command-Line Options", /f).
-const STORES: [&str; 2] = ["EFI/Microsoft/Boot/BCD", "Boot/BCD"];
+const EFI_STORE: &str = "EFI/Microsoft/Boot/BCD";
+const BIOS_STORE: &str = "Boot/BCD";
 
 /// Finds out a disk image's format and refuses what cannot be worked on as a copy of one file. `format`: what the user
 /// says; otherwise QEMU looks.
@@ -237,8 +242,8 @@ impl Tree for Disk {
         Ok(true)
     }
 
-    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<Vec<BootStore>>> {
-        let mut stores = Vec::new();
+    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<BootStores>> {
+        let mut stores: Vec<BootStore> = Vec::new();
         for line in self.guestfish.run(&["list-filesystems"])? {
             let Some((device, kind)) = line.split_once(": ") else {
                 continue;
@@ -248,7 +253,7 @@ impl Tree for Disk {
             }
             self.mount(device)?;
             let before = stores.len();
-            for path in STORES {
+            for path in [EFI_STORE, BIOS_STORE] {
                 let Some(spelt) = self.find(path)? else {
                     continue;
                 };
@@ -268,8 +273,50 @@ impl Tree for Disk {
         }
         let device = self.device.clone();
         self.mount(&device)?;
-        Ok(Some(stores))
+        let (is_gpt, elsewhere) = partitions(&mut self.guestfish, &device)?;
+        // MS: "Windows and GPT FAQ": Windows starts from a GPT disk only where the firmware is UEFI, which has its own store;
+        // one in `Boot` is a left-over there, of mbr2gpt for instance.
+        if is_gpt && !stores.iter().any(|store| store.path == EFI_STORE) {
+            return Err(Refusal::NoBcd(format!("{EFI_STORE} on an EFI system partition")).into());
+        }
+        if stores.is_empty() {
+            return Err(Refusal::NoBcd(format!("{BIOS_STORE}, no {EFI_STORE}")).into());
+        }
+        Ok(Some(BootStores { stores, elsewhere }))
     }
+}
+
+/// Whether the disk of partition `own` has a GPT, and what a BCD calls its other partitions.
+fn partitions(guestfish: &mut Guestfish, own: &str) -> Result<(bool, Vec<Partition>)> {
+    let mut elsewhere = Vec::new();
+    // A volume that fills a disk without partitions has no others beside it.
+    if !guestfish
+        .run(&["list-partitions"])?
+        .iter()
+        .any(|partition| partition == own)
+    {
+        return Ok((false, elsewhere));
+    }
+    let disk = guestfish.run(&["part-to-dev", own])?.concat();
+    let own = guestfish.run(&["part-to-partnum", own])?.concat();
+    let is_gpt = guestfish.run(&["part-get-parttype", &disk])? == ["gpt"];
+    let mut number = String::new();
+    for line in guestfish.run(&["part-list", &disk])? {
+        match line.trim().split_once(": ") {
+            Some(("part_num", value)) => number = value.to_owned(),
+            Some(("part_start", start)) if number != own => elsewhere.push(if is_gpt {
+                let guid = guestfish
+                    .run(&["part-get-gpt-guid", &disk, &number])?
+                    .concat();
+                let stored = guid_bytes(&format!("{{{guid}}}"));
+                Partition::gpt(stored.with_context(|| format!("{guid} is no GUID"))?)
+            } else {
+                Partition::mbr(start.parse().context("where a partition starts")?)
+            }),
+            _ => {}
+        }
+    }
+    Ok((is_gpt, elsewhere))
 }
 
 /// Carries a plan out on a copy of the disk, then reads everything back.
@@ -277,7 +324,7 @@ impl Tree for Disk {
 /// # Errors
 ///
 /// libguestfs fails, or what is read back is not what was written.
-pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan) -> Result<()> {
+pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan, scratch: &Path) -> Result<()> {
     plan.edit_hives()?;
     let mut work: BTreeMap<&str, Vec<(&Path, &str)>> = BTreeMap::new();
     for file in &plan.files {
@@ -296,14 +343,21 @@ pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan) -> Result<()>
             .push((hive.hive.file(), &hive.path));
     }
     let mut guestfish = Guestfish::launch(disk, format, Access::Write)?;
-    for (device, files) in work {
-        guestfish.run(&["mount", device, "/"])?;
+    for (on, files) in work {
+        if on == device {
+            security::mount_inheriting(&mut guestfish, on)?;
+        } else {
+            guestfish.run(&["mount", on, "/"])?;
+        }
         for (local, path) in &files {
             upload(&mut guestfish, local, path)?;
         }
+        if on == device {
+            security::unmount(&mut guestfish)?;
+        }
         // What is read back must come from the file system, not from the driver's memory of it.
         guestfish.run(&["umount-all"])?;
-        guestfish.run(&["mount-ro", device, "/"])?;
+        guestfish.run(&["mount-ro", on, "/"])?;
         for (local, path) in &files {
             let spelt = spelling(&mut guestfish, path)?
                 .with_context(|| format!("{path} is not there after it was written"))?;
@@ -311,6 +365,9 @@ pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan) -> Result<()>
             let digest = Sha256::digest(fs::read(local)?);
             let expected: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             ensure!(found == expected, "{path} is not what was written to it");
+            if on == device {
+                security::check(&mut guestfish, &spelt, scratch)?;
+            }
         }
         guestfish.run(&["umount-all"])?;
     }

@@ -66,6 +66,19 @@ impl Guestfish {
         self.answer()
     }
 
+    /// Runs one command that prints bytes, and puts them into a file.
+    ///
+    /// # Errors
+    ///
+    /// The command fails, and with it the conversation.
+    pub fn run_into(&mut self, command: &[&str], file: &Path) -> Result<()> {
+        // What stands behind the bar is a command for the shell.
+        let file = file.display().to_string().replace('\'', r"'\''");
+        self.shell
+            .say(&format!("{} | cat > '{file}'", line(command)))?;
+        self.answer().map(|_| ())
+    }
+
     /// Runs one command that may fail; what it then printed is usually nothing.
     ///
     /// # Errors

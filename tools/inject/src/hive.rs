@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use winpv_process::Run;
 
 use crate::refusal::Refusal;
-use crate::registry::{Edit, Value, parse_values, reg_text};
+use crate::registry::{Edit, Value, parse_values, reg_text, removal_text};
 
 /// A copy of a hive, outside the image.
 pub struct Hive {
@@ -121,6 +121,38 @@ impl Hive {
         Ok(missing)
     }
 
+    /// Removes keys with all below them, and looks that they are gone.
+    ///
+    /// # Errors
+    ///
+    /// hivex fails, or a key is still there.
+    pub fn remove(&self, keys: &[String]) -> Result<()> {
+        if keys.is_empty() {
+            return Ok(());
+        }
+        self.run_script(&removal_text(keys))?;
+        for key in keys {
+            ensure!(
+                self.values(key)?.is_none(),
+                "{}: {key} is still there after it was removed",
+                self.file.display()
+            );
+        }
+        Ok(())
+    }
+
+    fn run_script(&self, text: &str) -> Result<()> {
+        let script = self.file.with_extension("reg");
+        fs::write(&script, text)?;
+        Run::new("hivexregedit")
+            .env("LC_ALL", "C.UTF-8")
+            .arg("--merge")
+            .arg(&self.file)
+            .arg(&script)
+            .ok()
+            .map(|_| ())
+    }
+
     /// Makes the edits and reads every one of them back.
     ///
     /// # Errors
@@ -130,14 +162,7 @@ impl Hive {
         if edits.is_empty() {
             return Ok(());
         }
-        let script = self.file.with_extension("reg");
-        fs::write(&script, reg_text(edits))?;
-        Run::new("hivexregedit")
-            .env("LC_ALL", "C.UTF-8")
-            .arg("--merge")
-            .arg(&self.file)
-            .arg(&script)
-            .ok()?;
+        self.run_script(&reg_text(edits))?;
         for edit in edits {
             let found = self.value(&edit.key, &edit.name)?;
             ensure!(

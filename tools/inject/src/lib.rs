@@ -24,6 +24,7 @@ mod hive;
 mod ntfs;
 mod plan;
 mod programs;
+mod signatures;
 mod wim;
 mod working_copy;
 
@@ -170,7 +171,7 @@ fn on_disk(
     if !options.dry_run && !plan.is_done() {
         let copy = step(steps, "copy the disk", || original.copy())?;
         step(steps, "write and read back", || {
-            disk::apply(copy.path(), &format, &plan.target, &plan)
+            disk::apply(copy.path(), &format, &plan.target, &plan, scratch)
         })?;
         // A virtual machine that was started meanwhile would go on with the old file.
         disk::format(path, Some(&format))?;

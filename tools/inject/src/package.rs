@@ -86,3 +86,22 @@ pub struct Pack {
     /// The certificates of a test-signed pack.
     pub certificates: Vec<Certificate>,
 }
+
+/// A GUID's bytes as Windows stores it: three numbers with the low byte first, then eight bytes (MS: guiddef.h).
+#[must_use]
+pub fn guid_bytes(text: &str) -> Option<[u8; 16]> {
+    let digits: String = text
+        .strip_prefix('{')?
+        .strip_suffix('}')?
+        .split('-')
+        .collect();
+    let number = u128::from_str_radix(&digits, 16).ok()?;
+    if digits.len() != 32 {
+        return None;
+    }
+    let mut bytes = number.to_be_bytes();
+    bytes[..4].reverse();
+    bytes[4..6].reverse();
+    bytes[6..8].reverse();
+    Some(bytes)
+}

@@ -8,15 +8,15 @@ use anyhow::Result;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 
-use crate::bcd::Bcd;
 use crate::boot;
 use crate::first_boot;
 use crate::hive::Hive;
 use crate::package::{Certificate, Pack, Package};
 use crate::refusal::Refusal;
 use crate::registry::Edit;
+use crate::signatures;
 use crate::trust::Trust;
-use crate::windows::{BootStore, Tree, Windows};
+use crate::windows::{Tree, Windows};
 
 /// What the user allows.
 #[derive(Clone, Copy, Debug, Default)]
@@ -25,6 +25,8 @@ pub struct Consent {
     pub enable_testsigning: bool,
     /// Put test-signed drivers into an image whose boot configuration cannot be seen.
     pub accept_test_signed: bool,
+    /// Put drivers that Microsoft attested without tests into a Windows Server.
+    pub accept_attestation_on_server: bool,
 }
 
 /// A file that shall be in the image.
@@ -51,6 +53,14 @@ pub struct HiveEdits {
     pub hive: Hive,
     /// What to write.
     pub edits: Vec<Edit>,
+    /// Keys to remove, with all below them.
+    pub removed: Vec<String>,
+}
+
+impl HiveEdits {
+    fn is_done(&self) -> bool {
+        self.edits.is_empty() && self.removed.is_empty()
+    }
 }
 
 /// Everything that will be done to one installation.
@@ -91,22 +101,26 @@ impl Plan {
             return Err(Refusal::WrongArchitecture(windows.machine, names.join(", ")).into());
         }
         let mut notes = Vec::new();
-        let boot_edits = signatures(tree, &packages, consent, scratch, &mut notes)?;
+        let boot_edits =
+            signatures::judge(tree, &windows, &packages, consent, scratch, &mut notes)?;
 
         let mut system = Vec::new();
+        let mut removed = Vec::new();
         let mut wanted: Vec<(String, &[u8])> = Vec::new();
         for package in packages.iter().filter(|package| package.is_boot_start()) {
-            let installed = boot::is_installed(&windows, package)?;
-            system.extend(boot::edits(&windows, package, installed));
-            if installed {
+            let change = boot::change(&windows, package)?;
+            system.extend(change.edits);
+            removed.extend(change.removed);
+            if change.needs_driver {
+                wanted.push((boot::driver_path(&windows, package), package.driver()));
+            } else {
                 notes.push(format!(
                     "{}: Windows has installed it already and keeps running its own copy until it installs the staged one",
                     package.name
                 ));
-            } else {
-                wanted.push((boot::driver_path(&windows, package), package.driver()));
             }
         }
+        notes.extend(boot::bus_note(&windows)?);
         let folder = format!("{}/{}", windows.root, first_boot::FOLDER);
         for package in &packages {
             for (name, bytes) in &package.files {
@@ -150,6 +164,7 @@ impl Plan {
                 device: String::new(),
                 path: path("SYSTEM"),
                 edits: windows.system.missing(system)?,
+                removed,
                 hive: windows.system,
             },
             HiveEdits {
@@ -157,11 +172,12 @@ impl Plan {
                 device: String::new(),
                 path: path("SOFTWARE"),
                 edits: windows.software.missing(software)?,
+                removed: Vec::new(),
                 hive: windows.software,
             },
         ];
         hives.extend(boot_edits);
-        hives.retain(|hive| !hive.edits.is_empty());
+        hives.retain(|hive| !hive.is_done());
         Ok(Plan {
             target: tree.name(),
             found,
@@ -183,9 +199,10 @@ impl Plan {
     ///
     /// hivex fails.
     pub fn edit_hives(&self) -> Result<()> {
-        self.hives
-            .iter()
-            .try_for_each(|hive| hive.hive.merge(&hive.edits))
+        self.hives.iter().try_for_each(|hive| {
+            hive.hive.merge(&hive.edits)?;
+            hive.hive.remove(&hive.removed)
+        })
     }
 
     /// For `--json`.
@@ -201,11 +218,21 @@ impl Plan {
             .iter()
             .flat_map(|hive| hive.edits.iter().map(|edit| edit.json(&hive.name)))
             .collect();
+        let removed: Vec<_> = self
+            .hives
+            .iter()
+            .flat_map(|hive| {
+                hive.removed
+                    .iter()
+                    .map(|key| json!({ "hive": hive.name, "key": key }))
+            })
+            .collect();
         json!({
             "target": self.target,
             "found": self.found,
             "files": files,
             "registry": edits,
+            "registry_removed": removed,
             "notes": self.notes,
         })
     }
@@ -233,6 +260,9 @@ impl fmt::Display for Plan {
                     &edit.name
                 };
                 writeln!(f, "        {name} = {}", edit.value)?;
+            }
+            for key in &hive.removed {
+                writeln!(f, "  key   {}\\{key}\n        is removed", hive.name)?;
             }
         }
         for note in &self.notes {
@@ -264,75 +294,6 @@ fn pe_note(packages: &[&Package]) -> String {
             other.join(", ")
         )
     }
-}
-
-/// Refuses drivers that this Windows will not load; returns the edits of the BCD that change its mind.
-fn signatures(
-    tree: &mut dyn Tree,
-    packages: &[&Package],
-    consent: Consent,
-    scratch: &Path,
-    notes: &mut Vec<String>,
-) -> Result<Vec<HiveEdits>> {
-    let boot = packages.iter().filter(|package| package.is_boot_start());
-    let mut test_signed = false;
-    for package in boot {
-        match package.trust {
-            Trust::Unsigned => {
-                return Err(Refusal::Signature {
-                    package: package.name.clone(),
-                    file: package.service.binary.clone(),
-                    trust: package.trust,
-                }
-                .into());
-            }
-            Trust::Test => test_signed = true,
-            Trust::Attestation | Trust::Whcp => {}
-        }
-    }
-    if !test_signed {
-        return Ok(Vec::new());
-    }
-    let Some(stores) = tree.boot_stores(scratch)? else {
-        if !consent.accept_test_signed {
-            return Err(Refusal::WimTestSigned.into());
-        }
-        notes.push(
-            "test-signed: each machine that boots this needs testsigning on and Secure Boot off"
-                .to_owned(),
-        );
-        return Ok(Vec::new());
-    };
-    if stores.is_empty() {
-        return Err(Refusal::NoBcd.into());
-    }
-    let mut all = Vec::new();
-    for store in stores {
-        all.extend(boot_store(store, consent)?);
-    }
-    notes.push(
-        "test-signed: Secure Boot must be off in the virtual machine, or Windows ignores testsigning and stops with 0xC0000428"
-            .to_owned(),
-    );
-    Ok(all)
-}
-
-fn boot_store(store: BootStore, consent: Consent) -> Result<Option<HiveEdits>> {
-    let name = store.to_string();
-    let bcd = Bcd::open(Hive::open(&store.local, &name)?, &name)?;
-    if bcd.allows_test_signed()? {
-        return Ok(None);
-    }
-    if !consent.enable_testsigning {
-        return Err(Refusal::TestSigningOff(name).into());
-    }
-    Ok(Some(HiveEdits {
-        name,
-        device: store.device,
-        path: store.path,
-        edits: bcd.edits()?,
-        hive: bcd.into_hive(),
-    }))
 }
 
 /// Compares with what is in the image and lays the files that differ out in `scratch`.

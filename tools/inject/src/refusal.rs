@@ -19,6 +19,11 @@ pub enum Refusal {
     /// Image or folder may not be written.
     #[error("{0} is read-only: run `chmod u+w` on it, or work on a copy")]
     ReadOnly(String),
+    /// Somebody else's file.
+    #[error(
+        "{0} belongs to user {1}, and only root could give the new image to them: run as that user, or as root"
+    )]
+    NotYours(String, u32),
     /// The copy does not fit.
     #[error(
         "the copy to work on needs {needed} MiB beside the image, but only {free} MiB are free in {folder}"
@@ -151,16 +156,39 @@ pub enum Refusal {
         /// What was found.
         trust: Trust,
     },
+    /// Windows Server may refuse it.
+    #[error(
+        "{package}: {file} has Microsoft's attestation signature alone, and Microsoft says that Windows Server 2016 and later \
+         load only drivers that passed the tests of the Hardware Lab Kit. Where they do load, repeat with \
+         --accept-attestation-on-server"
+    )]
+    AttestedOnServer {
+        /// The package.
+        package: String,
+        /// The driver file.
+        file: String,
+    },
     /// The BCD says no.
     #[error(
-        "the drivers are test-signed, but testsigning is off in {0}: Windows would stop with 0xC0000428. Repeat with \
-         --enable-testsigning (Secure Boot must be off), or take a pack that Microsoft signed"
+        "the drivers are test-signed, but testsigning is off in {store} for {entries}: Windows would stop with 0xC0000428. \
+         Repeat with --enable-testsigning (Secure Boot must be off), or take a pack that Microsoft signed"
     )]
-    TestSigningOff(String),
-    /// No BCD at all.
+    TestSigningOff {
+        /// The store.
+        store: String,
+        /// The entries that can start this Windows and do not have it on.
+        entries: String,
+    },
+    /// No BCD where the machine looks for it.
     #[error(
-        "the drivers are test-signed, and this disk has no boot configuration (BCD) that could allow them; it may lie on \
-         another disk of the machine"
+        "the drivers are test-signed, and this disk has no boot configuration that could allow them (no {0}); it may lie on \
+         another disk of the machine: run `bcdedit /set testsigning on` in Windows"
     )]
-    NoBcd,
+    NoBcd(String),
+    /// A BCD without this Windows.
+    #[error(
+        "the drivers are test-signed, and no entry of {0} starts this Windows: it is started from another disk, or its boot \
+         configuration is damaged"
+    )]
+    NoBcdEntry(String),
 }

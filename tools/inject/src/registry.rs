@@ -128,11 +128,25 @@ impl Edit {
     }
 }
 
+/// The first line of `.reg` text.
+const REG_HEADER: &str = "Windows Registry Editor Version 5.00\n";
+
+/// `.reg` text that removes keys with all below them.
+#[must_use]
+pub fn removal_text(keys: &[String]) -> String {
+    let mut text = REG_HEADER.to_owned();
+    for key in keys {
+        // Writing to a String cannot fail.
+        let _ = writeln!(text, "\n[-\\{key}]");
+    }
+    text
+}
+
 /// `.reg` text that makes all the edits, in the form that `hivexregedit --merge` takes: it makes a key only if the one above
 /// it is there, so each of them is named first.
 #[must_use]
 pub fn reg_text(edits: &[Edit]) -> String {
-    let mut text = "Windows Registry Editor Version 5.00\n".to_owned();
+    let mut text = REG_HEADER.to_owned();
     let mut named = BTreeSet::new();
     let mut key = None;
     for edit in edits {

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 use fake_windows::{Windows, hives, pe};
 
+use crate::bcd::Partition;
 use crate::package::{Certificate, Pack, Package, Service};
+use crate::plan::{Consent, Plan};
+use crate::refusal::Refusal;
+use crate::registry::Edit;
 use crate::registry::Value;
 use crate::trust::Trust;
-use crate::windows::{BootStore, Machine, Tree};
+use crate::windows::{BootStore, BootStores, Machine, Tree};
 
 /// A boot-start storage driver.
 pub fn package(machine: Machine, trust: Trust) -> Package {
@@ -60,6 +64,7 @@ pub fn pack(trust: Trust) -> Pack {
 pub struct Folder {
     pub root: PathBuf,
     pub stores: Option<usize>,
+    pub elsewhere: Vec<Partition>,
 }
 
 impl Folder {
@@ -71,6 +76,7 @@ impl Folder {
         Folder {
             root: root.to_owned(),
             stores: stores.map(<[_]>::len),
+            elsewhere: Vec::new(),
         }
     }
 }
@@ -93,7 +99,7 @@ impl Tree for Folder {
         Ok(true)
     }
 
-    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<Vec<BootStore>>> {
+    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<BootStores>> {
         let Some(count) = self.stores else {
             return Ok(None);
         };
@@ -108,6 +114,65 @@ impl Tree for Folder {
                 local,
             });
         }
-        Ok(Some(stores))
+        if stores.is_empty() {
+            return Err(Refusal::NoBcd("BCD-0".to_owned()).into());
+        }
+        Ok(Some(BootStores {
+            stores,
+            elsewhere: self.elsewhere.clone(),
+        }))
     }
+}
+
+/// No consent.
+pub const NOTHING: Consent = Consent {
+    enable_testsigning: false,
+    accept_test_signed: false,
+    accept_attestation_on_server: false,
+};
+
+/// A folder with a Windows, and plans for it.
+pub struct Case {
+    dir: tempfile::TempDir,
+    pub tree: Folder,
+    runs: u32,
+}
+
+impl Case {
+    pub fn new(windows: &Windows, stores: Option<&[Option<bool>]>) -> Case {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Folder::new(&dir.path().join("volume"), windows, stores);
+        Case { dir, tree, runs: 0 }
+    }
+
+    pub fn plan(&mut self, pack: &Pack, consent: Consent) -> anyhow::Result<Plan> {
+        self.runs += 1;
+        let scratch = self.dir.path().join(format!("scratch-{}", self.runs));
+        fs::create_dir(&scratch).unwrap();
+        Plan::make(&mut self.tree, pack, consent, &scratch)
+    }
+
+    pub fn refusal(&mut self, pack: &Pack, consent: Consent) -> Refusal {
+        let error = self.plan(pack, consent).err().expect("a refusal");
+        error.downcast().unwrap()
+    }
+
+    /// Carries a plan out in the folder.
+    pub fn apply(&self, plan: &Plan) {
+        plan.edit_hives().unwrap();
+        for file in &plan.files {
+            let to = self.tree.root.join(&file.path);
+            fs::create_dir_all(to.parent().unwrap()).unwrap();
+            fs::copy(&file.local, to).unwrap();
+        }
+        for hive in &plan.hives {
+            fs::copy(hive.hive.file(), self.tree.root.join(&hive.path)).unwrap();
+        }
+    }
+}
+
+/// The edits of one hive in a plan.
+pub fn edits<'a>(plan: &'a Plan, hive: &str) -> &'a [Edit] {
+    let hive = plan.hives.iter().find(|edits| edits.name == hive);
+    hive.map_or(&[], |hive| &hive.edits)
 }

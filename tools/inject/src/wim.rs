@@ -9,7 +9,7 @@ use winpv_process::Run;
 
 use crate::plan::Plan;
 use crate::refusal::Refusal;
-use crate::windows::{BootStore, Tree};
+use crate::windows::{BootStores, Tree};
 
 /// For commands that read or write a whole WIM of several gigabytes.
 const LONG: Duration = Duration::from_secs(3600);
@@ -182,7 +182,7 @@ impl Tree for WimImage<'_> {
         Ok(true)
     }
 
-    fn boot_stores(&mut self, _: &Path) -> Result<Option<Vec<BootStore>>> {
+    fn boot_stores(&mut self, _: &Path) -> Result<Option<BootStores>> {
         // The BCD lies beside the WIM on the medium, or on the disk that the WIM is applied to.
         Ok(None)
     }

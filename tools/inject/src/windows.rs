@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
+use crate::bcd::Partition;
 use crate::hive::Hive;
 use crate::refusal::Refusal;
 use crate::registry::Value;
@@ -71,13 +72,21 @@ pub trait Tree {
     /// The image cannot be read.
     fn fetch(&mut self, path: &str, to: &Path) -> Result<bool>;
 
-    /// The boot configuration stores that can start it: name for messages, path in the image, local copy. `None` if the
-    /// image is of a kind that has none.
+    /// The boot configuration that can start it. `None` if the image is of a kind that has none.
     ///
     /// # Errors
     ///
-    /// The image cannot be read.
-    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<Vec<BootStore>>>;
+    /// A [`Refusal`] if there should be one and is not; otherwise the image cannot be read.
+    fn boot_stores(&mut self, scratch: &Path) -> Result<Option<BootStores>>;
+}
+
+/// The boot configuration of a disk.
+#[derive(Debug)]
+pub struct BootStores {
+    /// The stores, at least one.
+    pub stores: Vec<BootStore>,
+    /// The disk's other partitions: an entry that starts one of them does not start this Windows.
+    pub elsewhere: Vec<Partition>,
 }
 
 /// A file named BCD.
@@ -105,10 +114,12 @@ pub struct Windows {
     pub build: u32,
     /// Such as `Windows 10 Pro`.
     pub product: String,
-    /// Such as `ControlSet001`.
-    pub control_set: String,
+    /// Such as `ControlSet001`: first the one that the next start uses, then others that a start can fall back to.
+    pub control_sets: Vec<String>,
     /// Windows PE, as in boot.wim.
     pub is_pe: bool,
+    /// Windows Server, or perhaps: it does not say that it is a client.
+    pub is_server: bool,
     /// The folder of Windows.
     pub root: String,
     /// Copy of the SYSTEM hive.
@@ -160,17 +171,10 @@ impl Windows {
         if build < OLDEST_BUILD {
             return Err(Refusal::TooOld(build).into());
         }
-        // MS: "HKLM\SYSTEM\Select": Current is the number of the control set that the next start uses.
-        let Some(Value::Dword(current)) = system.value("Select", "Current")? else {
-            return Err(lacks(r"Select\Current").into());
+        let control_sets = control_sets(&system)?;
+        let Some(control_set) = control_sets.first() else {
+            return Err(lacks(r"control set that Select\Default or Select\Current names").into());
         };
-        let control_set = format!("ControlSet{current:03}");
-        if system
-            .values(&format!(r"{control_set}\Services"))?
-            .is_none()
-        {
-            return Err(lacks(&format!(r"{control_set}\Services")).into());
-        }
         // Windows 8 and later match devices by it at boot (libguestfs-common, inject_virtio_win.ml, add_guestor_to_registry).
         if system.values("DriverDatabase")?.is_none() {
             return Err(lacks("DriverDatabase in SYSTEM").into());
@@ -182,15 +186,36 @@ impl Windows {
         let is_pe = system
             .values(&format!(r"{control_set}\Control\MiniNT"))?
             .is_some();
+        // MS: "Bug Check 0x9A": the product is WinNT, or LanmanNT or ServerNT.
+        let kind = format!(r"{control_set}\Control\ProductOptions");
+        let kind = system.text(&kind, "ProductType")?;
+        let is_server = !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("WinNT"));
         Ok(Windows {
             machine,
             build,
             product,
-            control_set,
+            control_sets,
             is_pe,
+            is_server,
             root,
             system,
             software,
         })
     }
+}
+
+/// The control sets that a start can use: Default is what it takes, Current what the last one took, LastKnownGood what it
+/// falls back to (MS: KB 102984, "ControlSet\\Select Subkey Entries").
+fn control_sets(system: &Hive) -> Result<Vec<String>> {
+    let mut sets = Vec::new();
+    for name in ["Default", "Current", "LastKnownGood"] {
+        let Some(Value::Dword(number)) = system.value("Select", name)? else {
+            continue;
+        };
+        let set = format!("ControlSet{number:03}");
+        if !sets.contains(&set) && system.values(&format!(r"{set}\Services"))?.is_some() {
+            sets.push(set);
+        }
+    }
+    Ok(sets)
 }

@@ -3,16 +3,22 @@
 //! Until the last rename the image itself is only read. If the work fails or the process dies, the copy is all there is to
 //! throw away: by this process, or by the next run. The image is locked meanwhile, so a copy that another run finds beside an
 //! unlocked image is a left-over.
+//!
+//! Until it takes the image's place only we may read the copy. Its name cannot be guessed and it is never opened where
+//! something is already: who may write in the folder cannot have us write somewhere else.
 
-use std::fs::{self, File, OpenOptions};
+mod identity;
+
+use std::fs::{self, File};
 use std::io::{ErrorKind, Read, Seek};
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock, ioctl_ficlone, statvfs};
+use tempfile::TempPath;
 
 use crate::refusal::Refusal;
 
@@ -22,6 +28,8 @@ const SLACK: u64 = 64 << 20;
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Bytes copied in one go.
 const CHUNK: usize = 4 << 20;
+/// What stands between the image's name and the random end of the copy's.
+const MARK: &str = ".winpv-inject-";
 
 /// An image that may be replaced.
 pub struct Original {
@@ -49,6 +57,7 @@ impl Original {
         if metadata.nlink() > 1 {
             return Err(Refusal::HardLinks(name, metadata.nlink()).into());
         }
+        identity::check(&metadata, &name)?;
         // By the permission bits: root may write in spite of them, but was told not to.
         if metadata.permissions().readonly() {
             return Err(Refusal::ReadOnly(name).into());
@@ -76,20 +85,20 @@ impl Original {
     pub fn copy(&self) -> Result<WorkingCopy<'_>> {
         let folder = self.path.parent().context("the image has no folder")?;
         let name = self.path.file_name().context("the image has no name")?;
-        let path = folder.join(format!(".{}.winpv-inject", name.to_string_lossy()));
+        let prefix = format!(".{}{MARK}", name.to_string_lossy());
+        remove_left_overs(folder, &prefix)?;
         let metadata = fs::metadata(&self.path)?;
         let free = statvfs(folder)?;
         let free = free.f_bavail * free.f_frsize;
         // st_blocks counts 512 bytes whatever the file system's own unit is.
         fits(metadata.blocks() * 512, free, folder)?;
-        let file = OpenOptions::new()
-            .create(true)
-            .truncate(true)
-            .read(true)
-            .write(true)
-            .open(&path);
-        let mut file = match file {
-            Ok(file) => file,
+        // A new file or an error (O_EXCL), of mode 0600.
+        let made = tempfile::Builder::new()
+            .prefix(&prefix)
+            .rand_bytes(16)
+            .tempfile_in(folder);
+        let (mut file, path) = match made {
+            Ok(made) => made.into_parts(),
             Err(error) => {
                 let folder = folder.display();
                 return match error.kind() {
@@ -104,14 +113,7 @@ impl Original {
             path,
             original: self,
             state: state(&metadata),
-            done: false,
         };
-        fs::set_permissions(
-            &copy.path,
-            fs::Permissions::from_mode(metadata.mode() & 0o7777),
-        )?;
-        // Only root may give a file away; for others it is theirs already.
-        let _ = std::os::unix::fs::chown(&copy.path, Some(metadata.uid()), Some(metadata.gid()));
         let mut original = File::open(&self.path)?;
         if ioctl_ficlone(&file, &original).is_err() {
             copy_sparse(&mut original, &mut file, metadata.len())
@@ -119,6 +121,26 @@ impl Original {
         }
         Ok(copy)
     }
+}
+
+/// Removes what killed runs left: the image is locked, so nobody works on them. A name that is a link goes, and not what it
+/// points to.
+fn remove_left_overs(folder: &Path, prefix: &str) -> Result<()> {
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(prefix) {
+            let path = entry.path();
+            fs::remove_file(&path).with_context(|| {
+                format!(
+                    "cannot remove {}, which an earlier run left",
+                    path.display()
+                )
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Locks a file; false if somebody else keeps it locked.
@@ -185,11 +207,10 @@ fn copy_sparse(from: &mut File, to: &mut File, length: u64) -> Result<()> {
 
 /// The copy; removed when dropped before [`WorkingCopy::replace`].
 pub struct WorkingCopy<'a> {
-    path: PathBuf,
+    path: TempPath,
     original: &'a Original,
     /// The image's state when it was copied.
     state: State,
-    done: bool,
 }
 
 impl WorkingCopy<'_> {
@@ -199,12 +220,13 @@ impl WorkingCopy<'_> {
         &self.path
     }
 
-    /// Puts the copy in the image's place: on disk first, then under its name, then the name on disk.
+    /// Puts the copy in the image's place, with its owner, permissions and extended attributes: on disk first, then under
+    /// its name, then the name on disk.
     ///
     /// # Errors
     ///
     /// The copy cannot be written out or renamed; the image is then as it was.
-    pub fn replace(mut self) -> Result<()> {
+    pub fn replace(self) -> Result<()> {
         let target = &self.original.path;
         ensure!(
             state(&fs::metadata(target)?) == self.state,
@@ -212,23 +234,17 @@ impl WorkingCopy<'_> {
             target.display()
         );
         // By name: the programs that worked on it may have made a new file of it.
-        File::open(&self.path)?.sync_all()?;
-        fs::rename(&self.path, target)
+        let file = File::open(&self.path)?;
+        identity::keep(&File::open(target)?, &file)
+            .with_context(|| format!("cannot make the copy what {} is", target.display()))?;
+        file.sync_all()?;
+        self.path
+            .persist(target)
             .with_context(|| format!("cannot replace {}", target.display()))?;
-        self.done = true;
         if let Some(folder) = target.parent() {
             File::open(folder)?.sync_all()?;
         }
         Ok(())
-    }
-}
-
-impl Drop for WorkingCopy<'_> {
-    fn drop(&mut self) {
-        if !self.done {
-            // There is nobody left to tell.
-            let _ = fs::remove_file(&self.path);
-        }
     }
 }
 

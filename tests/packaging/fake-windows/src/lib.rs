@@ -8,6 +8,7 @@
 pub mod disk;
 pub mod hives;
 pub mod pe;
+pub mod security;
 pub mod wim;
 
 use std::fs;
@@ -26,6 +27,8 @@ pub struct Windows {
     pub product: &'static str,
     /// Windows PE, as in boot.wim.
     pub is_pe: bool,
+    /// Windows Server.
+    pub is_server: bool,
     /// Number of the control set in use; number 1 is always there as well.
     pub control_set: u32,
 }
@@ -37,6 +40,7 @@ impl Default for Windows {
             build: 19045,
             product: "Windows 10 Pro",
             is_pe: false,
+            is_server: false,
             control_set: 1,
         }
     }

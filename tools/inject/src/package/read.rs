@@ -11,7 +11,7 @@ use driver_inf::walk;
 use driver_inf::{Field, Inf, Section};
 use winpv_process::Run;
 
-use super::{Certificate, Pack, Package, Service};
+use super::{Certificate, Pack, Package, Service, guid_bytes};
 use crate::programs;
 use crate::registry::Value;
 use crate::trust;
@@ -342,24 +342,6 @@ fn registry_value(inf: &Inf, fields: &[Field]) -> Result<Option<(String, String,
         other => bail!("{}: a value of type 0x{other:08x}", text(2)),
     };
     Ok(Some((text(1), text(2), value)))
-}
-
-/// A GUID's bytes as Windows stores it: three numbers with the low byte first, then eight bytes (MS: guiddef.h).
-fn guid_bytes(text: &str) -> Option<[u8; 16]> {
-    let digits: String = text
-        .strip_prefix('{')?
-        .strip_suffix('}')?
-        .split('-')
-        .collect();
-    let number = u128::from_str_radix(&digits, 16).ok()?;
-    if digits.len() != 32 {
-        return None;
-    }
-    let mut bytes = number.to_be_bytes();
-    bytes[..4].reverse();
-    bytes[4..6].reverse();
-    bytes[6..8].reverse();
-    Some(bytes)
 }
 
 #[cfg(test)]

@@ -4,63 +4,13 @@ use std::fs;
 
 use fake_windows::{Windows, pe};
 
-use super::{Consent, Plan};
-use crate::package::Pack;
+use super::Plan;
+use crate::hive::Hive;
 use crate::refusal::Refusal;
 use crate::registry::{Edit, Value};
-use crate::testing::{Folder, pack, package};
+use crate::testing::{Case, NOTHING, edits, pack};
 use crate::trust::Trust;
 use crate::windows::Machine;
-
-const NOTHING: Consent = Consent {
-    enable_testsigning: false,
-    accept_test_signed: false,
-};
-
-/// A folder with a Windows, and plans for it.
-struct Case {
-    dir: tempfile::TempDir,
-    tree: Folder,
-    runs: u32,
-}
-
-impl Case {
-    fn new(windows: &Windows, stores: Option<&[Option<bool>]>) -> Case {
-        let dir = tempfile::tempdir().unwrap();
-        let tree = Folder::new(&dir.path().join("volume"), windows, stores);
-        Case { dir, tree, runs: 0 }
-    }
-
-    fn plan(&mut self, pack: &Pack, consent: Consent) -> anyhow::Result<Plan> {
-        self.runs += 1;
-        let scratch = self.dir.path().join(format!("scratch-{}", self.runs));
-        fs::create_dir(&scratch).unwrap();
-        Plan::make(&mut self.tree, pack, consent, &scratch)
-    }
-
-    fn refusal(&mut self, pack: &Pack, consent: Consent) -> Refusal {
-        let error = self.plan(pack, consent).err().expect("a refusal");
-        error.downcast().unwrap()
-    }
-
-    /// Carries a plan out in the folder.
-    fn apply(&self, plan: &Plan) {
-        plan.edit_hives().unwrap();
-        for file in &plan.files {
-            let to = self.tree.root.join(&file.path);
-            fs::create_dir_all(to.parent().unwrap()).unwrap();
-            fs::copy(&file.local, to).unwrap();
-        }
-        for hive in &plan.hives {
-            fs::copy(hive.hive.file(), self.tree.root.join(&hive.path)).unwrap();
-        }
-    }
-}
-
-fn edits<'a>(plan: &'a Plan, hive: &str) -> &'a [Edit] {
-    let hive = plan.hives.iter().find(|edits| edits.name == hive);
-    hive.map_or(&[], |hive| &hive.edits)
-}
 
 fn value<'a>(plan: &'a Plan, hive: &str, key: &str, name: &str) -> Option<&'a Value> {
     let mut edits = edits(plan, hive).iter();
@@ -208,16 +158,12 @@ fn a_driver_that_windows_has_installed_keeps_its_service() {
     // As Windows leaves it: DIRID 13.
     let key = r"ControlSet001\Services\toyblk";
     let store = r"\SystemRoot\System32\DriverStore\FileRepository\toyblk.inf_amd64_1\toyblk.sys";
-    let hive = crate::hive::Hive::open(
-        case.tree.root.join("Windows/System32/config/SYSTEM"),
-        "SYSTEM",
-    )
-    .unwrap();
-    hive.merge(&[
-        Edit::new(key, "ImagePath", Value::Expand(store.to_owned())),
-        Edit::new(key, "Start", Value::Dword(3)),
-    ])
-    .unwrap();
+    system(&case)
+        .merge(&[
+            Edit::new(key, "ImagePath", Value::Expand(store.to_owned())),
+            Edit::new(key, "Start", Value::Dword(3)),
+        ])
+        .unwrap();
     let plan = case.plan(&pack(Trust::Whcp), NOTHING).unwrap();
     assert_eq!(
         edits(&plan, r"HKLM\SYSTEM"),
@@ -317,75 +263,103 @@ fn images_that_cannot_be_served_are_refused() {
     );
 }
 
+/// The hive in the folder.
+fn system(case: &Case) -> Hive {
+    let file = case.tree.root.join("Windows/System32/config/SYSTEM");
+    Hive::open(file, "SYSTEM").unwrap()
+}
+
 #[test]
-fn unsigned_boot_drivers_are_refused_and_other_drivers_are_not() {
+fn what_keeps_the_driver_from_starting_at_boot_goes_and_nothing_else() {
     let mut case = Case::new(&Windows::default(), Some(&[Some(true)]));
-    let refusal = case.refusal(&pack(Trust::Unsigned), NOTHING);
-    assert!(
-        matches!(refusal, Refusal::Signature { ref file, .. } if file == "toyblk.sys"),
-        "{refusal}"
+    let services = r"ControlSet001\Services";
+    // As Windows leaves it for each boot-start driver without a device.
+    let of = |service: &str| format!(r"{services}\{service}\StartOverride");
+    let set: Vec<_> = ["toyblk", "stornvme"]
+        .map(|service| Edit::new(of(service), "0", Value::Dword(3)))
+        .into();
+    system(&case).merge(&set).unwrap();
+    let plan = case.plan(&pack(Trust::Whcp), NOTHING).unwrap();
+    let removed: Vec<_> = plan.hives.iter().flat_map(|hive| &hive.removed).collect();
+    assert_eq!(removed, [&of("toyblk")]);
+    let printed = plan.to_string();
+    assert!(printed.contains(r"toyblk\StartOverride") && printed.contains("is removed"));
+    assert_eq!(
+        plan.json()["registry_removed"][0]["key"],
+        serde_json::Value::String(of("toyblk"))
     );
-    let mut other = package(Machine::AMD64, Trust::Unsigned);
-    other.service.start = 3;
-    let pack = Pack {
-        packages: vec![other],
-        certificates: Vec::new(),
+    case.apply(&plan);
+    let hive = system(&case);
+    assert_eq!(hive.values(&of("toyblk")).unwrap(), None);
+    assert_eq!(
+        hive.value(&of("stornvme"), "0").unwrap(),
+        Some(Value::Dword(3))
+    );
+    assert_eq!(
+        hive.value(&format!(r"{services}\toyblk"), "Start").unwrap(),
+        Some(Value::Dword(0))
+    );
+    assert!(case.plan(&pack(Trust::Whcp), NOTHING).unwrap().is_done());
+    // It alone is reason enough to write.
+    system(&case).merge(&set).unwrap();
+    let plan = case.plan(&pack(Trust::Whcp), NOTHING).unwrap();
+    assert!(!plan.is_done() && edits(&plan, r"HKLM\SYSTEM").is_empty());
+}
+
+#[test]
+fn a_windows_that_ran_without_a_pci_bus_is_told_of_it() {
+    let mut case = Case::new(&Windows::default(), Some(&[]));
+    let key = r"ControlSet001\Services\pci\StartOverride";
+    for (value, told) in [(0, false), (3, true)] {
+        let edit = Edit::new(key, "0", Value::Dword(value));
+        system(&case).merge(&[edit]).unwrap();
+        let plan = case.plan(&pack(Trust::Whcp), NOTHING).unwrap();
+        let notes = plan.notes.iter().filter(|note| note.contains(key)).count();
+        assert_eq!(notes, usize::from(told), "{value}");
+        assert!(plan.hives.iter().all(|hive| hive.removed.is_empty()));
+    }
+}
+
+#[test]
+fn every_control_set_that_a_start_can_use_is_served() {
+    let mut case = Case::new(
+        &Windows {
+            control_set: 2,
+            ..Windows::default()
+        },
+        Some(&[]),
+    );
+    let select = |name, number| Edit::new("Select", name, Value::Dword(number));
+    // The last start took number 1, the next takes 2; number 3 does not exist.
+    let numbers = [
+        select("Current", 1),
+        select("LastKnownGood", 3),
+        Edit::new(
+            r"ControlSet001\Services\toyblk",
+            "ImagePath",
+            Value::Expand(
+                r"\SystemRoot\System32\DriverStore\FileRepository\x\toyblk.sys".to_owned(),
+            ),
+        ),
+    ];
+    system(&case).merge(&numbers).unwrap();
+    let plan = case.plan(&pack(Trust::Whcp), NOTHING).unwrap();
+    let written = |set: &str, name: &str| {
+        let key = format!(r"{set}\Services\toyblk");
+        value(&plan, r"HKLM\SYSTEM", &key, name).is_some()
     };
-    let plan = case.plan(&pack, NOTHING).unwrap();
-    assert!(edits(&plan, r"HKLM\SYSTEM").is_empty());
+    assert!(written("ControlSet002", "Start") && written("ControlSet002", "ImagePath"));
+    // Windows installed the driver there.
+    assert!(written("ControlSet001", "Start") && !written("ControlSet001", "ImagePath"));
+    assert!(!written("ControlSet003", "Start"));
     assert!(
         plan.files
             .iter()
-            .any(|file| file.path.ends_with("toyblk.inf"))
+            .any(|file| file.path.ends_with("drivers/toyblk.sys"))
     );
-}
-
-#[test]
-fn test_signed_drivers_need_testsigning_on() {
-    let pack = pack(Trust::Test);
-    let consent = Consent {
-        enable_testsigning: true,
-        ..NOTHING
-    };
-    // Which of several stores a start uses cannot be known: all count.
-    for stores in [&[None][..], &[Some(false)], &[Some(true), None]] {
-        let mut case = Case::new(&Windows::default(), Some(stores));
-        let refusal = case.refusal(&pack, NOTHING);
-        assert!(matches!(refusal, Refusal::TestSigningOff(_)), "{refusal}");
-        assert!(refusal.to_string().contains("0xC0000428"));
-        let plan = case.plan(&pack, consent).unwrap();
-        assert!(plan.notes.iter().any(|note| note.contains("Secure Boot")));
-        case.apply(&plan);
-        assert!(case.plan(&pack, NOTHING).unwrap().is_done());
-    }
-    let mut case = Case::new(&Windows::default(), Some(&[]));
-    assert_eq!(case.refusal(&pack, consent), Refusal::NoBcd);
-    // Drivers that Microsoft signed do not touch the store.
-    let mut case = Case::new(&Windows::default(), Some(&[Some(false)]));
-    let plan = case.plan(&self::pack(Trust::Attestation), consent).unwrap();
-    assert!(!plan.hives.iter().any(|hive| hive.path.contains("BCD")));
-}
-
-#[test]
-fn test_signed_drivers_in_a_wim_need_a_word() {
-    let pack = pack(Trust::Test);
-    let mut case = Case::new(&Windows::default(), None);
-    assert_eq!(case.refusal(&pack, NOTHING), Refusal::WimTestSigned);
-    let consent = Consent {
-        accept_test_signed: true,
-        ..NOTHING
-    };
-    let plan = case.plan(&pack, consent).unwrap();
-    assert!(plan.notes.iter().any(|note| note.contains("testsigning")));
-    // The certificates go along, and the script puts them where they belong.
-    case.apply(&plan);
-    let script = case.tree.root.join("Windows/Drivers/WinPV/first-boot.cmd");
-    let script = fs::read_to_string(script).unwrap();
-    assert!(
-        script.contains(r#"certutil -addstore Root "%~dp0root.cer""#),
-        "{script}"
-    );
-    assert!(script.lines().count() > 3 && script.contains("\r\n"));
-    let certificate = case.tree.root.join("Windows/Drivers/WinPV/root.cer");
-    assert_eq!(fs::read(certificate).unwrap(), b"certificate");
+    // Without a control set there is nothing to serve.
+    let numbers = ["Default", "Current"].map(|name| select(name, 7));
+    system(&case).merge(&numbers).unwrap();
+    let refusal = case.refusal(&pack(Trust::Whcp), NOTHING);
+    assert!(matches!(refusal, Refusal::Registry(_)), "{refusal}");
 }

@@ -21,10 +21,9 @@ fn refusal(error: anyhow::Error) -> Refusal {
 }
 
 #[test]
-fn the_copy_is_equal_as_sparse_and_as_private() {
+fn the_copy_is_equal_as_sparse_and_for_us_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = image(&dir);
-    fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
     let original = Original::open(&path).unwrap();
     let copy = original.copy().unwrap();
     assert_eq!(fs::read(copy.path()).unwrap(), fs::read(&path).unwrap());
@@ -35,6 +34,36 @@ fn the_copy_is_equal_as_sparse_and_as_private() {
         metadata.blocks()
     );
     assert_eq!(metadata.mode() & 0o777, 0o600);
+    let first = copy.path().to_owned();
+    drop(copy);
+    assert_ne!(original.copy().unwrap().path(), first);
+}
+
+#[test]
+fn owner_permissions_and_attributes_stay() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = image(&dir);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+    let file = File::open(&path).unwrap();
+    let flags = rustix::fs::XattrFlags::CREATE;
+    let label = b"a\0b".as_slice();
+    // A file system without attributes has none to keep.
+    let has_attributes = rustix::fs::fsetxattr(&file, "user.label", label, flags).is_ok();
+    let before = fs::metadata(&path).unwrap();
+    let original = Original::open(&path).unwrap();
+    let copy = original.copy().unwrap();
+    // As programs do that write a new file and rename it.
+    fs::remove_file(copy.path()).unwrap();
+    fs::write(copy.path(), "new").unwrap();
+    copy.replace().unwrap();
+    let after = fs::metadata(&path).unwrap();
+    assert_eq!(after.mode() & 0o7777, 0o640);
+    assert_eq!((after.uid(), after.gid()), (before.uid(), before.gid()));
+    if has_attributes {
+        let mut value = [0; 16];
+        let length = rustix::fs::getxattr(&path, "user.label", value.as_mut_slice()).unwrap();
+        assert_eq!(&value[..length], label);
+    }
 }
 
 #[test]
@@ -55,19 +84,52 @@ fn a_finished_copy_takes_the_place_and_a_dropped_one_leaves_nothing() {
     assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
 }
 
+/// The files in a folder without that one.
+fn others(dir: &tempfile::TempDir, path: &std::path::Path) -> Vec<PathBuf> {
+    let entries = fs::read_dir(dir.path()).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path());
+    paths.filter(|other| other != path).collect()
+}
+
 #[test]
-fn what_a_killed_run_left_is_used_again_and_a_running_one_is_not() {
+fn what_a_killed_run_left_goes_and_a_running_one_is_left_alone() {
     let dir = tempfile::tempdir().unwrap();
     let path = image(&dir);
     let original = Original::open(&path).unwrap();
-    fs::write(dir.path().join(".disk.raw.winpv-inject"), vec![7; 40 << 20]).unwrap();
+    // As a killed process does it, which drops nothing.
+    let left = original.copy().unwrap();
+    let left_path = left.path().to_owned();
+    std::mem::forget(left);
     let copy = original.copy().unwrap();
-    assert_eq!(fs::read(copy.path()).unwrap(), fs::read(&path).unwrap());
+    assert!(!left_path.exists());
+    assert_eq!(others(&dir, &path), [copy.path()]);
     let error = refusal(Original::open(&path).err().unwrap());
     assert!(matches!(error, Refusal::Busy(_)), "{error}");
+    assert!(copy.path().exists());
     drop(copy);
     drop(original);
     assert!(Original::open(&path).is_ok());
+}
+
+#[test]
+fn a_link_in_the_way_is_not_followed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = image(&dir);
+    let target = tempfile::NamedTempFile::new().unwrap();
+    fs::write(target.path(), "precious").unwrap();
+    let original = Original::open(&path).unwrap();
+    // The names that earlier versions and killed runs used.
+    for name in [".disk.raw.winpv-inject", ".disk.raw.winpv-inject-0"] {
+        std::os::unix::fs::symlink(target.path(), dir.path().join(name)).unwrap();
+    }
+    let copy = original.copy().unwrap();
+    let metadata = fs::symlink_metadata(copy.path()).unwrap();
+    assert!(metadata.is_file());
+    fs::write(copy.path(), "new").unwrap();
+    copy.replace().unwrap();
+    assert_eq!(fs::read(target.path()).unwrap(), b"precious");
+    assert_eq!(fs::read(&path).unwrap(), b"new");
+    assert!(fs::symlink_metadata(&path).unwrap().is_file());
 }
 
 #[test]

@@ -36,12 +36,15 @@ pub struct Args {
     /// Print what would be done, and stop
     #[arg(long)]
     pub dry_run: bool,
-    /// Switch testsigning on in the disk's boot configuration; Secure Boot must be off
+    /// Switch testsigning on in each entry of the disk's boot configuration that starts this Windows; Secure Boot must be off
     #[arg(long)]
     pub enable_testsigning: bool,
     /// Put test-signed drivers into a WIM: whoever boots it sees to testsigning and Secure Boot
     #[arg(long)]
     pub accept_test_signed: bool,
+    /// Put drivers that Microsoft attested without tests into a Windows Server
+    #[arg(long)]
+    pub accept_attestation_on_server: bool,
     /// Which file system of a disk with several installations, such as /dev/sda2
     #[arg(long, value_name = "DEVICE")]
     pub root: Option<String>,
@@ -79,6 +82,7 @@ pub fn run(args: &Args) -> Result<bool> {
         consent: Consent {
             enable_testsigning: args.enable_testsigning,
             accept_test_signed: args.accept_test_signed,
+            accept_attestation_on_server: args.accept_attestation_on_server,
         },
         dry_run: args.dry_run,
     };
