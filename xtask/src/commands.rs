@@ -14,7 +14,6 @@ use winpv::pack;
 use winpv::process::Run;
 use winpv::setup::{self, Purpose};
 use winpv::toolchain::Toolchain;
-use winpv::verify;
 use winpv::version::Version;
 
 /// `cargo xtask`.
@@ -38,8 +37,9 @@ enum Command {
     Test(suite::Args),
     /// Show which tools were found and how to get the missing ones
     Doctor(cli::doctor::Args),
-    /// Apply the static rules to .sys files, also to those of another vendor
-    Verify(verify::Args),
+    /// Check packs, driver packages, MSIs and ISOs, also those of another vendor
+    #[command(after_help = cli::verify::EXAMPLES)]
+    Verify(cli::verify::Args),
     /// Check INF files, also those of another vendor
     #[command(after_help = cli::lint_inf::EXAMPLES)]
     LintInf(cli::lint_inf::Args),
@@ -99,7 +99,7 @@ pub fn run(cli: Cli) -> Result<bool> {
             suite::run(&args)
         }
         Command::Doctor(args) => cli::doctor::run(&args),
-        Command::Verify(args) => verify::run(&args),
+        Command::Verify(args) => cli::verify::run(&args),
         Command::LintInf(args) => cli::lint_inf::run(&args),
         Command::Inject(args) => cli::inject::run(&args),
         Command::Host { arguments } => host(&arguments),

@@ -9,6 +9,8 @@ use driver_inf::lint::{self, Finding, Options, Present, Rule, Severity};
 use driver_inf::target::Build;
 use serde_json::{Value, json};
 
+use crate::verify::find::locate;
+
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "\
 Examples:
@@ -102,7 +104,7 @@ pub fn check(path: &Path, package: bool, isolated_from: u32) -> Result<Vec<Findi
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     };
-    let present = move |file: &str| find_in(&folder, file);
+    let present = move |file: &str| locate(&folder, file).is_some();
     let options = Options {
         present: package.then(|| Box::new(present) as Present),
         // Windows' limit is for the path there; what is known here is the name.
@@ -185,21 +187,6 @@ fn walk(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
         }
     }
     Ok(())
-}
-
-/// Finds a file as Windows does, without regard to case; only the folders on its path are read.
-fn find_in(folder: &Path, path: &str) -> bool {
-    let (first, rest) = match path.split_once('/') {
-        Some((first, rest)) => (first, Some(rest)),
-        None => (path, None),
-    };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut same =
-        entries.filter(|entry| entry.file_name().to_string_lossy().to_lowercase() == first);
-    match rest {
-        Some(rest) => same.any(|entry| find_in(&entry.path(), rest)),
-        None => same.any(|entry| entry.path().is_file()),
-    }
 }
 
 fn explain(id: &str, json: bool) -> Result<bool> {

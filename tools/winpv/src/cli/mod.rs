@@ -5,6 +5,7 @@ pub mod doctor;
 pub mod inject;
 pub mod lint_inf;
 pub mod man;
+pub mod verify;
 
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,6 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
-
-use crate::verify;
 
 /// Everything is as it should be.
 pub const OK: u8 = 0;
@@ -31,12 +30,6 @@ Exit codes:
   1  done, and something wrong was found; the report says what
   2  wrong arguments
   3  not done; the reason is on the standard error";
-
-/// What `verify --help` shows below the options.
-pub const VERIFY_EXAMPLES: &str = "\
-Examples:
-  winpv verify dist/drivers/vioblk/amd64/vioblk.sys
-  winpv verify --json *.sys";
 
 /// `winpv`.
 #[derive(Parser)]
@@ -58,8 +51,8 @@ pub enum Command {
     /// Build, sign and pack all drivers
     #[command(after_help = build::EXAMPLES)]
     Build(build::Args),
-    /// Check .sys files by the static rules, also those of another vendor
-    #[command(after_help = VERIFY_EXAMPLES)]
+    /// Check packs, driver packages, MSIs and ISOs, also those of another vendor
+    #[command(after_help = verify::EXAMPLES)]
     Verify(verify::Args),
     /// Check INF files, also those of another vendor
     #[command(after_help = lint_inf::EXAMPLES)]

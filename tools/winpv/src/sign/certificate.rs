@@ -104,6 +104,16 @@ impl Certificate {
                 self.not_before
             );
         }
+        self.check_usage()
+    }
+
+    /// Refuses a certificate with which Windows would take no code, whenever it was signed.
+    ///
+    /// # Errors
+    ///
+    /// It says what is wrong with it.
+    pub fn check_usage(&self) -> Result<()> {
+        let name = &self.name;
         if !self.code_signing {
             bail!(
                 "the certificate of {name} is not for code signing (no such extended key usage): Windows would refuse it"

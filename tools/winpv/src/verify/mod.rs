@@ -1,5 +1,161 @@
-//! `verify`: the static rules, applied to any driver's .sys.
+//! `verify`: checks driver packages of any vendor, and everything that they are delivered in.
+//!
+//! A folder, an ISO, an MSI or a cabinet is searched for INF files. Each package is held to the rules in [`rules`], its INF to those
+//! of `lint-inf`, its drivers to the static rules in [`sys`].
 
+mod anchors;
+mod archive;
+mod catalog;
+pub mod find;
+mod folder;
+mod package;
+mod pkcs7;
+pub mod report;
+pub mod rules;
+mod signature;
 pub mod sys;
 
-pub use sys::{Args, Row, check, mutations, run};
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+
+use anchors::Anchors;
+use find::Place;
+use report::{Report, Strictness};
+use signature::{Checker, Subject};
+
+pub use sys::{Row, check as check_image, mutations};
+
+/// Whom to trust; None if that is not known.
+type Trusted<'a> = Option<&'a Anchors>;
+
+/// How to verify.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Files with the certificates to trust, PEM or DER. Without any: the roots that a pack brings along.
+    pub roots: Vec<PathBuf>,
+    /// Judge every package by the rules for packages of WinPV.
+    pub strict: bool,
+    /// For a .sys alone: the INF whose DriverVer it must carry.
+    pub inf: Option<PathBuf>,
+}
+
+/// What all checks share.
+struct Session<'a> {
+    checker: &'a Checker,
+    given: Option<Anchors>,
+    strict: bool,
+    scratch: &'a Path,
+}
+
+impl Session<'_> {
+    /// Checks a file's signatures and reports what is wrong with them.
+    fn signature(
+        &self,
+        report: &mut Report,
+        label: &str,
+        bytes: &[u8],
+        subject: Subject,
+        trusted: Trusted<'_>,
+        strictness: Strictness,
+    ) -> Result<()> {
+        let verdict = self.checker.check(bytes, subject, trusted)?;
+        report.counts.signatures += verdict.signatures;
+        for problem in verdict.problems {
+            report.add(
+                problem.rule,
+                strictness,
+                label,
+                problem.message,
+                problem.mend,
+            );
+        }
+        Ok(())
+    }
+
+    fn strictness(&self) -> Strictness {
+        if self.strict {
+            Strictness::Ours
+        } else {
+            Strictness::Theirs
+        }
+    }
+}
+
+/// Checks whatever `path` is: a folder, a .sys, an .inf with its package, a .cat, an .msi, a .cab or an .iso.
+///
+/// # Errors
+///
+/// There is nothing to check at `path`, a named certificate cannot be read, or a program that is needed cannot be run.
+pub fn verify(path: &Path, options: &Options) -> Result<Report> {
+    let scratch = tempfile::tempdir()?;
+    let checker = Checker::new()?;
+    let given = Anchors::given(&options.roots, scratch.path())?;
+    let session = Session {
+        checker: &checker,
+        given,
+        strict: options.strict,
+        scratch: scratch.path(),
+    };
+    let mut report = Report::default();
+    if let Some(given) = &session.given {
+        report.trusted.clone_from(&given.from);
+    }
+    let place = Place::new(path);
+    if path.is_dir() {
+        folder::named(&session, &mut report, &place)?;
+    } else if place.has_ending("sys") {
+        driver(&session, &mut report, &place, options)?;
+    } else if place.has_ending("inf") {
+        let trusted = session.given.as_ref();
+        let packages = package::read(&session, &mut report, &place, session.strictness())?;
+        if packages.is_empty() {
+            bail!("{} installs no driver", path.display());
+        }
+        package::check(&session, &mut report, trusted, &packages)?;
+    } else if place.has_ending("cat") {
+        let trusted = session.given.as_ref();
+        catalog::check(&session, &mut report, trusted, &place, &[])?;
+    } else if archive::is_one(&place) {
+        let trusted = session.given.as_ref();
+        archive::check(
+            &session,
+            &mut report,
+            trusted,
+            &place,
+            session.strictness(),
+            0,
+        )?;
+    } else {
+        bail!(
+            "{} is nothing that verify knows: name a folder, or a .sys, .inf, .cat, .msi, .cab or .iso file",
+            path.display()
+        );
+    }
+    Ok(report)
+}
+
+/// A driver image without its package.
+fn driver(
+    session: &Session<'_>,
+    report: &mut Report,
+    place: &Place,
+    options: &Options,
+) -> Result<()> {
+    let strictness = session.strictness();
+    let rows = sys::check(&place.path, options.inf.as_deref())?;
+    sys::report(&rows, report, &place.label, strictness);
+    let bytes = place.read()?;
+    let trusted = session.given.as_ref();
+    session.signature(
+        report,
+        &place.label,
+        &bytes,
+        Subject::Image,
+        trusted,
+        strictness,
+    )
+}

@@ -1,30 +1,20 @@
-//! `verify`: the static rules, applied to any driver's .sys.
+//! The static rules, applied to any driver's .sys.
 
 mod image;
 mod imports;
 pub mod mutations;
 mod rules;
 mod unwind;
-mod version;
+pub mod version;
 
 use anyhow::{Context as _, Result};
 use image::Image;
-use rules::{Context, RULES, Verdict};
-use std::path::{Path, PathBuf};
+use rules::{Context, Verdict};
+use std::path::Path;
 
-/// Arguments of `verify`.
-#[derive(clap::Args, Debug)]
-pub struct Args {
-    /// The .sys files to check.
-    #[arg(required = true)]
-    pub files: Vec<PathBuf>,
-    /// INF whose DriverVer the .sys must carry [default: the one beside it with the same name]
-    #[arg(long)]
-    pub inf: Option<PathBuf>,
-    /// Print one JSON object a rule.
-    #[arg(long)]
-    pub json: bool,
-}
+use super::report::{Level, Report, Strictness};
+
+pub use rules::RULES;
 
 /// What one rule said of one file.
 #[derive(serde::Serialize, Debug)]
@@ -52,11 +42,7 @@ pub fn check(path: &Path, inf: Option<&Path>) -> Result<Vec<Row>> {
         Some(text) => Some(version::of_inf(&text).context("the INF has no readable DriverVer")?),
         None => None,
     };
-    let context = Context {
-        imports: imports::Table::ours()?,
-        driver_ver,
-    };
-    judge(&bytes, &context).with_context(|| path.display().to_string())
+    rows(&bytes, driver_ver).with_context(|| path.display().to_string())
 }
 
 fn judge(bytes: &[u8], context: &Context) -> Result<Vec<Row>> {
@@ -78,23 +64,36 @@ fn judge(bytes: &[u8], context: &Context) -> Result<Vec<Row>> {
         .collect())
 }
 
-/// Runs the command. `Ok(false)`: some rule is broken.
-pub fn run(args: &Args) -> Result<bool> {
-    let mut ok = true;
-    for file in &args.files {
-        let rows = check(file, args.inf.as_deref())?;
-        ok &= rows.iter().all(|row| row.verdict != "fail");
-        if args.json {
-            println!("{}", serde_json::json!({ "file": file, "rules": rows }));
-            continue;
-        }
-        println!("{}", file.display());
-        for (row, rule) in rows.iter().zip(RULES) {
-            println!("  {:4} {:10} {}", row.verdict, row.rule, rule.text);
-            for line in &row.detail {
-                println!("       {:10} {line}", "");
-            }
-        }
+/// Applies every rule to an image whose bytes and INF's DriverVer are known. Errors: it is not a 64-bit PE.
+pub fn rows(bytes: &[u8], driver_ver: Option<version::Version>) -> Result<Vec<Row>> {
+    let context = Context {
+        imports: imports::Table::ours()?,
+        driver_ver,
+    };
+    judge(bytes, &context)
+}
+
+/// Reports what the rules said.
+pub fn report(rows: &[Row], report: &mut Report, label: &str, strictness: Strictness) {
+    report.counts.drivers += 1;
+    for (row, rule) in rows.iter().zip(RULES) {
+        let level = match (row.verdict, strictness) {
+            ("pass", _) => continue,
+            ("skip", _) => Level::Note,
+            (_, Strictness::Ours) => Level::Error,
+            (_, Strictness::Theirs) => rule.level,
+        };
+        let first = row.detail.first().cloned().unwrap_or_default();
+        let message = match row.detail.len() {
+            0 | 1 => first,
+            more => format!("{first}, and {} more", more - 1),
+        };
+        report.add_at(
+            rule.id,
+            level,
+            label,
+            message,
+            format!("must be: {}", rule.text),
+        );
     }
-    Ok(ok)
 }

@@ -1,5 +1,6 @@
 //! The static rules for a driver image, each with a name and a reason.
 
+use super::super::report::Level;
 use super::image::Image;
 use super::{imports, unwind, version};
 use anyhow::Result;
@@ -31,6 +32,8 @@ pub struct Rule {
     pub id: &'static str,
     /// What it asks for, and why.
     pub text: &'static str,
+    /// How bad it is to break it for another vendor's driver; for ours it is always an error.
+    pub level: Level,
     check: fn(&Image, &Context) -> Result<Verdict>,
 }
 
@@ -46,61 +49,73 @@ pub const RULES: &[Rule] = &[
     Rule {
         id: "machine",
         text: "built for amd64 or arm64",
+        level: Level::Error,
         check: machine,
     },
     Rule {
         id: "native",
         text: "native subsystem: user mode must not start it",
+        level: Level::Error,
         check: native,
     },
     Rule {
         id: "no-wx",
         text: "no section both writable and executable (HVCI refuses it)",
+        level: Level::Warning,
         check: no_wx,
     },
     Rule {
         id: "alignment",
         text: "4 KiB section alignment (HVCI protects by page)",
+        level: Level::Warning,
         check: alignment,
     },
     Rule {
         id: "aslr",
         text: "relocatable: DYNAMIC_BASE and a relocation table",
+        level: Level::Warning,
         check: aslr,
     },
     Rule {
         id: "nx",
         text: "NX_COMPAT",
+        level: Level::Warning,
         check: nx,
     },
     Rule {
         id: "cfg",
         text: "Control Flow Guard: load config, pointers, sorted non-empty function table",
+        level: Level::Warning,
         check: cfg,
     },
     Rule {
         id: "checksum",
         text: "checksum set and right (boot-start drivers are not loaded otherwise)",
+        level: Level::Error,
         check: checksum,
     },
     Rule {
         id: "imports",
         text: "every import has a row in tests/abi/imports.toml, none newer than Windows 10 1607",
+        level: Level::Note,
         check: imports,
     },
     Rule {
         id: "version",
         text: "VERSIONINFO equal to the INF's DriverVer",
+        level: Level::Warning,
         check: version,
     },
     Rule {
         id: "stack",
         text: "no stack frame over 1 KiB outside discardable and pageable code",
+        level: Level::Note,
         check: stack,
     },
     Rule {
         id: "init",
         text: "entry point in a discardable INIT section",
+        level: Level::Note,
         check: init,
     },
 ];

@@ -1,0 +1,494 @@
+//! Checks Authenticode signatures: that they are for the file's bytes, good, in time, and by someone trusted.
+//!
+//! OpenSSL does the arithmetic and follows the chain; osslsigncode digests MSIs, cabinets and pages.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context, Result};
+use driver_catalog::Digests;
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use time::{Date, Month};
+use winpv_inject::trust;
+
+use super::anchors::{Anchors, openssl_x509};
+use super::pkcs7::SignedData;
+use crate::process::{Output, Run};
+use crate::sign::Certificate;
+
+/// What carries the signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Subject {
+    /// A PE image.
+    Image,
+    /// A driver that the boot loader loads.
+    BootDriver,
+    /// A signed catalog.
+    Catalog,
+    /// An MSI or a cabinet.
+    Archive,
+}
+
+/// A broken rule of a signature.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// The rule.
+    pub rule: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do.
+    pub mend: &'static str,
+}
+
+/// What was found out about the signatures of one file.
+#[derive(Clone, Debug, Default)]
+pub struct Verdict {
+    /// How many there are.
+    pub signatures: usize,
+    /// What is wrong with them.
+    pub problems: Vec<Problem>,
+}
+
+impl Verdict {
+    fn add(&mut self, rule: &'static str, message: impl Into<String>, mend: &'static str) {
+        self.problems.push(Problem {
+            rule,
+            message: message.into(),
+            mend,
+        });
+    }
+}
+
+/// A file's content, what it is and whom to trust.
+type Key = ([u8; 32], Subject, Option<PathBuf>);
+
+/// Checks signatures. The same file is checked once, wherever it lies: a pack has its drivers in several places.
+pub struct Checker {
+    scratch: TempDir,
+    now: u64,
+    /// Options that keep osslsigncode from fetching revocation lists: versions before 2.6 neither do nor know them.
+    offline: Vec<&'static str>,
+    known: RefCell<HashMap<Key, Verdict>>,
+    pems: RefCell<HashMap<[u8; 32], String>>,
+}
+
+const SIGN_AGAIN: &str = "sign the file again as it is now";
+const REAL_SIGNATURE: &str = "get the file again from where it comes from";
+
+impl Checker {
+    /// # Errors
+    ///
+    /// There is no osslsigncode, or no place for temporary files.
+    pub fn new() -> Result<Checker> {
+        let help = Run::new("osslsigncode")
+            .args(["verify", "--help"])
+            .output()
+            .context("osslsigncode is needed: install the package osslsigncode")?
+            .text();
+        let options = ["-ignore-cdp", "-ignore-crl"];
+        Ok(Checker {
+            scratch: tempfile::tempdir().context("no folder for temporary files")?,
+            now: SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs(),
+            offline: Vec::from_iter(options.into_iter().filter(|option| help.contains(option))),
+            known: RefCell::default(),
+            pems: RefCell::default(),
+        })
+    }
+
+    /// Checks every signature that a file carries.
+    ///
+    /// # Errors
+    ///
+    /// A program that is needed cannot be run.
+    pub fn check(
+        &self,
+        bytes: &[u8],
+        subject: Subject,
+        anchors: Option<&Anchors>,
+    ) -> Result<Verdict> {
+        let key = (
+            Sha256::digest(bytes).into(),
+            subject,
+            anchors.map(|anchors| anchors.file.clone()),
+        );
+        if let Some(known) = self.known.borrow().get(&key) {
+            return Ok(known.clone());
+        }
+        let mut verdict = Verdict::default();
+        match subject {
+            Subject::Image | Subject::BootDriver => {
+                self.image(bytes, subject, anchors, &mut verdict)?
+            }
+            Subject::Catalog => self.one(bytes, None, anchors, &mut verdict)?,
+            Subject::Archive => self.archive(bytes, anchors, &mut verdict)?,
+        }
+        self.known.borrow_mut().insert(key, verdict.clone());
+        Ok(verdict)
+    }
+
+    fn file(&self, name: &str, bytes: &[u8]) -> Result<PathBuf> {
+        let path = self.scratch.path().join(name);
+        fs::write(&path, bytes)?;
+        Ok(path)
+    }
+
+    fn image(
+        &self,
+        bytes: &[u8],
+        subject: Subject,
+        anchors: Option<&Anchors>,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        let boot = subject == Subject::BootDriver;
+        let (signatures, digests) = match (trust::certificates(bytes), Digests::of("it", bytes)) {
+            (Ok(signatures), Ok(digests)) => (signatures, digests),
+            (Err(error), _) => {
+                verdict.add("signature-unreadable", error.to_string(), REAL_SIGNATURE);
+                return Ok(());
+            }
+            (_, Err(error)) => {
+                verdict.add("signature-unreadable", error.to_string(), REAL_SIGNATURE);
+                return Ok(());
+            }
+        };
+        if signatures.is_empty() {
+            let (rule, message) = if boot {
+                (
+                    "boot-unsigned",
+                    "a boot-start driver without a signature of its own",
+                )
+            } else {
+                ("signature-missing", "it has no signature of its own")
+            };
+            verdict.add(rule, message, "sign it, not only its catalog");
+            return Ok(());
+        }
+        let is_of_file = |digest: &[u8]| digest == digests.sha256 || digest == digests.sha1;
+        for signature in signatures {
+            self.one(signature, Some(&is_of_file), anchors, verdict)?;
+        }
+        let output = self.osslsigncode(&self.file("image", bytes)?)?;
+        let line = |start: &str| output.stdout.lines().find(|line| line.starts_with(start));
+        match line("Calculated page hash") {
+            Some(line) if line.contains("MISMATCH") => verdict.add(
+                "page-hashes-wrong",
+                "its page hashes are not those of its pages",
+                SIGN_AGAIN,
+            ),
+            None if boot => verdict.add(
+                "page-hashes-missing",
+                "a boot-start driver without page hashes",
+                "sign it with page hashes (osslsigncode: -ph, signtool: /ph)",
+            ),
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn archive(
+        &self,
+        bytes: &[u8],
+        anchors: Option<&Anchors>,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        let file = self.file("archive", bytes)?;
+        let signature = self.scratch.path().join("signature");
+        if signature.exists() {
+            fs::remove_file(&signature)?;
+        }
+        let run = Run::new("osslsigncode").args(["extract-signature", "-in"]);
+        let output = run.arg(&file).arg("-out").arg(&signature).output()?;
+        if !output.status.success() {
+            verdict.add(
+                "signature-missing",
+                "it has no signature of its own",
+                "sign it, so that who downloads it alone can tell whose it is",
+            );
+            return Ok(());
+        }
+        let signature = fs::read(&signature)?;
+        let output = self.osslsigncode(&file)?;
+        let digests = || {
+            let computed = ["Calculated message digest", "Calculated DigitalSignature"];
+            let is_computed =
+                move |line: &&str| computed.iter().any(|start| line.starts_with(start));
+            output.stdout.lines().filter(is_computed)
+        };
+        let is_same = digests().count() > 0 && digests().all(|line| !line.contains("MISMATCH"));
+        self.one(&signature, Some(&|_| is_same), anchors, verdict)
+    }
+
+    /// What osslsigncode says of a file; only the digests it computes are of interest, not whom it trusts.
+    fn osslsigncode(&self, file: &Path) -> Result<Output> {
+        let nobody = self.file("nobody.pem", b"")?;
+        let run = Run::new("osslsigncode").arg("verify").args(&self.offline);
+        run.arg("-CAfile").arg(nobody).arg("-in").arg(file).output()
+    }
+
+    /// Checks one PKCS#7 signature and those nested in it. `is_of_file` tells whether a digest is that of the file; a catalog is
+    /// not digested once more, for it is itself what was signed.
+    fn one(
+        &self,
+        signature: &[u8],
+        is_of_file: Option<&dyn Fn(&[u8]) -> bool>,
+        anchors: Option<&Anchors>,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        verdict.signatures += 1;
+        let read = SignedData::parse(signature).and_then(|data| {
+            let digest = is_of_file.map(|_| data.file_digest()).transpose()?;
+            Ok((digest, data))
+        });
+        let (digest, data) = match read {
+            Ok(read) => read,
+            Err(error) => {
+                verdict.add("signature-unreadable", error.to_string(), REAL_SIGNATURE);
+                return Ok(());
+            }
+        };
+        if let (Some(is_of_file), Some(digest)) = (is_of_file, digest)
+            && !is_of_file(digest)
+        {
+            verdict.add(
+                "signature-digest",
+                "its signature is for other bytes",
+                SIGN_AGAIN,
+            );
+        }
+        match data.certificate {
+            Some(certificate) => {
+                self.arithmetic(&data, verdict)?;
+                self.signer(certificate, &data, anchors, verdict)?;
+            }
+            None => verdict.add(
+                "signature-unreadable",
+                "the signer's certificate is not in it",
+                "sign it with the certificate included",
+            ),
+        }
+        for nested in &data.nested {
+            self.one(nested, is_of_file, anchors, verdict)?;
+        }
+        Ok(())
+    }
+
+    /// The signature is by the signer's key, for these attributes, and those for this content.
+    fn arithmetic(&self, data: &SignedData<'_>, verdict: &mut Verdict) -> Result<()> {
+        let output = Run::new("openssl")
+            .args([
+                "smime",
+                "-verify",
+                "-noverify",
+                "-binary",
+                "-inform",
+                "DER",
+                "-in",
+            ])
+            .arg(self.file("signed-data", data.encoded)?)
+            .arg("-content")
+            .arg(self.file("content", data.content)?)
+            .args(["-out", "/dev/null"])
+            .output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        if output.stderr.contains("digest failure") {
+            verdict.add(
+                "signature-digest",
+                "what was signed is not what it says now",
+                SIGN_AGAIN,
+            );
+        } else {
+            verdict.add(
+                "signature-wrong",
+                "its signature was not made with the key of its certificate",
+                REAL_SIGNATURE,
+            );
+        }
+        Ok(())
+    }
+
+    fn signer(
+        &self,
+        certificate: &[u8],
+        data: &SignedData<'_>,
+        anchors: Option<&Anchors>,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        let signer = self.file("signer.pem", self.pem(certificate)?.as_bytes())?;
+        let (name, usage) = match Certificate::read(&signer) {
+            Ok(certificate) => (certificate.name.clone(), certificate.check_usage()),
+            Err(error) => ("its signer".to_owned(), Err(error)),
+        };
+        if let Err(error) = usage {
+            verdict.add(
+                "certificate-usage",
+                format!("{error:#}"),
+                "sign with a certificate for code signing",
+            );
+        }
+        let mut time = Some(self.now);
+        if data.old_timestamp {
+            verdict.add(
+                "timestamp-old",
+                "its time stamp is of the older kind, so the time of signing is not known here",
+                "sign with an RFC 3161 time stamp",
+            );
+            time = None;
+        }
+        for token in &data.timestamps {
+            match self.timestamp(token, data.value)? {
+                Ok(stamped) => time = Some(stamped),
+                Err(why) => verdict.add(
+                    "timestamp-wrong",
+                    format!("its time stamp is not good: {why}"),
+                    "sign it again with a time stamp",
+                ),
+            }
+        }
+        self.chain(&signer, &name, data, time, anchors, verdict)
+    }
+
+    /// Follows the chain from the signer, as it was at a time (seconds after 1970).
+    fn chain(
+        &self,
+        signer: &Path,
+        name: &str,
+        data: &SignedData<'_>,
+        time: Option<u64>,
+        anchors: Option<&Anchors>,
+        verdict: &mut Verdict,
+    ) -> Result<()> {
+        let mut issuers = String::new();
+        for issuer in &data.issuers {
+            issuers.push_str(&self.pem(issuer)?);
+        }
+        let issuers_file = self.file("issuers.pem", issuers.as_bytes())?;
+        let mut run =
+            Run::new("openssl").args(["verify", "-purpose", "any", "-no-CApath", "-no-CAstore"]);
+        run = match time {
+            Some(time) => run.args(["-attime", &time.to_string()]),
+            None => run.arg("-no_check_time"),
+        };
+        run = match anchors {
+            Some(anchors) if issuers.is_empty() => run.arg("-CAfile").arg(&anchors.file),
+            Some(anchors) => run
+                .arg("-CAfile")
+                .arg(&anchors.file)
+                .arg("-untrusted")
+                .arg(&issuers_file),
+            // Who issued the last certificate is not known; that those here belong together is.
+            None => run.arg("-partial_chain").arg("-CAfile").arg(&issuers_file),
+        };
+        if anchors.is_none() {
+            verdict.add(
+                "root-unknown",
+                format!("whether {name} is to be trusted is not known"),
+                "name the root certificate by --ca",
+            );
+            if issuers.is_empty() {
+                return Ok(());
+            }
+        }
+        let output = run.arg(signer).output()?;
+        if output.status.success() {
+            return Ok(());
+        }
+        let text = output.text();
+        // `error 10 at 0 depth lookup: certificate has expired`; the numbers are OpenSSL's X509_V_ERR_* (x509_vfy.h).
+        let first = text.lines().find_map(|line| line.strip_prefix("error "));
+        let number = first.and_then(|line| line.split(' ').next()?.parse::<u32>().ok());
+        let reason = first
+            .and_then(|line| line.split(": ").nth(1))
+            .unwrap_or_else(|| text.trim());
+        match number {
+            Some(10) => verdict.add(
+                "certificate-expired",
+                format!("a certificate in the chain of {name} had ended"),
+                "sign with one that is in time, and with a time stamp",
+            ),
+            Some(9) => verdict.add(
+                "certificate-not-begun",
+                format!("a certificate in the chain of {name} had not begun"),
+                "sign with one that is in time",
+            ),
+            // No issuer, not even a local one; a root that is not trusted; a certificate that is not.
+            Some(2 | 18 | 19 | 20 | 21 | 27) if anchors.is_some() => verdict.add(
+                "root-untrusted",
+                format!("the certificate of {name} does not lead to a trusted root: {reason}"),
+                "name the right root by --ca, or do not use the file",
+            ),
+            _ => verdict.add(
+                "chain-broken",
+                format!("the chain of {name} does not hold: {reason}"),
+                REAL_SIGNATURE,
+            ),
+        }
+        Ok(())
+    }
+
+    /// When a signature was made, or why its time stamp does not say so. Whether the authority is to be trusted is not asked.
+    fn timestamp(&self, token: &[u8], value: &[u8]) -> Result<Result<u64, String>> {
+        let data = match SignedData::parse(token) {
+            Ok(data) => data,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        let mut own = String::new();
+        for certificate in data.issuers.iter().chain(&data.certificate) {
+            own.push_str(&self.pem(certificate)?);
+        }
+        let output = Run::new("openssl")
+            .args([
+                "ts",
+                "-verify",
+                "-partial_chain",
+                "-no_check_time",
+                "-token_in",
+                "-in",
+            ])
+            .arg(self.file("token", data.encoded)?)
+            .arg("-data")
+            .arg(self.file("value", value)?)
+            .arg("-CAfile")
+            .arg(self.file("authority.pem", own.as_bytes())?)
+            .output()?;
+        if !output.status.success() {
+            let text = output.text();
+            let line = text.lines().find(|line| line.contains("error:"));
+            let why = line.and_then(|line| line.split(':').nth(4));
+            return Ok(Err(why.unwrap_or("it does not verify").to_owned()));
+        }
+        Ok(data
+            .time()
+            .ok()
+            .and_then(seconds)
+            .ok_or_else(|| "it has no readable time".to_owned()))
+    }
+
+    fn pem(&self, der: &[u8]) -> Result<String> {
+        let digest: [u8; 32] = Sha256::digest(der).into();
+        if let Some(known) = self.pems.borrow().get(&digest) {
+            return Ok(known.clone());
+        }
+        let pem = openssl_x509(&self.file("certificate.der", der)?, &[])?;
+        self.pems.borrow_mut().insert(digest, pem.clone());
+        Ok(pem)
+    }
+}
+
+/// Seconds after 1970 of a GeneralizedTime in UTC, `YYYYMMDDhhmmss[.f]Z`.
+pub(super) fn seconds(text: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
+    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u8>().ok();
+    let year = text.get(..4)?.parse().ok()?;
+    let month = Month::try_from(number(4, 6)?).ok()?;
+    let date = Date::from_calendar_date(year, month, number(6, 8)?).ok()?;
+    let time = date
+        .with_hms(number(8, 10)?, number(10, 12)?, number(12, 14)?)
+        .ok()?;
+    u64::try_from(time.assume_utc().unix_timestamp()).ok()
+}
