@@ -4,8 +4,11 @@
 //! cannot show: a package that Windows refuses, a device that gets a driver. Wine's driver store takes any package, signed or not,
 //! so nothing here rests on its answer.
 
+mod devices;
+mod features;
 mod kit;
 mod prefix;
+mod refusals;
 mod scenarios;
 mod setupapi;
 
@@ -140,7 +143,7 @@ fn hardened(file: &Path) -> Result<()> {
         "cfg",
         "checksum",
     ];
-    let rows = verify::check(file, None)?;
+    let rows = verify::check_image(file, None)?;
     for rule in RULES {
         let row = rows
             .iter()

@@ -1,6 +1,7 @@
 //! The MSIs that the scenarios install, and what each leaves on a machine.
 
 use std::fs;
+use std::io::Cursor;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
@@ -129,6 +130,12 @@ pub struct Kit<'a> {
     pub failing: Package,
     /// The next version and a second driver that cannot be installed.
     pub failing_newer: Package,
+    /// The first version from another build: the same INF, other bytes in every program.
+    pub rebuilt: Package,
+    /// The first version with a second driver.
+    pub two: Package,
+    /// As shipped, without the action that asks before the system does.
+    pub unasked: Package,
     /// For ARM64.
     pub arm64: PathBuf,
 }
@@ -143,10 +150,16 @@ impl<'a> Kit<'a> {
             ..content.clone()
         };
         let newer = next_version(&trusted)?;
+        let unasked = dir.join("unasked.msi");
+        let without = without_action(&bytes, "WinPVCheck")?;
+        fs::write(&unasked, &without)?;
         let write = |name: &str, content: Content| Package::write(dir, name, content);
         Ok(Kit {
             template,
+            unasked: Package::at(&unasked, content.clone(), &without)?,
             shipped: Package::at(&path, content, &bytes)?,
+            rebuilt: write("rebuilt.msi", another_build(&trusted)?)?,
+            two: write("two.msi", with_second_driver(&trusted)?)?,
             failing: write("failing.msi", with_broken_driver(&trusted))?,
             failing_newer: write("failing-newer.msi", with_broken_driver(&newer))?,
             trusted: write("trusted.msi", trusted)?,
@@ -183,6 +196,63 @@ fn next_version(content: &Content) -> Result<Content> {
     Ok(next)
 }
 
+/// Another build of the same version: programs and catalogs differ, INFs do not.
+fn another_build(content: &Content) -> Result<Content> {
+    let mut other = content.clone();
+    other.epoch += 1;
+    let mut changed = 0;
+    for (name, bytes) in other
+        .drivers
+        .iter_mut()
+        .flat_map(|driver| &mut driver.files)
+    {
+        if !name.ends_with(".inf") {
+            bytes.extend([0; 8]);
+            changed += 1;
+        }
+    }
+    ensure!(changed > 0, "nothing differs");
+    other.setup.extend([0; 8]);
+    Ok(other)
+}
+
+/// Adds a driver for other devices that does not start at boot.
+fn with_second_driver(content: &Content) -> Result<Content> {
+    let mut content = content.clone();
+    let first = content.drivers.first().context("no driver")?;
+    let (old, new) = (first.name.clone(), "toynet");
+    let files = first
+        .files
+        .iter()
+        .map(|(name, bytes)| {
+            let bytes = if name.ends_with(".inf") {
+                String::from_utf8(bytes.clone())?
+                    .replace(&old, new)
+                    .into_bytes()
+            } else {
+                bytes.clone()
+            };
+            Ok((name.replace(&old, new), bytes))
+        })
+        .collect::<Result<_>>()?;
+    content.drivers.push(Driver {
+        name: new.to_owned(),
+        description: "A second driver".to_owned(),
+        boot_start: false,
+        hardware_ids: vec![r"PCI\VEN_1AF4&DEV_0001".to_owned()],
+        files,
+    });
+    Ok(content)
+}
+
+/// Takes an action out of the sequence; the signature goes with it, and Wine asks for none.
+fn without_action(bytes: &[u8], action: &str) -> Result<Vec<u8>> {
+    let mut database = msi::Package::open(Cursor::new(bytes.to_vec()))?;
+    let row = msi::Expr::col("Action").eq(msi::Expr::string(action));
+    database.delete_rows(msi::Delete::from("InstallExecuteSequence").with(row))?;
+    Ok(database.into_inner()?.into_inner())
+}
+
 /// Adds a driver, last in the order, whose INF is a folder's worth of nothing.
 fn with_broken_driver(content: &Content) -> Content {
     let mut content = content.clone();
@@ -190,6 +260,7 @@ fn with_broken_driver(content: &Content) -> Content {
         name: "zbroken".to_owned(),
         description: "A driver that cannot be installed".to_owned(),
         boot_start: false,
+        hardware_ids: Vec::new(),
         files: vec![("zbroken.inf".to_owned(), b"[Version\r\n".to_vec())],
     });
     content

@@ -267,6 +267,18 @@ impl Prefix {
         Ok(())
     }
 
+    /// Brings in keys and values, written as regedit writes them.
+    pub fn import(&self, keys: &str) -> Result<()> {
+        let file = self.dir.join("drive_c/import.reg");
+        fs::write(
+            &file,
+            format!("Windows Registry Editor Version 5.00\r\n\r\n{keys}"),
+        )?;
+        let (code, text) = self.run("reg", &["import", r"C:\import.reg"])?;
+        ensure!(code == 0, "reg import: {text}");
+        Ok(())
+    }
+
     /// Sets a value.
     pub fn set(&self, key: &str, name: &str, kind: &str, value: &str) -> Result<()> {
         let (code, text) = self.run(

@@ -6,9 +6,9 @@ use anyhow::{Context as _, Result, ensure};
 use winpv_msi::Content;
 use winpv_msi::check::Msi;
 
-use super::kit::{INSTALLED, Kit, PROGRAM_FILES, WINPV, published, windows_path};
-use super::prefix::{Template, Windows, exit};
-use super::{Context, Outcome};
+use super::kit::{INSTALLED, Kit, PROGRAM_FILES, UNINSTALL, WINPV, published};
+use super::prefix::{Prefix, Template, exit};
+use super::{Context, Outcome, devices, features, refusals};
 
 /// Every scenario, each in a prefix of its own.
 pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
@@ -22,15 +22,40 @@ pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
         ("repair", repair),
         ("upgrade", upgrade),
         ("failing upgrade leaves the older version", failing_upgrade),
-        ("downgrade is refused", downgrade),
+        ("another build of the same version replaces it", rebuilt),
         ("uninstall", uninstall),
         ("the boot driver stays", boot_driver),
-        ("a test-signed boot driver is refused", refused),
-        ("only what ADDLOCAL names", feature),
-        ("WINPV_STAGEONLY leaves devices alone", stage),
+        (
+            "a device on another vendor's driver is told of",
+            devices::taken,
+        ),
+        ("only what ADDLOCAL names", features::none),
+        (
+            "one feature a driver, added and removed alone",
+            features::alone,
+        ),
+        ("WINPV_STAGEONLY leaves devices alone", features::stage),
         ("a needed restart ends with 3010", restart),
-        ("Windows 7 is refused", windows_7),
-        ("the ARM64 MSI is refused on x64", wrong_platform),
+        ("downgrade is refused", refusals::downgrade),
+        (
+            "a test-signed boot driver is refused",
+            refusals::test_signed,
+        ),
+        (
+            "what the user may not read, the system reads and refuses",
+            refusals::late,
+        ),
+        (
+            "attestation on Windows Server has to be accepted",
+            refusals::attestation,
+        ),
+        (
+            "the boot configuration is read",
+            refusals::boot_configuration,
+        ),
+        ("no rollback, no installation", refusals::no_rollback),
+        ("Windows 7 is refused", refusals::windows_7),
+        ("the ARM64 MSI is refused on x64", refusals::wrong_platform),
         ("the helper by hand", by_hand),
     ];
     Ok(scenarios
@@ -140,15 +165,21 @@ fn failing_upgrade(kit: &Kit<'_>) -> Result<()> {
     kit.trusted.is_installed(&prefix)
 }
 
-fn downgrade(kit: &Kit<'_>) -> Result<()> {
-    let prefix = kit.ten()?;
-    prefix.msiexec_ends(&["/i", &kit.newer.path], exit::SUCCESS)?;
-    let log = prefix.log();
-    prefix.msiexec_ends(&["/i", &kit.trusted.path], exit::FAILURE)?;
-    kit.newer.is_installed(&prefix)?;
-    kit.trusted.is_absent(&prefix)?;
-    ensure!(prefix.log() == log, "the helper ran");
-    Ok(())
+/// As on Windows: the older build goes once the newer one is in place, though both have the same folder and component codes.
+fn rebuilt(kit: &Kit<'_>) -> Result<()> {
+    ensure!(kit.rebuilt.product != kit.trusted.product);
+    ensure!(kit.rebuilt.folder() == kit.trusted.folder());
+    let prefix = kit.with_trusted()?;
+    prefix.msiexec_ends(&["/i", &kit.rebuilt.path], exit::SUCCESS)?;
+    kit.rebuilt.is_installed(&prefix)?;
+    prefix.unregistered(&format!(r"{UNINSTALL}\{}", kit.trusted.product))?;
+    let records = prefix.registry(WINPV)?;
+    ensure!(!records.contains(&kit.trusted.product), "{records}");
+    // Nor does the other build leave anything.
+    prefix.msiexec_ends(&["/x", &kit.rebuilt.path], exit::SUCCESS)?;
+    kit.rebuilt.is_absent(&prefix)?;
+    prefix.lacks(PROGRAM_FILES)?;
+    prefix.unregistered(WINPV)
 }
 
 fn uninstall(kit: &Kit<'_>) -> Result<()> {
@@ -184,53 +215,6 @@ fn boot_driver(kit: &Kit<'_>) -> Result<()> {
     prefix.lacks(PROGRAM_FILES)
 }
 
-/// The pack's own MSI: what Windows says of code integrity in Wine is that test signing is off.
-fn refused(kit: &Kit<'_>) -> Result<()> {
-    const STATE: &str = r"HKLM\System\CurrentControlSet\Control\SecureBoot\State";
-    let prefix = kit.ten()?;
-    for (noted, expected) in [(None, false), (Some("0"), false), (Some("1"), true)] {
-        if let Some(value) = noted {
-            prefix.set(STATE, "UEFISecureBootEnabled", "REG_DWORD", value)?;
-        }
-        prefix.msiexec_ends(&["/i", &kit.shipped.path], exit::FAILURE)?;
-        let log = prefix.msi_log();
-        ensure!(
-            log.contains("WinPVRefusal") && log.contains("bcdedit /set testsigning on"),
-            "no clear refusal:\n{log}"
-        );
-        ensure!(
-            log.contains("Secure Boot is on") == expected,
-            "UEFISecureBootEnabled {noted:?}:\n{log}"
-        );
-        kit.shipped.is_absent(&prefix)?;
-        prefix.lacks(PROGRAM_FILES)?;
-        prefix.unregistered(WINPV)?;
-        ensure!(prefix.log().is_empty(), "the helper ran:\n{}", prefix.log());
-    }
-    Ok(())
-}
-
-fn feature(kit: &Kit<'_>) -> Result<()> {
-    let prefix = kit.ten()?;
-    // The test-signed pack: without its boot driver nothing is refused.
-    prefix.msiexec_ends(&["/i", &kit.shipped.path, "ADDLOCAL=WinPV"], exit::SUCCESS)?;
-    let folder = kit.shipped.folder();
-    ensure!(prefix.find(&format!(r"{folder}\winpv-setup.exe")).is_some());
-    prefix.lacks(&format!(r"{folder}\vioblk"))?;
-    prefix.unregistered(INSTALLED)
-}
-
-fn stage(kit: &Kit<'_>) -> Result<()> {
-    let prefix = kit.ten()?;
-    let args = ["/i", &kit.trusted.path, "WINPV_STAGEONLY=1"];
-    prefix.msiexec_ends(&args, exit::SUCCESS)?;
-    kit.trusted.is_installed(&prefix)?;
-    prefix.logged("present devices keep their driver, as was asked for")?;
-    let log = prefix.log();
-    ensure!(!log.contains("updated in place"), "{log}");
-    Ok(())
-}
-
 fn restart(kit: &Kit<'_>) -> Result<()> {
     let prefix = kit.ten()?;
     // As the helper leaves it when a device cannot take its new driver before a restart.
@@ -244,23 +228,9 @@ fn restart(kit: &Kit<'_>) -> Result<()> {
     kit.trusted.is_installed(&prefix)
 }
 
-fn windows_7(kit: &Kit<'_>) -> Result<()> {
-    let prefix = kit.template.prefix(Windows::Seven)?;
-    prefix.msiexec_ends(&["/i", &kit.trusted.path], exit::FAILURE)?;
-    let log = prefix.msi_log();
-    ensure!(log.contains("WINPVBUILD = 7601"), "{log}");
-    kit.trusted.is_absent(&prefix)?;
-    prefix.lacks(PROGRAM_FILES)
-}
-
-fn wrong_platform(kit: &Kit<'_>) -> Result<()> {
-    let prefix = kit.ten()?;
-    prefix.msiexec_ends(&["/i", &windows_path(&kit.arm64)], exit::WRONG_PLATFORM)?;
-    prefix.lacks(PROGRAM_FILES)
-}
-
 fn by_hand(kit: &Kit<'_>) -> Result<()> {
     let prefix = kit.with_trusted()?;
+    dry_runs_leave_no_trace(kit, &prefix)?;
     let setup = format!(r"C:\{}\winpv-setup.exe", kit.trusted.folder());
     let inf = format!(r"C:\{}\vioblk\vioblk.inf", kit.trusted.folder());
     let (code, text) = prefix.run(&setup, &["--help"])?;
@@ -289,26 +259,6 @@ fn by_hand(kit: &Kit<'_>) -> Result<()> {
         code == 2 && text.contains("nothing was changed"),
         "{code} {text}"
     );
-    let uninstall = [
-        "uninstall",
-        "--driver",
-        "vioblk",
-        "--inf",
-        &inf,
-        "--product",
-        &kit.trusted.product,
-        "--dry-run",
-    ];
-    let (code, text) = prefix.run(&setup, &uninstall)?;
-    ensure!(
-        code == 0 && text.contains("plan: would remove"),
-        "{code} {text}"
-    );
-    let (code, text) = prefix.run(&setup, &with(&["whcp", "--dry-run"]))?;
-    ensure!(
-        code == 0 && text.contains("plan: would add"),
-        "{code} {text}"
-    );
     kit.trusted.is_installed(&prefix)?;
     // A package whose INF is not there: a Windows function fails, and the log says which.
     let (code, text) = prefix.run(
@@ -332,4 +282,45 @@ fn by_hand(kit: &Kit<'_>) -> Result<()> {
         "{code} {text}"
     );
     Ok(())
+}
+
+fn dry_runs_leave_no_trace(kit: &Kit<'_>, prefix: &Prefix) -> Result<()> {
+    let setup = format!(r"C:\{}\winpv-setup.exe", kit.trusted.folder());
+    let inf = format!(r"C:\{}\vioblk\vioblk.inf", kit.trusted.folder());
+    let before = (prefix.log(), prefix.registry(WINPV)?);
+    for (line, code, part) in [
+        (
+            "uninstall --driver vioblk --inf INF --product PRODUCT",
+            0,
+            "plan: would remove",
+        ),
+        (
+            "install --driver vioblk --inf INF --product {hand} --version 1.0.0.0 --class whcp",
+            0,
+            "plan: would add",
+        ),
+        ("check --class test --boot-start", 2, "plan: check: FAILED"),
+        ("explode", 1, "explode"),
+    ] {
+        let words = line
+            .split(' ')
+            .chain(["--dry-run"])
+            .map(|word| match word {
+                "INF" => &inf,
+                "PRODUCT" => &kit.trusted.product,
+                word => word,
+            })
+            .collect::<Vec<&str>>();
+        let (found, text) = prefix.run(&setup, &words)?;
+        ensure!(
+            found == code && text.contains(part),
+            "{line}: {found} {text}"
+        );
+    }
+    ensure!(
+        (prefix.log(), prefix.registry(WINPV)?) == before,
+        "log or records changed:\n{}",
+        prefix.log()
+    );
+    kit.trusted.is_installed(prefix)
 }
