@@ -4,6 +4,7 @@
 
 use driver_catalog::Error;
 use driver_catalog::der::{self, Element, Reader};
+use sha2::{Digest, Sha256, Sha384, Sha512};
 
 // Object identifiers, as DER content.
 /// 1.3.6.1.4.1.311.2.4.1, another signature (osslsigncode: SPC_NESTED_SIGNATURE_OBJID).
@@ -134,19 +135,54 @@ impl<'a> SignedData<'a> {
         Ok(digest.expect(der::OCTET_STRING, "no digest")?.content)
     }
 
-    /// The time in a time stamp, `YYYYMMDDhhmmss` with what follows (RFC 3161 §2.4.2).
-    pub fn time(&self) -> Result<&'a [u8], Error> {
-        // The content is an OCTET STRING that holds a TSTInfo.
+    /// What a time stamp says (TSTInfo, RFC 3161 §2.4.2).
+    pub fn stamp(&self) -> Result<Stamp<'a>, Error> {
+        // The content is an OCTET STRING that holds the TSTInfo.
         let mut fields = inside(self.content)
             .expect(der::SEQUENCE, "no time stamp")?
             .inside();
         fields.expect(der::INTEGER, "a time stamp has no version")?;
         fields.expect(der::OBJECT_IDENTIFIER, "a time stamp has no policy")?;
-        fields.expect(der::SEQUENCE, "a time stamp is for nothing")?;
+        let mut imprint = fields
+            .expect(der::SEQUENCE, "a time stamp is for nothing")?
+            .inside();
+        let mut algorithm = imprint
+            .expect(der::SEQUENCE, "a time stamp has no digest algorithm")?
+            .inside();
+        let algorithm = algorithm.expect(der::OBJECT_IDENTIFIER, "no digest algorithm")?;
+        let digest = imprint.expect(der::OCTET_STRING, "a time stamp has no digest")?;
         fields.expect(der::INTEGER, "a time stamp has no serial number")?;
-        Ok(fields
-            .expect(GENERALIZED_TIME, "a time stamp has no time")?
-            .content)
+        let time = fields.expect(GENERALIZED_TIME, "a time stamp has no time")?;
+        Ok(Stamp {
+            algorithm: algorithm.content,
+            digest: digest.content,
+            time: time.content,
+        })
+    }
+}
+
+/// What a time stamp says.
+#[derive(Debug)]
+pub struct Stamp<'a> {
+    /// How what is stamped was digested: an object identifier.
+    pub algorithm: &'a [u8],
+    /// The digest of what is stamped.
+    pub digest: &'a [u8],
+    /// When, as GeneralizedTime.
+    pub time: &'a [u8],
+}
+
+impl Stamp<'_> {
+    /// It is for these bytes; None if the digest is of a kind that is not known here.
+    pub fn is_for(&self, bytes: &[u8]) -> Option<bool> {
+        // 2.16.840.1.101.3.4.2.x: SHA-256, SHA-384, SHA-512.
+        const SHA2: &[u8] = &[0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2];
+        match self.algorithm.strip_prefix(SHA2) {
+            Some([1]) => Some(Sha256::digest(bytes).as_slice() == self.digest),
+            Some([2]) => Some(Sha384::digest(bytes).as_slice() == self.digest),
+            Some([3]) => Some(Sha512::digest(bytes).as_slice() == self.digest),
+            _ => None,
+        }
     }
 }
 

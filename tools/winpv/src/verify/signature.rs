@@ -442,31 +442,34 @@ impl Checker {
             own.push_str(&self.pem(certificate)?);
         }
         let output = Run::new("openssl")
+            .args(["cms", "-verify", "-inform", "DER", "-in"])
+            .arg(self.file("token", data.encoded)?)
             .args([
-                "ts",
-                "-verify",
+                "-purpose",
+                "timestampsign",
                 "-partial_chain",
                 "-no_check_time",
-                "-token_in",
-                "-in",
             ])
-            .arg(self.file("token", data.encoded)?)
-            .arg("-data")
-            .arg(self.file("value", value)?)
-            .arg("-CAfile")
+            .args(["-no-CApath", "-no-CAstore", "-CAfile"])
             .arg(self.file("authority.pem", own.as_bytes())?)
+            .args(["-out", "/dev/null"])
             .output()?;
         if !output.status.success() {
             let text = output.text();
-            let line = text.lines().find(|line| line.contains("error:"));
+            let line = text.lines().rfind(|line| line.contains("error:"));
             let why = line.and_then(|line| line.split(':').nth(4));
             return Ok(Err(why.unwrap_or("it does not verify").to_owned()));
         }
-        Ok(data
-            .time()
-            .ok()
-            .and_then(seconds)
-            .ok_or_else(|| "it has no readable time".to_owned()))
+        let stamp = match data.stamp() {
+            Ok(stamp) => stamp,
+            Err(error) => return Ok(Err(error.to_string())),
+        };
+        Ok(match (stamp.is_for(value), seconds(stamp.time)) {
+            (Some(true), Some(time)) => Ok(time),
+            (Some(true), None) => Err("its time cannot be read".to_owned()),
+            (Some(false), _) => Err("it is for another signature".to_owned()),
+            (None, _) => Err("its digest is not of the SHA-2 family".to_owned()),
+        })
     }
 
     fn pem(&self, der: &[u8]) -> Result<String> {
