@@ -170,8 +170,10 @@ fn sums(
     Ok(())
 }
 
-/// The manifest of one of our packs: every file but itself and the sums, with size and digest.
+/// The manifest of one of our packs: every file but itself, the sums and the ISO, with size and digest. It lies on the ISO as
+/// well, where it says which file of the pack each file there is.
 fn described(report: &mut Report, folder: &Place, files: &[Place], manifest: &Value) -> Result<()> {
+    let label = folder.join(MANIFEST).label;
     let mut wrong = |label: &str, message: String| {
         report.add(
             "manifest-wrong",
@@ -181,31 +183,52 @@ fn described(report: &mut Report, folder: &Place, files: &[Place], manifest: &Va
             "get the whole pack again",
         );
     };
-    let label = folder.join(MANIFEST).label;
-    let mut named = BTreeSet::new();
-    for entry in manifest["files"].as_array().into_iter().flatten() {
-        let path = entry["path"].as_str().unwrap_or_default();
-        named.insert(path);
-        let Some(file) = files.iter().find(|file| below(folder, file) == path) else {
+    let own: BTreeMap<&str, &Value> = manifest["files"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| Some((entry["path"].as_str()?, entry)))
+        .collect();
+    // The sums are in the pack's folder only.
+    let mut wanted: BTreeMap<&str, &str> = BTreeMap::new();
+    if files.iter().any(|file| below(folder, file) == SUMS) {
+        wanted.extend(own.keys().map(|path| (*path, *path)));
+    } else {
+        wanted.extend(on_iso(manifest));
+    }
+    let iso = manifest["iso"]["path"].as_str().unwrap_or_default();
+    for (path, from) in &wanted {
+        let Some(file) = files.iter().find(|file| below(folder, file) == *path) else {
             wrong(&label, format!("it names {path:?}, which is not there"));
+            continue;
+        };
+        let Some(entry) = own.get(from) else {
+            if *from != MANIFEST {
+                wrong(&label, format!("it does not describe {from:?}"));
+            }
             continue;
         };
         let bytes = file.read()?;
         let size = u64::try_from(bytes.len()).context("size")?;
         if entry["size"].as_u64() != Some(size) {
             wrong(&label, format!("{path} has another size than it says"));
-        }
-        if entry["sha256"].as_str() != Some(&hex(&Sha256::digest(&bytes))) {
+        } else if entry["sha256"].as_str() != Some(&hex(&Sha256::digest(&bytes))) {
             wrong(&label, format!("{path} has another digest than it says"));
         }
     }
     for file in files {
         let path = below(folder, file);
-        if ![SUMS, MANIFEST].contains(&path) && !named.contains(path) {
+        if ![SUMS, MANIFEST, iso].contains(&path) && !wanted.contains_key(path) {
             wrong(&label, format!("it does not name {path}"));
         }
     }
     Ok(())
+}
+
+/// What lies on the ISO, and which file of the pack it is.
+fn on_iso(manifest: &Value) -> impl Iterator<Item = (&str, &str)> {
+    let entries = manifest["iso"]["files"].as_array().into_iter().flatten();
+    entries.filter_map(|entry| Some((entry["path"].as_str()?, entry["from"].as_str()?)))
 }
 
 /// Programs and catalogs that lie beside an INF and belong to no package.
