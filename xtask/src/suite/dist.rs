@@ -297,7 +297,8 @@ fn manifest(dist: &Path) -> Result<()> {
     Ok(())
 }
 
-fn files(base: &Path, dir: &Path) -> Result<Vec<String>> {
+/// Every file below `dir`: paths from `base` on.
+pub(super) fn files(base: &Path, dir: &Path) -> Result<Vec<String>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(dir)? {
         let path = entry?.path();

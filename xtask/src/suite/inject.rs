@@ -64,14 +64,15 @@ fn unchanged(image: &Path, before: &str) -> Result<()> {
     Ok(())
 }
 
-fn digest(file: &Path) -> Result<String> {
+/// SHA-256 of a file, in hexadecimal digits.
+pub(super) fn digest(file: &Path) -> Result<String> {
     let mut digest = Sha256::new();
     io::copy(&mut File::open(file)?, &mut digest)?;
     Ok(hex(&digest.finalize()))
 }
 
 /// A key of a hive as text, by a program that the injection reads nothing with.
-fn export(hive: &Path, key: &str) -> Result<String> {
+pub(super) fn export(hive: &Path, key: &str) -> Result<String> {
     let run = Run::new("hivexregedit")
         .args(["--export", "--unsafe-printable-strings"])
         .arg(hive)

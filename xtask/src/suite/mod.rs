@@ -6,9 +6,11 @@ mod clear_errors;
 mod dist;
 mod host;
 mod inject;
+mod iso;
 mod msi;
 mod rebuild;
 mod statics;
+mod v2v;
 mod weaken;
 
 use std::collections::VecDeque;
@@ -125,6 +127,11 @@ const STEPS: &[Step] = &[
         run: dist::signatures,
     },
     Step {
+        name: "ISO",
+        full: false,
+        run: iso::all,
+    },
+    Step {
         name: "attestation cabinets",
         full: false,
         run: attestation::all,
@@ -143,6 +150,11 @@ const STEPS: &[Step] = &[
         name: "miri",
         full: true,
         run: crate::miri::all,
+    },
+    Step {
+        name: "virt-v2v",
+        full: true,
+        run: v2v::all,
     },
     Step {
         name: "inject into a disk",

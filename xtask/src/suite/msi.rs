@@ -7,6 +7,7 @@
 mod devices;
 mod features;
 mod kit;
+mod medium;
 mod prefix;
 mod refusals;
 mod scenarios;
@@ -194,5 +195,6 @@ pub fn wine(context: &Context) -> Result<Vec<Outcome>> {
     let template = prefix::Template::make(scratch.path())?;
     let mut outcomes = scenarios::all(context, &template)?;
     outcomes.extend(setupapi::all(context, &template)?);
+    outcomes.push(medium::script(context, &template));
     Ok(outcomes)
 }

@@ -161,6 +161,14 @@ impl Prefix {
         Ok((code, text))
     }
 
+    /// Gives a folder a drive letter.
+    pub fn drive(&self, letter: char, folder: &Path) -> Result<()> {
+        Ok(symlink(
+            folder,
+            self.dir.join(format!("dosdevices/{letter}:")),
+        )?)
+    }
+
     /// Runs msiexec without windows, with a log, and returns its exit code.
     pub fn msiexec(&self, args: &[&str]) -> Result<i32> {
         let mut all = args.to_vec();

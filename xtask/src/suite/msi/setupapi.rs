@@ -6,20 +6,19 @@
 use std::fs;
 
 use anyhow::{Context as _, Result, ensure};
-use winpv::drivers::{Arch, DRIVERS, Driver};
+use winpv::drivers::{self, Arch, Driver};
 use winpv::inf;
 
 use super::prefix::{Template, Windows};
-use super::{Context, Outcome, package};
+use super::{Context, Outcome};
 
 /// Installs every driver's section.
 pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
-    Ok(DRIVERS
-        .iter()
+    Ok(drivers::packages()
         .map(|driver| {
             Outcome::of(
                 format!("Wine's setupapi installs {}.inf (derived)", driver.name),
-                || install(context, template, driver),
+                || install(context, template, &driver),
             )
         })
         .collect())
@@ -27,7 +26,7 @@ pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
 
 fn install(context: &Context, template: &Template, driver: &Driver) -> Result<()> {
     let name = driver.name;
-    let dir = package(context, name, Arch::Amd64);
+    let dir = context.dist.join(driver.folder(Arch::Amd64));
     let text = fs::read_to_string(dir.join(format!("{name}.inf")))?;
     let derived = inf::oldest_form(&text).with_context(|| format!("{name}.inf"))?;
     let scratch = tempfile::tempdir()?;

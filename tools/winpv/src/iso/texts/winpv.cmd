@@ -2,19 +2,18 @@
 rem Loads the boot drivers of a WinPV medium into the Windows PE that runs.
 rem PROCESSOR_ARCHITECTURE is AMD64 or ARM64, as the folders of the medium are named.
 setlocal
-set loaded=
+set found=
 for %%d in (C D E F G H I J K L M N O P Q R S T U V W X Y Z) do (
-    if exist %%d:\boot\%PROCESSOR_ARCHITECTURE%\vioblk.inf (
-        for %%i in (%%d:\boot\%PROCESSOR_ARCHITECTURE%\*.inf) do (
-            echo winpv: loading %%i
-            drvload %%i
-            if errorlevel 1 exit /b 1
-        )
-        set loaded=yes
-    )
+    if exist %%d:\boot\%PROCESSOR_ARCHITECTURE%\vioblk.inf call :load %%d:\boot\%PROCESSOR_ARCHITECTURE%
 )
-if not defined loaded (
-    echo winpv: no WinPV medium found
-    exit /b 2
+if defined found exit /b 0
+echo winpv: no WinPV medium found
+exit /b 1
+
+:load
+set found=yes
+for %%i in (%1\*.inf) do (
+    echo winpv: loading %%i
+    drvload %%i || echo winpv: drvload did not take %%i
 )
 exit /b 0
