@@ -1,6 +1,7 @@
 //! Reads a pack: the folder that `winpv build` makes, its ISO, or a folder of another vendor's packages.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -103,11 +104,21 @@ pub fn extract(iso: &Path, to: &Path) -> Result<()> {
         .arg(iso)
         .args(["-extract", "/"])
         .arg(to)
-        // What is read-only on the medium could not be removed with the folder.
-        .args(["-exec", "chmod", "u+rwX", "--"])
         .deadline(Duration::from_secs(600))
-        .ok()
-        .map(|_| ())
+        .ok()?;
+    unlock(to)
+}
+
+/// Folders that are read-only on the medium could not be emptied and removed.
+fn unlock(folder: &Path) -> Result<()> {
+    fs::set_permissions(folder, fs::Permissions::from_mode(0o755))?;
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        if entry.file_type()?.is_dir() {
+            unlock(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 /// Collects files with this ending.
