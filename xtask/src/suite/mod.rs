@@ -9,6 +9,7 @@ mod inject;
 mod iso;
 mod msi;
 mod rebuild;
+mod signing;
 mod statics;
 mod v2v;
 mod weaken;
@@ -125,6 +126,11 @@ const STEPS: &[Step] = &[
         name: "signatures and catalogs",
         full: false,
         run: dist::signatures,
+    },
+    Step {
+        name: "signing with keys of one's own",
+        full: false,
+        run: signing::all,
     },
     Step {
         name: "ISO",

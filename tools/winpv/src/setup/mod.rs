@@ -22,13 +22,13 @@ pub fn require(purpose: Purpose) -> Result<()> {
             return Ok(());
         }
         for (need, verdict) in &unmet {
-            println!("{}: {verdict}", need.program);
+            println!("{}: {verdict}", need.name());
         }
         debian::provide(&packages(&unmet), is_stale(&unmet))?;
     }
     let still: Vec<String> = unmet(purpose)
         .iter()
-        .map(|(need, verdict)| format!("{}: {verdict}", need.program))
+        .map(|(need, verdict)| format!("{}: {verdict}", need.name()))
         .collect();
     ensure!(
         still.is_empty(),
@@ -82,7 +82,7 @@ pub fn report() -> Report {
     for need in NEEDS {
         let verdict = need.probe();
         tools.push(Tool {
-            name: need.program.to_owned(),
+            name: need.name().to_owned(),
             ok: matches!(verdict, Verdict::Found(_)),
             detail: verdict.to_string(),
         });

@@ -39,7 +39,7 @@ pub struct Need {
     pub minimum: Number,
     /// What for.
     pub purpose: Purpose,
-    /// Makes it print its version.
+    /// Makes it print its version; words are separated by spaces.
     pub ask: &'static str,
     /// What stands before the version in its answer.
     pub before: &'static str,
@@ -127,6 +127,23 @@ pub const NEEDS: &[Need] = &[
         ask: "--version",
         before: "ntfsfix v",
     },
+    // A token in software, and what lets OpenSSL use keys in tokens.
+    Need {
+        program: "softhsm2-util",
+        package: "softhsm2",
+        minimum: Number([2, 6, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "",
+    },
+    Need {
+        program: "openssl",
+        package: "libengine-pkcs11-openssl",
+        minimum: Number([0; 3]),
+        purpose: Purpose::Test,
+        ask: "engine pkcs11",
+        before: "(pkcs11) ",
+    },
     Need {
         program: "isoinfo",
         package: "genisoimage",
@@ -174,6 +191,15 @@ pub const NEEDS: &[Need] = &[
         purpose: Purpose::Full,
         ask: "--version",
         before: "nbdcopy ",
+    },
+    // What virt-v2v runs scripts with in the guest; a program for Windows.
+    Need {
+        program: "dpkg-query",
+        package: "rhsrvany",
+        minimum: Number([1, 1, 0]),
+        purpose: Purpose::Full,
+        ask: "--show --showformat=${Version} rhsrvany",
+        before: "",
     },
     Need {
         program: "hivexregedit",
@@ -268,10 +294,20 @@ impl fmt::Display for Verdict {
 }
 
 impl Need {
+    /// What it is called in reports: the program, or the package where another program is only asked about it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        if self.ask.contains(' ') {
+            self.package
+        } else {
+            self.program
+        }
+    }
+
     /// Runs the program to ask for its version.
     pub fn probe(&self) -> Verdict {
         match Run::new(self.program)
-            .arg(self.ask)
+            .args(self.ask.split(' '))
             .deadline(Duration::from_secs(20))
             .output()
         {
@@ -286,7 +322,10 @@ impl Need {
             .split_once(self.before)
             .and_then(|(_, rest)| Number::parse(rest));
         match version {
-            None if self.minimum == Number([0; 3]) && !answer.is_empty() => {
+            None if self.minimum == Number([0; 3])
+                && !answer.is_empty()
+                && answer.contains(self.before) =>
+            {
                 Verdict::Found(self.minimum)
             }
             None => Verdict::Unclear(answer.lines().next().unwrap_or_default().to_owned()),

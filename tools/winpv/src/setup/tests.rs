@@ -85,6 +85,22 @@ fn an_answer_without_a_version_is_no_version() {
 }
 
 #[test]
+fn a_part_of_a_program_is_found_by_its_own_answer() {
+    let engine = NEEDS
+        .iter()
+        .find(|need| need.package == "libengine-pkcs11-openssl")
+        .unwrap();
+    assert_eq!(engine.name(), "libengine-pkcs11-openssl");
+    let missing = "80DB5527DB7F0000:error:12800067:DSO support routines:dlfcn_load:could not load the shared library: \
+        filename(/usr/lib/x86_64-linux-gnu/engines-3/pkcs11.so)";
+    assert!(matches!(engine.judge(missing), Verdict::Unclear(_)));
+    assert!(matches!(
+        engine.judge("(pkcs11) pkcs11 engine\n"),
+        Verdict::Found(_)
+    ));
+}
+
+#[test]
 fn numbers_compare_as_numbers() {
     let number = |text| Number::parse(text).unwrap();
     assert!(number("10.0.2") > number("7.2.19"));

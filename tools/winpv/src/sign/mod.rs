@@ -1,6 +1,7 @@
 //! Authenticode signatures, made and checked by osslsigncode.
 
 mod certificate;
+mod countersignature;
 mod signer;
 mod source;
 

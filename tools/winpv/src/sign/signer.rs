@@ -5,22 +5,54 @@ use std::ffi::OsString;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use driver_catalog::Builder;
 use tempfile::TempDir;
 
-use super::{Args, Certificate, Source, Subject};
+use super::{Args, Certificate, Source, Subject, countersignature};
 use crate::keys::Keys;
 use crate::process::Run;
 use crate::version::Epoch;
 
 /// Holds the password when there is no file with it.
 pub(crate) const PASSWORD: &str = "WINPV_SIGN_PASSWORD";
-/// Lets OpenSSL use keys in tokens; Debian's libengine-pkcs11-openssl.
+/// Lets OpenSSL use keys in tokens; Debian's libengine-pkcs11-openssl. osslsigncode looks for it where OpenSSL does: its option that
+/// names the file fails in version 2.5.
 const ENGINE: &str = "engines-3/pkcs11.so";
 /// Offers the modules of every token that is set up; Debian's p11-kit-modules.
 const PROXY: &str = "p11-kit-proxy.so";
+
+/// How long a signature with a time stamp may take: osslsigncode itself waits for the authority without end.
+const STAMP_DEADLINE: Duration = Duration::from_secs(20);
+
+/// What osslsigncode and OpenSSL say of mistakes that a user can mend, and how.
+const ADVICE: &[(&str, &str)] = &[
+    (
+        "PIN incorrect",
+        "the PIN is wrong: give the right one in WINPV_SIGN_PASSWORD, or in a file named by --sign-password-file (a token locks itself after a few wrong ones)",
+    ),
+    (
+        "No PIN code was entered",
+        "the token asks for a PIN: give it in WINPV_SIGN_PASSWORD, or in a file named by --sign-password-file",
+    ),
+    (
+        "object not found",
+        "no token that is there holds this key: check the URI (`p11tool --list-all` and `pkcs11-tool --list-objects` show what there is) and --pkcs11-module",
+    ),
+    (
+        "key values mismatch",
+        "the key does not belong to the certificate: name the certificate that was issued for it",
+    ),
+    // Versions from 2.6 on, then 2.5.
+    ("imestamping failed", AUTHORITY),
+    ("timestamp reply", AUTHORITY),
+    ("CURL failure", AUTHORITY),
+];
+
+/// Advice for a time stamp authority that does not do its work.
+const AUTHORITY: &str = "the time stamp authority did not answer as RFC 3161 asks: check the URL of --timestamp, or try another";
 
 /// Signs files; made only after a first signature has succeeded.
 #[derive(Debug)]
@@ -111,7 +143,11 @@ impl Signer {
             }
         }
         if !answer.status.success() {
-            if answer.text().contains("invalid password") {
+            // The second is what an empty password file gives.
+            if ["invalid password", "Error reading password"]
+                .iter()
+                .any(|said| answer.text().contains(said))
+            {
                 bail!(
                     "the password is wrong: give the right one in {PASSWORD}, or in a file named by --sign-password-file"
                 );
@@ -143,9 +179,11 @@ impl Signer {
         let pem = args.sign_certificate.as_ref().context(
             "its certificate is not known: name a PEM file with it, and those above it, by --sign-certificate",
         )?;
-        let engine = library(ENGINE).with_context(|| {
-            format!("OpenSSL's {ENGINE} is missing: install the package libengine-pkcs11-openssl")
-        })?;
+        // Whoever keeps engines elsewhere tells OpenSSL so.
+        ensure!(
+            env::var_os("OPENSSL_ENGINES").is_some() || library(ENGINE).is_some(),
+            "OpenSSL's {ENGINE} is missing: install the package libengine-pkcs11-openssl"
+        );
         let module = match &args.pkcs11_module {
             Some(module) => {
                 ensure!(module.is_file(), "there is no module {}", module.display());
@@ -156,8 +194,6 @@ impl Signer {
             })?,
         };
         let mut key = vec![
-            "-pkcs11engine".into(),
-            engine.into(),
             "-pkcs11module".into(),
             module.into(),
             "-certs".into(),
@@ -203,7 +239,7 @@ impl Signer {
     ///
     /// # Errors
     ///
-    /// osslsigncode's message; the file is unchanged then.
+    /// osslsigncode's message, no answer in time, or a time stamp that is not over this signature; the file is unchanged then.
     pub fn sign(
         &self,
         file: &Path,
@@ -221,17 +257,43 @@ impl Signer {
             run = run.arg("-ph");
         }
         if let Some(url) = &self.timestamp {
-            run = run.arg("-ts").arg(url);
+            run = run.arg("-ts").arg(url).deadline(STAMP_DEADLINE);
         }
-        run.args(["-h", "sha256", "-time", &epoch.0.to_string(), "-n"])
+        let ran = run
+            .args(["-h", "sha256", "-time", &epoch.0.to_string(), "-n"])
             .arg(description)
             .arg("-in")
             .arg(file)
             .arg("-out")
             .arg(&signed)
-            .ok()
-            .with_context(|| format!("cannot sign {}", file.display()))?;
+            .ok();
+        if let Err(error) = ran {
+            return Err(self.advise(error))
+                .with_context(|| format!("cannot sign {}", file.display()));
+        }
+        if let Some(url) = &self.timestamp {
+            countersignature::check(&signed, subject, self.scratch.path()).with_context(|| {
+                format!(
+                    "{url} answered with a time stamp that proves nothing: try another authority"
+                )
+            })?;
+        }
         fs::rename(&signed, file).with_context(|| format!("cannot replace {}", file.display()))
+    }
+
+    /// Puts what to do before what osslsigncode said.
+    fn advise(&self, error: anyhow::Error) -> anyhow::Error {
+        let text = format!("{error:#}");
+        // Signing itself takes no time: what takes long is the answer.
+        let unanswered = self.timestamp.is_some() && text.contains("was stopped");
+        let advice = ADVICE
+            .iter()
+            .find_map(|(said, advice)| text.contains(said).then_some(*advice))
+            .or(unanswered.then_some(AUTHORITY));
+        match advice {
+            Some(advice) => error.context(advice),
+            None => error,
+        }
     }
 }
 
