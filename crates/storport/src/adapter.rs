@@ -1,7 +1,7 @@
 //! The adapter, as StorPort knows it: by the address of its device extension.
 
 use crate::srb::{Address, Srb};
-use crate::status::SrbStatus;
+use crate::status::{SrbStatus, StorStatus};
 use core::ffi::c_void;
 use core::marker::PhantomData;
 use core::ptr::{NonNull, null_mut};
@@ -102,6 +102,36 @@ impl Adapter {
         // MS: nf-storport-storportnotification, BusChangeDetected takes the path id, a UCHAR promoted to int.
         // SAFETY: takes numbers only.
         unsafe { StorPortNotification(BusChangeDetected, self.as_raw(), i32::from(path)) };
+    }
+
+    /// Has StorPort look at a unit again that has changed. Any IRQL. `done` is called when it has; until then no other change
+    /// can be told (MS: nf-storport-storportstatechangedetected).
+    ///
+    /// # Errors
+    /// [`StorStatus::NotImplemented`] before Windows 8; else what StorPort refused with: another change is being dealt with.
+    pub fn unit_changed(
+        self,
+        unit: &'static STOR_ADDR_BTL8,
+        done: HW_STATE_CHANGE,
+    ) -> Result<(), StorStatus> {
+        let mut status = STOR_STATUS_NOT_IMPLEMENTED;
+        const NO_ATTRIBUTES: u32 = 0;
+        // MS: storport.h, StateChangeDetectedCall takes what changed, its address, attributes, the routine, its context and where
+        // to put the answer.
+        // SAFETY: the address never goes away, `done` has the routine's type, and `status` outlives the call.
+        unsafe {
+            StorPortNotification(
+                StateChangeDetectedCall,
+                self.as_raw(),
+                STATE_CHANGE_LUN,
+                core::ptr::from_ref(unit),
+                NO_ATTRIBUTES,
+                done,
+                null_mut::<c_void>(),
+                &raw mut status,
+            )
+        };
+        StorStatus::check(status)
     }
 
     /// Spins. Any IRQL; keep it to a few microseconds at a time.

@@ -4,6 +4,7 @@
 use crate::ffi::dma::region;
 use crate::ffi::extension;
 use crate::limits::PAGE;
+use crate::ranges;
 use crate::request::{
     DESCRIPTOR_LEN, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET,
     Stage,
@@ -12,15 +13,21 @@ use crate::ring::Rules;
 use crate::segments::{Measure, Parts, measure};
 use core::cell::Cell;
 use core::iter::{Chain as Joined, Flatten, Once, once};
-use core::mem::size_of;
+use core::mem::{size_of, size_of_val};
 use storport::{Dma, ScatterGather, Segment, Srb};
 use virtio_core::mem::{DeviceAddress, DmaRegion};
 use virtio_core::ring::{IndirectChain, Part};
-use virtio_core::spec::blk::{ID_LEN, RequestHeader};
+use virtio_core::spec::blk::{ID_LEN, Lifetime, RequestHeader};
 
 /// Whether the request's table fits into `room` bytes.
 pub fn table_fits(request: &Request, room: usize) -> bool {
     (request.chain_len() as usize).saturating_mul(DESCRIPTOR_LEN) <= room
+}
+
+/// Whether what lies behind the head fits into `room` bytes: ranges of blocks, and the table if there is one.
+pub fn fits(rules: &Rules, request: &Request, room: usize) -> bool {
+    room.checked_sub(request.ranges_len())
+        .is_some_and(|room| !rules.indirect() || table_fits(request, room))
 }
 
 /// The parts of a chain.
@@ -40,9 +47,12 @@ impl<I: Iterator<Item = Part>> Chain<I> {
     fn new(request: &Request, place: Dma, data: I) -> Option<Self> {
         let at = DeviceAddress(place.address);
         let (out, into) = match (request.stage, request.operation) {
-            (Stage::Operation, Operation::Read | Operation::Identify) => (None, Some(data)),
-            (Stage::Operation, Operation::Write { .. }) => (Some(data), None),
-            _ => (None, None),
+            (Stage::Flush, _) | (_, Operation::None | Operation::Flush { .. }) => (None, None),
+            (
+                _,
+                Operation::Read | Operation::Identify | Operation::Lifetime | Operation::Verify,
+            ) => (None, Some(data)),
+            _ => (Some(data), None),
         };
         Some(Self {
             header: Part::new(at, size_of::<RequestHeader>() as u32),
@@ -64,31 +74,100 @@ impl<I: Iterator<Item = Part>> Chain<I> {
     }
 }
 
-/// A request's data: its scatter list, or one piece of memory.
+/// One side of a chain that was not described by HwBuildIo: what the device reads, or what it writes.
+pub struct Side {
+    first: Option<Part>,
+    data: Option<Parts<Data>>,
+    last: Option<Part>,
+}
+
+impl Iterator for Side {
+    type Item = Part;
+    // Few requests come here; elsewhere it would be copied into each way to add a chain.
+    #[inline(never)]
+    fn next(&mut self) -> Option<Part> {
+        self.first
+            .take()
+            .or_else(|| self.data.as_mut().and_then(Iterator::next))
+            .or_else(|| self.last.take())
+    }
+}
+
+impl Chain<Parts<Data>> {
+    /// What the device reads, and what it writes.
+    pub fn sides(self) -> (Side, Side) {
+        let readable = Side {
+            first: Some(self.header),
+            data: self.out,
+            last: None,
+        };
+        let writable = Side {
+            first: None,
+            data: self.into,
+            last: Some(self.status),
+        };
+        (readable, writable)
+    }
+}
+
+/// A request's data. It may go on for ever: [`Parts`] stops at the end of the request.
 pub enum Data {
-    /// As it lies in the request's buffer.
-    List(ScatterGather<'static>),
-    /// In a bounce page, or where the serial number goes.
-    One(Once<Segment>),
+    /// As it lies in the request's buffer, again and again.
+    List(Blocks),
+    /// One piece of memory, again and again.
+    One(Segment),
 }
 
 impl Iterator for Data {
     type Item = Segment;
-    #[inline]
     fn next(&mut self) -> Option<Segment> {
         match self {
             Self::List(list) => list.next(),
-            Self::One(one) => one.next(),
+            Self::One(one) => Some(*one),
         }
     }
 }
 
-/// Writes the head and cuts the place in two: head and table.
-fn split(request: &Request, place: Dma) -> Option<DmaRegion> {
-    let (mut head, table) = region(place)?.split_at(HEAD_LEN).ok()?;
+/// The first bytes of a scatter list, again and again.
+pub struct Blocks {
+    whole: ScatterGather<'static>,
+    block: u32,
+    rest: ScatterGather<'static>,
+    left: u32,
+}
+
+impl Blocks {
+    fn new(list: ScatterGather<'static>, block: u32) -> Self {
+        Self {
+            whole: list.clone(),
+            block,
+            rest: list,
+            left: block,
+        }
+    }
+}
+
+impl Iterator for Blocks {
+    type Item = Segment;
+    #[inline]
+    fn next(&mut self) -> Option<Segment> {
+        if self.left == 0 {
+            self.rest = self.whole.clone();
+            self.left = self.block;
+        }
+        let mut segment = self.rest.next()?;
+        segment.len = segment.len.min(self.left);
+        self.left = self.left.saturating_sub(segment.len);
+        Some(segment)
+    }
+}
+
+/// Writes the head and cuts the place in two: what the device reads as it lies there, of `head` bytes, and the table.
+fn split(request: &Request, place: Dma, head: usize) -> Option<(DmaRegion, DmaRegion)> {
+    let (mut head, table) = region(place)?.split_at(head).ok()?;
     head.write(0, request.header()).ok()?;
     head.write(STATUS_OFFSET, NO_STATUS).ok()?;
-    Some(table)
+    Some((head, table))
 }
 
 /// Writes the head of the request's present stage to `place`. Returns the chain, and the room for its table.
@@ -98,25 +177,68 @@ pub fn start(
     place: Dma,
     page: Option<Dma>,
 ) -> Option<(Chain<Parts<Data>>, DmaRegion)> {
-    let table = split(request, place)?;
-    let segment = |address, len| Data::One(once(Segment { address, len }));
+    let ranges_len = request.ranges_len();
+    let (mut head, table) = split(request, place, HEAD_LEN.checked_add(ranges_len)?)?;
+    let one = |address, len| Data::One(Segment { address, len });
+    let inside = |offset: usize, len: usize| {
+        let address = place.address.checked_add(offset as u64)?;
+        Some((one(address, len as u32), len as u32))
+    };
+    let block = rules.config.block_size;
     let (data, bytes) = match (request.stage, request.operation, page) {
-        (Stage::Operation, Operation::Identify, _) => {
-            let address = place.address.checked_add(ID_OFFSET as u64)?;
-            (segment(address, ID_LEN as u32), ID_LEN as u32)
-        }
-        (Stage::Operation, Operation::Read | Operation::Write { .. }, Some(page)) => {
-            (segment(page.address, request.bytes), request.bytes)
-        }
-        (Stage::Operation, Operation::Read | Operation::Write { .. }, None) => {
-            let list = extension::segments(rules.adapter, request.srb.as_ref()?)?;
-            (Data::List(list), request.bytes)
-        }
         // A flush moves no data.
-        _ => (segment(0, 0), 0),
+        (Stage::Flush, ..) | (_, Operation::None | Operation::Flush { .. }, _) => (one(0, 0), 0),
+        (_, Operation::Identify, _) => inside(ID_OFFSET, ID_LEN)?,
+        (_, Operation::Lifetime, _) => inside(ID_OFFSET, size_of::<Lifetime>())?,
+        (_, Operation::Discard | Operation::Zero { .. }, _) => {
+            write_ranges(rules, request, &mut head)?;
+            inside(HEAD_LEN, ranges_len)?
+        }
+        (_, Operation::Verify, _) => (one(rules.scratch, PAGE), request.bytes),
+        (_, Operation::Repeat, Some(page)) => (one(page.address, block), request.bytes),
+        (_, _, Some(page)) => (one(page.address, request.bytes), request.bytes),
+        (_, operation, None) => {
+            let list = extension::segments(rules.adapter, request.srb.as_ref()?)?;
+            let turn = if operation == Operation::Repeat {
+                block
+            } else {
+                request.bytes
+            };
+            (Data::List(Blocks::new(list, turn)), request.bytes)
+        }
     };
     let parts = Parts::new(data, bytes, rules.limits.segment_bytes);
     Some((Chain::new(request, place, parts)?, table))
+}
+
+/// Writes the ranges of the present step behind the head. `None`: there are fewer than there were.
+fn write_ranges(rules: &Rules, request: &Request, head: &mut DmaRegion) -> Option<()> {
+    let mut offset = HEAD_LEN;
+    for segment in ranges::present(rules, request)? {
+        head.write(offset, segment).ok()?;
+        offset = offset.checked_add(size_of_val(&segment))?;
+    }
+    (offset == head.len()).then_some(())
+}
+
+/// Measures the one block of data that is to be written to many. The outcome says whether the request can be sent.
+pub fn prepare_repeat(rules: &Rules, srb: &Srb, request: &mut Request) {
+    let block = rules.config.block_size;
+    let measure = extension::segments(rules.adapter, srb)
+        .map(|list| measure(Parts::new(list, block, rules.limits.segment_bytes)));
+    request.steps.amount = match measure {
+        Some(measure) if measure.bytes == block => measure.parts,
+        _ => {
+            request.outcome = Outcome::Invalid;
+            return;
+        }
+    };
+    if request.steps.amount > rules.limits.segments {
+        // One block lies in one page there.
+        request.bytes = block;
+        bounce(rules, srb, request);
+        request.steps.amount = request.parts;
+    }
 }
 
 /// Describes a transfer to the device as far as that needs no lock: head, table, number of parts.
@@ -154,7 +276,7 @@ pub fn prepare(rules: &Rules, srb: &Srb, request: &mut Request) {
 fn bounce(rules: &Rules, srb: &Srb, request: &mut Request) {
     let limits = &rules.limits;
     let (data, _) = srb.data();
-    request.parts = request.bytes.div_ceil(limits.segment_bytes.max(1));
+    request.parts = limits.parts_of(request.bytes);
     request.outcome = if !limits.bounce || request.bytes > PAGE || request.parts > limits.segments {
         Outcome::Invalid
     } else if data.is_null() {
@@ -173,7 +295,7 @@ fn write_table(
     place: Dma,
     parts: impl Iterator<Item = Part>,
 ) -> Option<(IndirectChain, Measure)> {
-    let mut table = split(request, place)?;
+    let (_, mut table) = split(request, place, HEAD_LEN)?;
     let bytes = Cell::new(0u32);
     let counted = parts.inspect(|part| bytes.set(bytes.get().saturating_add(part.len)));
     let chain = Chain::new(request, place, counted)?

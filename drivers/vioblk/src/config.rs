@@ -19,17 +19,20 @@ const MAX_BLOCK: u32 = 4096;
 /// READ CAPACITY(16) has four bits for it. SBC-4 §5.20.2
 const MAX_PHYSICAL_BLOCK_EXP: u8 = 15;
 
+/// Most segments of a discard or write-zeroes request, whatever the device would take: they lie in the request's memory.
+pub const MAX_RANGES: u32 = 32;
+
 /// Why a device is not used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// `blk_size` is not a power of two between one sector and one page.
     BlockSize(u32),
-    /// `seg_max` is zero: no request could carry data.
-    SegMax,
     /// `size_max` is zero: no segment could carry data.
     SizeMax,
     /// `num_queues` is zero although the device offers several queues.
     QueueCount,
+    /// The zones take sequential writes only, which Windows does not keep to.
+    HostManagedZones,
     /// The segments of one request cannot hold one page, the smallest transfer that Windows may send.
     PageDoesNotFit {
         /// Segments of a request.
@@ -42,7 +45,7 @@ pub enum Refusal {
 }
 
 /// The fields as the device wrote them. `None`: the feature that gives the field its meaning was not accepted.
-/// Virtio 1.3 §5.2.5.1
+/// Virtio 1.3 §5.2.4
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Raw {
     /// Sectors on the disk.
@@ -57,6 +60,21 @@ pub struct Raw {
     pub topology: Option<Topology>,
     /// `VIRTIO_BLK_F_MQ`
     pub num_queues: Option<u16>,
+    /// `VIRTIO_BLK_F_DISCARD`
+    pub discard: Option<Ranges>,
+    /// `VIRTIO_BLK_F_WRITE_ZEROES`
+    pub write_zeroes: Option<Ranges>,
+}
+
+/// What the device says of requests that name ranges of sectors. The meaning of the last field depends on the request.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Ranges {
+    /// Most sectors of a segment.
+    pub sectors: u32,
+    /// Most segments of a request.
+    pub segments: u32,
+    /// `discard_sector_alignment`, or `write_zeroes_may_unmap`.
+    pub extra: u32,
 }
 
 impl Raw {
@@ -75,6 +93,22 @@ impl Raw {
                 opt_io_size: view.u32(offset_of!(blk::Config, opt_io_size))?,
             })
         };
+        let discard = || {
+            Ok(Ranges {
+                sectors: view.u32(offset_of!(blk::Config, max_discard_sectors))?,
+                segments: view.u32(offset_of!(blk::Config, max_discard_seg))?,
+                extra: view.u32(offset_of!(blk::Config, discard_sector_alignment))?,
+            })
+        };
+        let write_zeroes = || {
+            Ok(Ranges {
+                sectors: view.u32(offset_of!(blk::Config, max_write_zeroes_sectors))?,
+                segments: view.u32(offset_of!(blk::Config, max_write_zeroes_seg))?,
+                extra: view
+                    .u8(offset_of!(blk::Config, write_zeroes_may_unmap))?
+                    .into(),
+            })
+        };
         Ok(Self {
             capacity: view.u64(offset_of!(blk::Config, capacity))?,
             size_max: u32_if(blk::F_SIZE_MAX, offset_of!(blk::Config, size_max))?,
@@ -84,6 +118,8 @@ impl Raw {
             num_queues: has(blk::F_MQ)
                 .then(|| view.u16(offset_of!(blk::Config, num_queues)))
                 .transpose()?,
+            discard: has(blk::F_DISCARD).then(discard).transpose()?,
+            write_zeroes: has(blk::F_WRITE_ZEROES).then(write_zeroes).transpose()?,
         })
     }
 }
@@ -101,6 +137,17 @@ pub struct Topology {
     pub opt_io_size: u32,
 }
 
+/// Limits of requests that name ranges of blocks. None is zero.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RangeLimits {
+    /// Most blocks of a segment.
+    pub blocks: u32,
+    /// Most segments of a request: at most [`MAX_RANGES`].
+    pub segments: u32,
+    /// A range that has to be cut is best cut at a multiple of so many blocks.
+    pub alignment: u32,
+}
+
 /// A checked configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Config {
@@ -116,12 +163,27 @@ pub struct Config {
     pub topology: Topology,
     /// Request queues of the device. Never zero.
     pub queues: u16,
+    /// The device takes discards.
+    pub discard: Option<RangeLimits>,
+    /// The device writes zeroes.
+    pub write_zeroes: Option<RangeLimits>,
+    /// The device may give up blocks that it writes zeroes to.
+    pub zeroes_unmap: bool,
+    /// The device tells how worn it is.
+    pub lifetime: bool,
+    /// The cache can be switched to write through.
+    pub cache_mode: bool,
 }
 
 impl Config {
     /// Sectors in one logical block: 1 to 8.
     pub fn sectors_per_block(&self) -> u32 {
         self.block_size >> SECTOR.trailing_zeros()
+    }
+
+    /// First sector of a block. On a disk with that block it cannot wrap: the capacity in sectors has 64 bits.
+    pub fn sector(&self, block: u64) -> u64 {
+        block << self.sectors_per_block().trailing_zeros()
     }
 
     /// Checks every field that has a meaning.
@@ -133,25 +195,55 @@ impl Config {
         if raw.size_max == Some(0) {
             return Err(Refusal::SizeMax);
         }
-        if raw.seg_max == Some(0) {
-            return Err(Refusal::SegMax);
-        }
         let queues = raw.num_queues.unwrap_or(1);
         if queues == 0 {
             return Err(Refusal::QueueCount);
         }
         let mut topology = raw.topology.unwrap_or_default();
         topology.physical_block_exp = topology.physical_block_exp.min(MAX_PHYSICAL_BLOCK_EXP);
+        let alignment = raw.discard.map_or(0, |discard| discard.extra);
         let mut config = Self {
             block_size,
             blocks: 0,
             size_max: raw.size_max,
-            seg_max: raw.seg_max,
+            // Devices that say 0 exist; they take one. Linux: drivers/block/virtio_blk.c, virtblk_probe
+            seg_max: raw.seg_max.map(|segments| segments.max(1)),
             topology,
             queues,
+            discard: None,
+            write_zeroes: None,
+            zeroes_unmap: raw.write_zeroes.is_some_and(|zeroes| zeroes.extra != 0),
+            lifetime: false,
+            cache_mode: false,
         };
+        config.discard = raw
+            .discard
+            .and_then(|ranges| config.range_limits(ranges, alignment));
+        config.write_zeroes = raw
+            .write_zeroes
+            .and_then(|ranges| config.range_limits(ranges, alignment));
         config.set_capacity(raw.capacity);
         Ok(config)
+    }
+
+    /// Takes what does not lie in the configuration but in the accepted features.
+    #[must_use]
+    pub fn with_features(mut self, features: Features) -> Self {
+        self.lifetime = features.contains(blk::F_LIFETIME);
+        // Virtio 1.3 §5.2.5.2: a device that offers CONFIG_WCE offers FLUSH; without it there is nothing to switch.
+        self.cache_mode = features.contains(blk::F_CONFIG_WCE.union(blk::F_FLUSH));
+        self
+    }
+
+    /// Limits in whole blocks. `None`: the device takes nothing by its own words, so nothing is sent.
+    fn range_limits(&self, raw: Ranges, alignment: u32) -> Option<RangeLimits> {
+        let shift = self.sectors_per_block().trailing_zeros();
+        let limits = RangeLimits {
+            blocks: raw.sectors >> shift,
+            segments: raw.segments.min(MAX_RANGES),
+            alignment: (alignment >> shift).max(1),
+        };
+        (limits.blocks > 0 && limits.segments > 0).then_some(limits)
     }
 
     /// Takes a capacity in sectors. A last block that is not whole cannot be addressed and is left out.

@@ -1,20 +1,20 @@
 //! The disk: what every routine that StorPort calls shares.
 #![forbid(unsafe_code)]
 
-use crate::config::Config;
 use crate::events::{Event, Journal};
 use crate::ffi::extension::RequestBox;
 use crate::ffi::lock::{Once, QueueCell};
 use crate::identity::{Place, Serial};
 use crate::request::{List, Operation, Outcome};
 use crate::ring::{Notice, Progress, Rules};
-use crate::scsi::{Reply, Unit};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use crate::scsi::{self, Command, Reply, Unit};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use nt::irql::Dispatch;
 use storport::{Adapter, Dpc, Sense, Srb, SrbStatus};
 use virtio_core::mmio::MmioWindow;
-use virtio_core::spec::blk;
+use virtio_core::spec::blk::{self, Lifetime};
 use virtio_core::transport::Transport;
+use zerocopy::FromBytes;
 
 /// Completions that one DPC takes before it lets others run.
 const BUDGET: u32 = 128;
@@ -29,6 +29,34 @@ pub mod work {
     pub const REMOVED: u32 = 4;
 }
 
+/// What has changed, as bits.
+pub mod change {
+    /// The capacity.
+    pub const CAPACITY: u8 = 1;
+    /// What MODE SENSE shows.
+    pub const MODE: u8 = 2;
+}
+
+/// What StorPort knows of changes. It takes one at a time.
+pub mod notice {
+    /// All.
+    pub const NONE: u8 = 0;
+    /// It is looking.
+    pub const TOLD: u8 = 1;
+    /// It is looking, and has to look again.
+    pub const AGAIN: u8 = 2;
+}
+
+/// What a command wanted of the write cache.
+pub mod cache {
+    /// Nothing: it is as the device has it.
+    pub const AS_IT_IS: u8 = 0;
+    /// Off.
+    pub const OFF: u8 = 1;
+    /// On.
+    pub const ON: u8 = 2;
+}
+
 /// The disk and its device.
 #[derive(Debug)]
 pub struct Disk {
@@ -38,8 +66,6 @@ pub struct Disk {
     pub transport: Transport<MmioWindow>,
     /// What requests have to obey.
     pub rules: Rules,
-    /// The checked configuration; the capacity is that of the start.
-    pub config: Config,
     /// Where the device is plugged in.
     pub place: Place,
     /// Descriptors of each queue.
@@ -64,8 +90,16 @@ pub struct Disk {
     pub by_message: AtomicBool,
     /// Logical blocks, which may change while the system runs.
     pub blocks: AtomicU64,
-    /// The capacity changed, and the class driver does not know yet.
-    pub attention: AtomicBool,
+    /// What has changed that the class driver does not know yet: bits of [`change`].
+    pub attention: AtomicU8,
+    /// How far StorPort is with the last such change: a value of [`notice`].
+    pub notice: AtomicU8,
+    /// Writes fail.
+    pub read_only: AtomicBool,
+    /// Writes may stay in a volatile cache.
+    pub write_cache: AtomicBool,
+    /// What a command wants the write cache to be: a value of [`cache`].
+    pub cache: AtomicU8,
     /// A command stopped the disk.
     pub stopped: AtomicBool,
     /// The serial number, once it was asked for.
@@ -78,18 +112,32 @@ pub struct Disk {
 
 impl Disk {
     /// The disk as SCSI sees it now.
-    pub fn unit(&self) -> Unit {
-        let features = self.rules.features;
+    pub fn unit(&self) -> Unit<'_> {
         Unit {
-            block_size: self.config.block_size,
+            config: &self.rules.config,
             blocks: self.blocks.load(Ordering::Relaxed),
-            topology: self.config.topology,
             max_transfer: self.rules.limits.max_transfer,
-            read_only: features.contains(blk::F_RO),
-            write_cache: features.contains(blk::F_FLUSH),
+            read_only: self.read_only.load(Ordering::Relaxed),
+            flushes: self.rules.features.contains(blk::F_FLUSH),
+            write_cache: self.write_cache.load(Ordering::Relaxed),
             stopped: self.stopped.load(Ordering::Relaxed),
             place: self.place,
         }
+    }
+
+    /// What the next command has to be answered with instead of being executed, if anything has changed. Once.
+    pub fn take_attention(&self) -> Option<Sense> {
+        if self.attention.load(Ordering::Relaxed) == 0 {
+            return None;
+        }
+        let changes = [
+            (change::CAPACITY, Sense::CAPACITY_CHANGED),
+            (change::MODE, Sense::MODE_PARAMETERS_CHANGED),
+        ];
+        changes.into_iter().find_map(|(bit, sense)| {
+            let before = self.attention.fetch_and(!bit, Ordering::Relaxed);
+            (before & bit != 0).then_some(sense)
+        })
     }
 
     /// Writes an entry to the event log, if it is not one of many.
@@ -151,6 +199,10 @@ impl Disk {
             (Operation::Identify, Outcome::Failed(Sense::INVALID_OPCODE)) => {
                 return self.identified(at, request, Serial::EMPTY);
             }
+            (Operation::Lifetime, Outcome::Done) => return self.worn(request, &id),
+            (Operation::Lifetime, Outcome::Failed(Sense::INVALID_OPCODE)) => {
+                return self.fail_with(request, &Sense::INVALID_FIELD);
+            }
             (Operation::Flush { stop: true }, Outcome::Done) => {
                 self.stopped.store(true, Ordering::Relaxed)
             }
@@ -162,8 +214,15 @@ impl Disk {
         match outcome {
             Outcome::Done => {
                 // The buffer may be longer than what the command moves.
-                if srb.data().1 != bytes {
-                    srb.set_transferred(bytes);
+                let (_, available) = srb.data();
+                let moved = match operation {
+                    // What says what to do was taken whole.
+                    Operation::Discard | Operation::Zero { .. } | Operation::Repeat => available,
+                    Operation::Verify => 0,
+                    _ => bytes,
+                };
+                if moved != available {
+                    srb.set_transferred(moved);
                 }
                 self.adapter.complete(srb, SrbStatus::Success);
             }
@@ -178,8 +237,31 @@ impl Disk {
         }
     }
 
+    fn fail_with(&self, request: RequestBox, sense: &Sense) {
+        if let Some(mut srb) = request.finish() {
+            srb.set_sense(sense);
+            self.adapter.complete_as_set(srb);
+        }
+    }
+
+    /// LOG SENSE can be answered now.
+    fn worn(&self, request: RequestBox, answer: &[u8]) {
+        let Some(srb) = request.finish() else { return };
+        let Ok((lifetime, _)) = Lifetime::read_from_prefix(answer) else {
+            return self.adapter.complete(srb, SrbStatus::InternalError);
+        };
+        let allocation = match scsi::decode(srb.cdb()) {
+            Ok(Command::LogSense { allocation, .. }) => allocation,
+            _ => 0,
+        };
+        self.reply(srb, &scsi::wear(&lifetime).truncated(allocation));
+    }
+
     /// The command that wanted the serial number can be answered now.
     fn identified(&self, at: Dispatch, mut request: RequestBox, serial: Serial) {
+        if self.serial.get().is_none() && serial.may_be_cut() {
+            self.report(Event::SerialMayBeCut);
+        }
         self.serial.set(serial);
         request.operation = Operation::None;
         self.emulate(at, request);
@@ -187,7 +269,7 @@ impl Disk {
 
     /// Answers a command that needs no device: success, with data.
     pub fn reply(&self, mut srb: Srb, reply: &Reply) {
-        let written = crate::ffi::reply::write(&mut srb, reply.bytes());
+        let written = crate::ffi::data::write(&mut srb, reply.bytes());
         srb.set_transferred(written);
         self.adapter.complete(srb, SrbStatus::Success);
     }

@@ -57,6 +57,8 @@ pub enum Event {
     },
     /// The device set DEVICE_NEEDS_RESET.
     DeviceNeedsReset,
+    /// The serial number has as many characters as fit.
+    SerialMayBeCut,
     /// The device does not stop.
     ResetFailed {
         /// What went wrong, as a number of this driver.
@@ -64,8 +66,9 @@ pub enum Event {
     },
 }
 
-/// Severity of every entry: error. Windows' message codes have it in the two highest bits.
+/// Severities, which Windows' message codes have in the two highest bits.
 const ERROR: u32 = 3 << 30;
+const INFORMATIONAL: u32 = 1 << 30;
 /// The code is not Microsoft's.
 const CUSTOMER: u32 = 1 << 29;
 
@@ -94,12 +97,17 @@ impl Event {
             Self::DeviceNeedsReset => 8,
             Self::ResetFailed { .. } => 9,
             Self::ConfigUnreadable { .. } => 10,
+            Self::SerialMayBeCut => 11,
         }
     }
 
     /// The code that the log entry carries and the message table explains.
     pub const fn code(&self) -> u32 {
-        ERROR | CUSTOMER | self.id() as u32
+        let severity = match self {
+            Self::SerialMayBeCut => INFORMATIONAL,
+            _ => ERROR,
+        };
+        severity | CUSTOMER | self.id() as u32
     }
 
     /// The insertion strings from the second on.
@@ -114,7 +122,7 @@ impl Event {
                 [number(segments), number(size_max)]
             }
             Self::Refused(Refusal::BlockSize(value)) => [Some(Name("blk_size")), number(value)],
-            Self::Refused(Refusal::SegMax) => [Some(Name("seg_max")), number(0)],
+            Self::Refused(Refusal::HostManagedZones) => [Some(Name("zoned.model")), number(1)],
             Self::Refused(Refusal::SizeMax) => [Some(Name("size_max")), number(0)],
             Self::Refused(Refusal::QueueCount) => [Some(Name("num_queues")), number(0)],
             Self::Refused(Refusal::QueueTooSmall(size)) => {
@@ -126,13 +134,13 @@ impl Event {
             Self::NoMemory { bytes } => [number(bytes), None],
             Self::InitializationFailed { step, code } => [number(step), number(code)],
             Self::QueueBroken { queue, code } => [number(u32::from(queue)), number(code)],
-            Self::DeviceNeedsReset => [None, None],
+            Self::DeviceNeedsReset | Self::SerialMayBeCut => [None, None],
         }
     }
 }
 
 /// One more than the highest id.
-const KINDS: usize = 11;
+const KINDS: usize = 12;
 
 /// Keeps one device from filling the event log: of each kind the 1st, 2nd, 4th, 8th … are written.
 #[derive(Debug, Default)]
@@ -186,6 +194,7 @@ pub const TEXT_LEN: usize = 21;
 
 impl Value {
     /// The value as a NUL-terminated UTF-16 string.
+    #[inline(never)] // used twice
     pub fn text(&self) -> [u16; TEXT_LEN] {
         let mut text = [0; TEXT_LEN];
         match *self {
@@ -208,6 +217,7 @@ impl Value {
 }
 
 /// Writes the digits of `n`, most significant first. `base` is 10 or 16.
+#[inline(never)] // used twice
 fn digits(to: &mut [u16], n: u64, base: u32) {
     let wide = u64::from(base);
     let mut divisor: u64 = 1;

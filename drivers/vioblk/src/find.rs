@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::config::{Config, Raw, Refusal};
-use crate::disk::Disk;
+use crate::disk::{Disk, cache, notice};
 use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::Memory;
 use crate::ffi::dma::{StorPort, region};
@@ -11,11 +11,11 @@ use crate::ffi::lock::Once;
 use crate::ffi::registers;
 use crate::identity::Place;
 use crate::lifecycle::{RESET_TIMEOUT_US, StallClock};
-use crate::limits::{FIXED_DESCRIPTORS, Limits, PAGE};
+use crate::limits::{self, FIXED_DESCRIPTORS, Limits, PAGE};
 use crate::pool::{MAX_PIECES, Pool};
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
 use crate::ring::{RequestQueue, Ring, Rules};
-use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use storport::sys::{
     SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED, STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE,
     StorSynchronizeFullDuplex,
@@ -23,7 +23,7 @@ use storport::sys::{
 use storport::{Carver, Dma, Dpc, FindAdapter};
 use virtio_core::mmio::MmioWindow;
 use virtio_core::ring::{Layout, QueueMemory, Slot};
-use virtio_core::spec::blk;
+use virtio_core::spec::blk::{self, ZoneModel};
 use virtio_core::spec::features::Features;
 use virtio_core::transport::{CONFIG_LEN, DeviceStopped, Locations, Transport, TransportError};
 
@@ -52,7 +52,11 @@ fn wanted() -> Features {
         blk::F_BLK_SIZE,
         blk::F_FLUSH,
         blk::F_TOPOLOGY,
+        blk::F_CONFIG_WCE,
         blk::F_MQ,
+        blk::F_DISCARD,
+        blk::F_WRITE_ZEROES,
+        blk::F_LIFETIME,
     ]
     .into_iter()
     .fold(platform, Features::union)
@@ -131,6 +135,17 @@ fn negotiate(
         .reset(&StallClock::new(adapter), RESET_TIMEOUT_US)
         .map_err(failed(1))?;
     let offered = transport.acknowledge(stopped).map_err(failed(4))?;
+    let unreadable = |error| Event::ConfigUnreadable {
+        code: code::config(&error),
+    };
+    if offered.contains(blk::F_ZONED) {
+        // A driver may read what is offered before it accepts. Virtio 1.3 §2.5, §3.1.1 step 4
+        let model = core::mem::offset_of!(blk::Config, zone_model);
+        let model = transport.read_config(|view| view.u8(model));
+        if ZoneModel(model.map_err(unreadable)?) == ZoneModel::HOST_MANAGED {
+            return Err(Event::Refused(Refusal::HostManagedZones));
+        }
+    }
     let features = offered.intersection(wanted());
     transport.accept(features).map_err(|error| match error {
         TransportError::FeaturesRefused(_) | TransportError::NotModern => Event::FeaturesRefused {
@@ -141,10 +156,10 @@ fn negotiate(
     })?;
     let raw = transport
         .read_config(|view| Raw::read(view, features))
-        .map_err(|error| Event::ConfigUnreadable {
-            code: code::config(&error),
-        })?;
-    let config = Config::check(&raw).map_err(Event::Refused)?;
+        .map_err(unreadable)?;
+    let config = Config::check(&raw)
+        .map_err(Event::Refused)?
+        .with_features(features);
     let present = transport.queue_count().map_err(failed(7))?;
     let (queues, queue_size) = queues(transport, &config, present, memory)?;
     let limits = Limits::new(&config, queue_size).map_err(Event::Refused)?;
@@ -256,6 +271,8 @@ fn set_up(
     let queues = memory
         .queue_cells(usize::from(found.queues), || rings.next())
         .ok_or(none(bytes))?;
+    let scratch = carver.take(PAGE as usize, Layout::ALIGN);
+    let scratch = scratch.map_err(|_| none(bytes))?.address;
     let config = find.config();
     let place = Place {
         bus: config.SystemIoBusNumber,
@@ -268,8 +285,9 @@ fn set_up(
             adapter: find.adapter(),
             limits: found.limits,
             features: found.features,
+            config: found.config,
+            scratch,
         },
-        config: found.config,
         place,
         queue_size: found.queue_size,
         queues,
@@ -282,7 +300,11 @@ fn set_up(
         messages: AtomicU32::new(0),
         by_message: AtomicBool::new(false),
         blocks: AtomicU64::new(found.config.blocks),
-        attention: AtomicBool::new(false),
+        attention: AtomicU8::new(0),
+        notice: AtomicU8::new(notice::NONE),
+        read_only: AtomicBool::new(found.features.contains(blk::F_RO)),
+        write_cache: AtomicBool::new(found.features.contains(blk::F_FLUSH)),
+        cache: AtomicU8::new(cache::AS_IT_IS),
         stopped: AtomicBool::new(false),
         serial: Once::new(),
         journal: Journal::default(),
@@ -307,12 +329,12 @@ struct Part {
 
 impl Plan {
     fn new(found: &Found, ring_len: usize) -> Self {
-        let descriptors = found.limits.segments.saturating_add(FIXED_DESCRIPTORS) as usize;
+        let rows = limits::rows(found.limits.segments) as usize;
         let share = SLOTS.checked_div(usize::from(found.queues)).unwrap_or(1);
         Self {
             ring_len: ring_len.next_multiple_of(Layout::ALIGN),
             slot_len: HEAD_LEN
-                .saturating_add(descriptors.saturating_mul(DESCRIPTOR_LEN))
+                .saturating_add(rows.saturating_mul(DESCRIPTOR_LEN))
                 .next_multiple_of(Layout::ALIGN),
             slots: share.clamp(2, MAX_PIECES),
             pages: if found.limits.bounce { MAX_PIECES } else { 0 },
@@ -323,9 +345,10 @@ impl Plan {
         let slots = self.slots.saturating_mul(self.slot_len);
         let pages = self.pages.saturating_mul(PAGE as usize);
         let queue = self.ring_len.saturating_add(slots).saturating_add(pages);
-        // The block itself may begin anywhere.
+        // One page for what is read and dropped. The block itself may begin anywhere.
         queue
             .saturating_mul(usize::from(queues))
+            .saturating_add(PAGE as usize)
             .saturating_add(Layout::ALIGN)
     }
 

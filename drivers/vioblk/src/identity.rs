@@ -50,6 +50,11 @@ impl Serial {
         serial
     }
 
+    /// It has as many characters as virtio-blk can carry, so the host's may have had more. Virtio 1.3 §5.2.6
+    pub const fn may_be_cut(&self) -> bool {
+        self.len == ID_LEN
+    }
+
     /// The characters.
     pub fn bytes(&self) -> &[u8] {
         self.bytes.get(..self.len).unwrap_or_default()

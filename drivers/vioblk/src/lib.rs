@@ -25,6 +25,7 @@ pub mod identity;
 mod lifecycle;
 pub mod limits;
 mod pool;
+mod ranges;
 mod request;
 mod ring;
 pub mod scsi;

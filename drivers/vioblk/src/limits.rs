@@ -6,7 +6,7 @@
 //! what must fit.
 #![forbid(unsafe_code)]
 
-use crate::config::{Config, Refusal};
+use crate::config::{Config, MAX_RANGES, Refusal};
 
 /// The page that StorPort's scatter lists are made of, in bytes.
 pub const PAGE: u32 = 4096;
@@ -16,6 +16,17 @@ pub const MAX_SEGMENTS: u32 = 257;
 
 /// Descriptors of a chain besides the data: header and status. Virtio 1.3 §5.2.6
 pub const FIXED_DESCRIPTORS: u32 = 2;
+
+/// Room for the table of a request with `segments` data descriptors, or for what names ranges of blocks and its table, in
+/// rows of 16 bytes.
+pub const fn rows(segments: u32) -> u32 {
+    let data = segments.saturating_add(FIXED_DESCRIPTORS);
+    // The ranges lie in one piece, unless `size_max` cuts it: then at most in as many as a page.
+    let ranges = MAX_RANGES
+        .saturating_mul(2)
+        .saturating_add(FIXED_DESCRIPTORS);
+    if data < ranges { ranges } else { data }
+}
 
 /// Limits of one request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +44,14 @@ pub struct Limits {
 }
 
 impl Limits {
+    /// Data descriptors that so many bytes take which are contiguous for the device.
+    pub const fn parts_of(&self, bytes: u32) -> u32 {
+        match self.segment_bytes {
+            0 => 0,
+            most => bytes.div_ceil(most),
+        }
+    }
+
     /// Computes the promise for a device whose smallest queue has `queue_size` descriptors.
     ///
     /// A chain is never longer than the queue, even in an indirect table. Virtio 1.3 §2.7.5.3.1

@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 use crate::ffi::extension::RequestBox;
+use crate::limits::FIXED_DESCRIPTORS;
+use crate::ranges::Steps;
 use core::mem::size_of;
 use storport::{Dma, Sense, Srb};
 use virtio_core::ring::IndirectChain;
-use virtio_core::spec::blk::{ID_LEN, RequestHeader, RequestStatus, RequestType};
+use virtio_core::spec::blk::{ID_LEN, Lifetime, RequestHeader, RequestStatus, RequestType};
 
 /// What the device is asked to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +28,19 @@ pub enum Operation {
     },
     /// Return the serial number.
     Identify,
+    /// Tell how worn the medium is.
+    Lifetime,
+    /// Give blocks up.
+    Discard,
+    /// Write zeroes.
+    Zero {
+        /// The blocks may be given up.
+        unmap: bool,
+    },
+    /// Write one block to many.
+    Repeat,
+    /// Read blocks and drop what was read.
+    Verify,
 }
 
 /// What the device is doing for the request now.
@@ -67,10 +82,12 @@ pub struct Request {
     pub chain: Option<IndirectChain>,
     /// First sector.
     pub sector: u64,
-    /// Data bytes.
+    /// Data bytes, of the present step.
     pub bytes: u32,
-    /// Data descriptors.
+    /// Data descriptors, of the present step.
     pub parts: u32,
+    /// How far an operation on ranges of blocks has come.
+    pub steps: Steps,
     /// What the device is asked to do.
     pub operation: Operation,
     /// What it is doing now.
@@ -83,7 +100,7 @@ pub struct Request {
     pub bounce: Option<u8>,
     /// How it ended.
     pub outcome: Outcome,
-    /// The serial number, for [`Operation::Identify`].
+    /// What the device returned to [`Operation::Identify`] and, in the first bytes, to [`Operation::Lifetime`].
     pub id: [u8; ID_LEN],
 }
 
@@ -111,6 +128,12 @@ impl Request {
             sector,
             bytes,
             parts: 0,
+            steps: Steps {
+                amount: 0,
+                total: 0,
+                done: 0,
+                now: 0,
+            },
             operation,
             stage: Stage::Operation,
             slot: None,
@@ -127,20 +150,35 @@ impl Request {
             (Stage::Flush, _) | (_, Operation::Flush { .. } | Operation::None) => {
                 RequestHeader::new(RequestType::FLUSH, 0)
             }
-            (_, Operation::Read) => RequestHeader::new(RequestType::IN, self.sector),
-            (_, Operation::Write { .. }) => RequestHeader::new(RequestType::OUT, self.sector),
+            (_, Operation::Read | Operation::Verify) => {
+                RequestHeader::new(RequestType::IN, self.sector)
+            }
+            (_, Operation::Write { .. } | Operation::Repeat) => {
+                RequestHeader::new(RequestType::OUT, self.sector)
+            }
             (_, Operation::Identify) => RequestHeader::new(RequestType::GET_ID, 0),
+            (_, Operation::Lifetime) => RequestHeader::new(RequestType::GET_LIFETIME, 0),
+            (_, Operation::Discard) => RequestHeader::new(RequestType::DISCARD, 0),
+            (_, Operation::Zero { .. }) => RequestHeader::new(RequestType::WRITE_ZEROES, 0),
         }
     }
 
     /// Descriptors of the present stage's chain: header, data, status.
     pub fn chain_len(&self) -> u32 {
         let data = match (self.stage, self.operation) {
-            (Stage::Operation, Operation::Read | Operation::Write { .. }) => self.parts,
-            (Stage::Operation, Operation::Identify) => 1,
-            _ => 0,
+            (Stage::Flush, _) | (_, Operation::None | Operation::Flush { .. }) => 0,
+            (_, Operation::Identify | Operation::Lifetime) => 1,
+            _ => self.parts,
         };
-        data.saturating_add(2)
+        data.saturating_add(FIXED_DESCRIPTORS)
+    }
+
+    /// Bytes behind the head that name ranges of blocks.
+    pub fn ranges_len(&self) -> usize {
+        match self.operation {
+            Operation::Discard | Operation::Zero { .. } => self.bytes as usize,
+            _ => 0,
+        }
     }
 
     /// Judges the device's answer: the status byte and the bytes that it says it wrote.
@@ -149,8 +187,9 @@ impl Request {
     /// identification that is shorter than asked has failed. Virtio 1.3 §2.7.8.3
     pub fn judge(&self, status: RequestStatus, written: u32) -> Outcome {
         let reading = match (self.stage, self.operation) {
-            (Stage::Operation, Operation::Read) => Some(self.bytes),
+            (Stage::Operation, Operation::Read | Operation::Verify) => Some(self.bytes),
             (Stage::Operation, Operation::Identify) => Some(ID_LEN as u32),
+            (Stage::Operation, Operation::Lifetime) => Some(size_of::<Lifetime>() as u32),
             _ => None,
         };
         let failure = match reading {
@@ -163,8 +202,10 @@ impl Request {
                 _ => Outcome::Done,
             },
             RequestStatus::IOERR => Outcome::Failed(failure),
-            // Serial numbers are the one thing that a device need not know.
-            RequestStatus::UNSUPP if self.operation == Operation::Identify => {
+            // Who it is and how it feels are the two things that a device need not know.
+            RequestStatus::UNSUPP
+                if matches!(self.operation, Operation::Identify | Operation::Lifetime) =>
+            {
                 Outcome::Failed(Sense::INVALID_OPCODE)
             }
             _ => Outcome::Failed(Sense::TARGET_FAILURE),

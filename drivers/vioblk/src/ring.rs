@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 use crate::chain;
+use crate::config::Config;
 use crate::ffi::bounce;
 use crate::ffi::dma::region;
 use crate::ffi::extension::RequestBox;
 use crate::limits::Limits;
 use crate::pool::Pool;
+use crate::ranges;
 use crate::request::{
     HEAD_LEN, ID_OFFSET, List, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
 };
@@ -37,6 +39,10 @@ pub struct Rules {
     pub limits: Limits,
     /// What was negotiated.
     pub features: Features,
+    /// The checked configuration; the capacity is that of the start.
+    pub config: Config,
+    /// Where the device finds a page that it may write anything to.
+    pub scratch: u64,
 }
 
 impl Rules {
@@ -223,18 +229,11 @@ impl Ring {
         }
     }
 
-    /// Judges a completion. A write that must reach the medium goes on with its flush.
+    /// Judges a completion. A write that must reach the medium goes on with its flush, an operation on ranges with its next step.
     fn completed(&mut self, rules: &Rules, mut request: RequestBox, written: u32, done: &mut List) {
         let status = self.read(&request, STATUS_OFFSET).unwrap_or(NO_STATUS);
         request.outcome = request.judge(RequestStatus(status), written);
-        let flush = request.operation
-            == Operation::Write {
-                force_unit_access: true,
-            }
-            && request.stage == Stage::Operation
-            && request.outcome == Outcome::Done;
-        if flush {
-            request.stage = Stage::Flush;
+        if request.outcome == Outcome::Done && ranges::goes_on(rules, &mut request) {
             request.chain = None;
             match self.add(rules, request) {
                 Ok(()) => {}
@@ -248,7 +247,7 @@ impl Ring {
 
     /// Takes out of the shared memory what is still needed of it, and gives back what was borrowed.
     fn finish(&mut self, mut request: RequestBox, done: &mut List) {
-        if request.operation == Operation::Identify {
+        if matches!(request.operation, Operation::Identify | Operation::Lifetime) {
             request.id = self.read(&request, ID_OFFSET).unwrap_or_default();
         }
         if let Some(page) = request.bounce
@@ -290,7 +289,12 @@ impl Ring {
     ///
     /// A request that is refused keeps nothing that it borrowed: others may need it to finish.
     fn add(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
-        match self.borrow(rules, &mut request) {
+        // What HwBuildIo has described lies where it needs nothing.
+        let borrowed = match request.chain {
+            Some(_) => Borrowed::Ready,
+            None => self.borrow(rules, &mut request),
+        };
+        match borrowed {
             Borrowed::Ready => {}
             Borrowed::Wait => {
                 self.give_back(&mut request);
@@ -334,7 +338,20 @@ impl Ring {
         if let (Some(chain), None) = (request.chain, request.slot) {
             return queue.add_indirect(request, chain);
         }
-        let page = request.bounce.and_then(|page| self.pages.piece(page));
+        Self::describe_and_add(queue, &self.pages, rules, place, request)
+    }
+
+    /// Adds a request that HwBuildIo could not describe.
+    #[cold]
+    #[inline(never)] // four ways to add a chain, none of which most requests take
+    fn describe_and_add(
+        queue: &mut RequestQueue,
+        pages: &Pool,
+        rules: &Rules,
+        place: Option<Dma>,
+        request: RequestBox,
+    ) -> Result<(), Rejected<RequestBox>> {
+        let page = request.bounce.and_then(|page| pages.piece(page));
         let Some((chain, mut table)) =
             place.and_then(|place| chain::start(rules, &request, place, page))
         else {
@@ -343,42 +360,45 @@ impl Ring {
                 error: AddError::Region,
             });
         };
-        if rules.indirect() && chain::table_fits(&request, table.len()) {
-            match chain.parts(|readable, writable| {
-                IndirectChain::write(&mut table, rules.features, readable, writable)
-            }) {
-                Ok(chain) => queue.add_indirect(request, chain),
-                Err(error) => Err(Rejected {
-                    token: request,
-                    error,
-                }),
-            }
-        } else {
-            chain.parts(|readable, writable| queue.add_direct(request, readable, writable))
+        let (readable, writable) = chain.sides();
+        if !rules.indirect() || !chain::table_fits(&request, table.len()) {
+            return queue.add_direct(request, readable, writable);
+        }
+        match IndirectChain::write(&mut table, rules.features, readable, writable) {
+            Ok(chain) => queue.add_indirect(request, chain),
+            Err(error) => Err(Rejected {
+                token: request,
+                error,
+            }),
         }
     }
 
     /// Borrows a slot and a page if the request needs them.
+    #[cold]
+    #[inline(never)] // as above
     fn borrow(&mut self, rules: &Rules, request: &mut Request) -> Borrowed {
         let room = request
             .memory
             .map(|memory| memory.len.saturating_sub(HEAD_LEN));
-        let suits = room.is_some_and(|room| !rules.indirect() || chain::table_fits(request, room));
+        let suits = room.is_some_and(|room| chain::fits(rules, request, room));
         if !suits && request.slot.is_none() {
             request.slot = self.slots.take();
-            // Without a slot the chain can still lie in the ring itself, if the head at least has its place.
-            if request.slot.is_none() && request.memory.is_none() {
+            // Without a slot the chain can still lie in the ring itself, if what it points to has its place at least.
+            let head = room.is_some_and(|room| room >= request.ranges_len());
+            if request.slot.is_none() && !head {
                 return Borrowed::Wait;
             }
         }
-        let data = matches!(request.operation, Operation::Read | Operation::Write { .. })
-            && request.stage == Stage::Operation;
-        if data && request.needs_bounce && request.bounce.is_none() {
+        if request.needs_bounce && request.stage == Stage::Operation && request.bounce.is_none() {
             request.bounce = self.pages.take();
             let Some(page) = request.bounce.and_then(|page| self.pages.piece(page)) else {
                 return Borrowed::Wait;
             };
-            if request.operation != Operation::Read && !bounce::copy_out(request, page) {
+            let bytes = match request.operation {
+                Operation::Repeat => rules.config.block_size,
+                _ => request.bytes,
+            };
+            if request.operation != Operation::Read && !bounce::copy_out(request, bytes, page) {
                 return Borrowed::Never;
             }
         }

@@ -2,9 +2,11 @@
 #![forbid(unsafe_code)]
 
 use crate::chain;
-use crate::disk::Disk;
+use crate::disk::{Disk, cache};
+use crate::ffi::data::SrbData;
 use crate::ffi::extension::{self, RequestBox};
 use crate::ffi::lock::QueueCell;
+use crate::ranges;
 use crate::request::{Operation, Outcome, Request};
 use crate::ring::Submitted;
 use crate::scsi::{self, Command, Plan};
@@ -99,8 +101,8 @@ impl Disk {
         if request.operation == Operation::None {
             return self.emulate(at, request);
         }
-        if self.attention.load(Ordering::Relaxed) && self.attention.swap(false, Ordering::Relaxed) {
-            request.outcome = Outcome::Failed(Sense::CAPACITY_CHANGED);
+        if let Some(sense) = self.take_attention() {
+            request.outcome = Outcome::Failed(sense);
         }
         match request.outcome {
             Outcome::Done => self.send(at, request),
@@ -120,21 +122,30 @@ impl Disk {
         }
     }
 
+    fn take_attention_unless(&self, silent: bool) -> Option<Sense> {
+        if silent { None } else { self.take_attention() }
+    }
+
     fn plan(&self, command: &Command, srb: &Srb) -> Result<Plan, Sense> {
         // SAM-6 §5.14: these do not report what changed.
         let silent = matches!(
             command,
             Command::Inquiry { .. } | Command::ReportLuns { .. } | Command::RequestSense { .. }
         );
-        if !silent && self.attention.swap(false, Ordering::Relaxed) {
-            return Err(Sense::CAPACITY_CHANGED);
+        match self.take_attention_unless(silent) {
+            Some(sense) => Err(sense),
+            None => scsi::plan_with(command, &self.unit(), self.serial.get(), &SrbData(srb)),
         }
-        scsi::plan(command, &self.unit(), self.serial.get(), srb.data().1)
     }
 
     fn carry_out(&self, at: Dispatch, mut request: RequestBox, plan: Plan) {
+        let mut work = 0;
         let operation = match plan {
-            Plan::Done => return self.end(at, request),
+            Plan::Done => {
+                // Data that said what to do was taken, though there was nothing to do.
+                request.bytes = request.srb.as_ref().map_or(0, |srb| srb.data().1);
+                return self.end(at, request);
+            }
             Plan::Reply(reply) => {
                 if let Some(srb) = request.finish() {
                     self.reply(srb, &reply);
@@ -149,6 +160,36 @@ impl Disk {
             Plan::Flush => Operation::Flush { stop: false },
             Plan::FlushAndStop => Operation::Flush { stop: true },
             Plan::Identify => Operation::Identify,
+            Plan::Lifetime => Operation::Lifetime,
+            Plan::Unmap { count } => {
+                work = count;
+                Operation::Discard
+            }
+            Plan::Zero { span, unmap } => {
+                request.sector = span.sector;
+                work = span.blocks;
+                Operation::Zero { unmap }
+            }
+            Plan::Repeat(span) | Plan::Verify(span) => {
+                request.sector = span.sector;
+                work = span.blocks;
+                if matches!(plan, Plan::Repeat(_)) {
+                    Operation::Repeat
+                } else {
+                    Operation::Verify
+                }
+            }
+            Plan::SetCache(on) => {
+                request.bytes = request.srb.as_ref().map_or(0, |srb| srb.data().1);
+                if !self.set_cache(on) {
+                    request.outcome = Outcome::Failed(Sense::TARGET_FAILURE);
+                }
+                // What is in the cache that is now off has to reach the medium. SBC-4 §6.5.5
+                if on || request.outcome != Outcome::Done {
+                    return self.end(at, request);
+                }
+                Operation::Flush { stop: false }
+            }
             // It was no transfer when HwBuildIo looked (the disk was stopped, or shorter): StorPort may try again.
             Plan::Read(_) | Plan::Write { .. } => {
                 request.outcome = Outcome::Busy;
@@ -160,7 +201,36 @@ impl Disk {
             .srb
             .as_ref()
             .and_then(|srb| extension::memory(self.rules.adapter, srb, &self.rules.limits));
+        if work > 0 && !self.prepare_ranges(&mut request, work) {
+            return self.end(at, request);
+        }
         self.send(at, request);
+    }
+
+    /// Chooses the first step of an operation on ranges of blocks. False: there is none, or the outcome says why not.
+    fn prepare_ranges(&self, request: &mut Request, work: u32) -> bool {
+        match request.operation {
+            Operation::Discard | Operation::Zero { .. } => {
+                ranges::begin_segments(&self.rules, request, work)
+            }
+            Operation::Repeat => {
+                let Some(srb) = request.srb.take() else {
+                    return false;
+                };
+                chain::prepare_repeat(&self.rules, &srb, request);
+                request.srb = Some(srb);
+                request.outcome == Outcome::Done && ranges::begin(&self.rules, request, work)
+            }
+            _ => ranges::begin(&self.rules, request, work),
+        }
+    }
+
+    /// Has the device write through, or not. Whether it does.
+    fn set_cache(&self, on: bool) -> bool {
+        let wanted = if on { cache::ON } else { cache::OFF };
+        self.cache.store(wanted, Ordering::Relaxed);
+        self.settle_cache();
+        self.write_cache.load(Ordering::Relaxed) == on
     }
 
     /// Gives a request to the device, or lets it wait. No lock is held.

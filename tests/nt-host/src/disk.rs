@@ -11,6 +11,9 @@ use anyhow::{Context, bail};
 /// The generation of a block whose content is not known (a write to it was cut off).
 const UNKNOWN: u32 = 0;
 
+/// The generation of a block that was zeroed.
+const ZEROES: u32 = u32::MAX;
+
 /// Bytes compared or written at a time.
 const CHUNK: usize = 1 << 20;
 
@@ -90,6 +93,11 @@ impl Disk {
         self.range_mut(lba, blocks).fill(UNKNOWN);
     }
 
+    /// Notes that the blocks from `lba` on hold zeroes.
+    pub fn zeroed(&mut self, lba: u64, blocks: u64) {
+        self.range_mut(lba, blocks).fill(ZEROES);
+    }
+
     fn range_mut(&mut self, lba: u64, blocks: u64) -> &mut [u32] {
         &mut self.generations[lba as usize..(lba + blocks) as usize]
     }
@@ -104,6 +112,15 @@ impl Disk {
             (lba..).zip(generations).zip(bytes.chunks_exact(self.block))
         {
             if generation == UNKNOWN {
+                continue;
+            }
+            if generation == ZEROES {
+                if block.iter().any(|byte| *byte != 0) {
+                    return Err(format!(
+                        "block {lba} should hold zeroes: {}",
+                        self.identify(block)
+                    ));
+                }
                 continue;
             }
             let (words, _) = block.as_chunks::<8>();

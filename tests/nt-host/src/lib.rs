@@ -5,6 +5,7 @@
 
 pub mod bad;
 pub mod cdb;
+pub mod commands;
 pub mod disk;
 pub mod judge;
 pub mod matrix;

@@ -5,24 +5,22 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
 use host_machine::ram::Ram;
-use host_ntos::{Clock, sched};
-use host_storport::{
-    Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, Function, Request, StartError,
-};
+use host_ntos::Clock;
+use host_storport::{Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, StartError};
 use test_device::image::Image;
 
 use crate::cdb::{self, Form, Transfer};
+use crate::commands::{self, Abilities, Commands};
 use crate::disk::Disk;
-use crate::judge::{Disturbance, describe};
+use crate::judge::describe;
 use crate::scenario::{Goal, Scenario};
 use crate::verdict::Verdict;
 use crate::workload::{Tally, Task, Workload};
 
+mod disturb;
+
 /// Guest memory. Sparse: what is not used costs nothing.
 const RAM: usize = 256 << 20;
-
-/// Bus resets in [`Goal::Reset`].
-const RESETS: u64 = 8;
 
 /// What to run besides the scenario.
 #[derive(Debug, Clone)]
@@ -238,7 +236,7 @@ impl Session<'_> {
         let named = plain.map(|(name, count)| (name.to_owned(), count));
         self.verdict.counters.extend(named);
         self.verdict.counters.extend(counters.calls);
-        if counters.timeouts > 0 && self.scenario.goal != Goal::Vanish {
+        if counters.timeouts > 0 && !matches!(self.scenario.goal, Goal::Vanish | Goal::Silent) {
             self.verdict
                 .failures
                 .push(format!("{} requests timed out", counters.timeouts));
@@ -285,6 +283,13 @@ impl Session<'_> {
             }
             Goal::Reset => self.reset(adapter, address),
             Goal::Vanish => self.vanish(adapter, address),
+            Goal::Commands(abilities) => self.commands(adapter, address, abilities),
+            Goal::Grow(sectors) => {
+                let disk = self.disk.as_mut().context("no disk")?;
+                commands::grows(adapter, address, disk, sectors)?;
+                self.work(adapter, address, operations, 0)
+            }
+            Goal::Silent | Goal::NeedsReset => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),
             Goal::Refuse | Goal::Provoke => Ok(()),
         }
@@ -376,69 +381,23 @@ impl Session<'_> {
         drained.context("the workload did not come to its end")
     }
 
-    /// Starts a workload that will be disturbed.
-    fn disturbed(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<Workload> {
-        let mut task = self.task(adapter, self.scenario.operations, 2)?;
-        task.faults.disturbance = match self.scenario.goal {
-            Goal::Vanish => Disturbance::Removal,
-            _ => Disturbance::Reset,
-        };
-        Ok(Workload::start(adapter, address, self.take_disk()?, task))
-    }
-
-    /// Runs until so many operations are finished and some requests are in flight.
-    fn until(&self, workload: &Workload, operations: u64) -> anyhow::Result<()> {
-        let mut reached = || workload.finished() >= operations && workload.in_flight() > 0;
-        sched::run_until(&mut reached, self.scenario.deadline)
-            .context("the workload does not advance")
-    }
-
-    fn reset(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
-        let workload = self.disturbed(adapter, address)?;
-        let mut result = Ok(());
-        for round in 1..=RESETS {
-            let result_of = self
-                .until(&workload, round * self.scenario.operations / (RESETS + 1))
-                .and_then(|()| self.reset_once(adapter, address, round));
-            if result_of.is_err() {
-                result = result_of;
-                workload.stop();
-                break;
-            }
+    fn commands(
+        &mut self,
+        adapter: &Adapter,
+        address: Address,
+        abilities: Abilities,
+    ) -> anyhow::Result<()> {
+        let mut disk = self.take_disk()?;
+        let commands = Commands {
+            adapter,
+            address,
+            abilities,
+            disk: &mut disk,
         }
-        let drained = adapter.drain(self.scenario.deadline);
-        self.put_back(workload.finish());
-        result?;
-        drained.context("the workload did not come to its end")?;
-        // What survived is checked by a workload that nothing disturbs.
-        self.work(adapter, address, self.scenario.operations / 4, 3)
-    }
-
-    /// Resets the bus, or in every other round the logical unit.
-    fn reset_once(&self, adapter: &Adapter, address: Address, round: u64) -> anyhow::Result<()> {
-        if round.is_multiple_of(2) {
-            return adapter.reset_bus(0).context("the bus was not reset");
-        }
-        let reset = Request::new(address, Function::ResetLogicalUnit, Data::None);
-        let outcome = adapter.request(reset).context("the unit was not reset")?;
-        ensure!(
-            outcome.is_success(),
-            "resetting the unit: {}",
-            describe(&outcome)
-        );
-        Ok(())
-    }
-
-    fn vanish(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
-        let workload = self.disturbed(adapter, address)?;
-        let reached = self.until(&workload, self.scenario.operations / 2);
-        workload.stop();
-        let removed = adapter.surprise_remove();
-        let drained = adapter.drain(self.scenario.deadline);
-        self.put_back(workload.finish());
-        reached?;
-        removed.context("surprise removal failed")?;
-        drained.context("requests of a removed device did not come back")
+        .run();
+        self.disk = Some(disk);
+        commands?;
+        self.work(adapter, address, self.scenario.operations, 0)
     }
 
     /// No block can be read, and the driver says so.

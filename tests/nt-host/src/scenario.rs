@@ -11,6 +11,7 @@ use test_device::inproc::{Config, InProcess};
 use test_device::qemu::{Builder, InjectedError, Operation};
 
 use crate::cdb::Form;
+use crate::commands::Abilities;
 use crate::judge::Faults;
 
 /// A scenario.
@@ -83,6 +84,14 @@ pub enum Goal {
     Reset,
     /// The device vanishes under load, and every request comes back.
     Vanish,
+    /// Every command but plain reads and writes does what it should, and the workload finds the disk as they left it.
+    Commands(Abilities),
+    /// The disk grows to so many sectors while it is used.
+    Grow(u64),
+    /// The device leaves requests unanswered, and every one comes back all the same.
+    Silent,
+    /// The device asks for a reset again and again under load.
+    NeedsReset,
     /// The disk is empty: there is a unit, and no command reads or writes it.
     Empty,
     /// Whatever comes of it: a driver that breaks a rule gets the occasion to.

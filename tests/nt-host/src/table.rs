@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use crate::cdb::Form;
+use crate::commands::Abilities;
 use crate::scenario::{Backend, Goal, Qemu, Scenario};
+
+mod features;
 
 /// Which kind of virtio device the driver is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -49,6 +52,7 @@ pub fn scenarios(kind: Kind) -> Vec<Scenario> {
     let mut all = qemu(kind);
     if kind == Kind::Blk {
         all.extend(in_process());
+        all.extend(features::scenarios());
         all.extend(refused());
     }
     all
@@ -176,6 +180,28 @@ fn qemu(kind: Kind) -> Vec<Scenario> {
             },
         ),
         changed(
+            scenario(
+                "commands",
+                "every command but plain reads and writes",
+                ",num-queues=2",
+            ),
+            &|scenario, _| {
+                if kind == Kind::Blk {
+                    // What QEMU's virtio-blk offers unless told otherwise.
+                    scenario.goal = Goal::Commands(Abilities {
+                        discard: true,
+                        discarded: None,
+                        zeroes: Some(true),
+                        cache_mode: true,
+                        wear: None,
+                        bad: None,
+                    });
+                }
+                scenario.operations = 500;
+                scenario.size = 32 << 20;
+            },
+        ),
+        changed(
             scenario("reset", "bus resets under load", ",num-queues=2"),
             &|scenario, _| {
                 scenario.goal = Goal::Reset;
@@ -192,19 +218,24 @@ fn qemu(kind: Kind) -> Vec<Scenario> {
     ]
 }
 
+/// A scenario on the device in this process.
+fn own(name: &str, about: &str, properties: &str, change: &dyn Fn(&mut Scenario)) -> Scenario {
+    let mut scenario = plain(name, about, Backend::InProcess(parse(properties)));
+    change(&mut scenario);
+    scenario
+}
+
+/// A shorter workload than the usual one.
+fn short(scenario: &mut Scenario) {
+    scenario.operations = OPERATIONS / 4;
+    scenario.most = 128 << 10;
+    scenario.size = 32 << 20;
+}
+
 /// On the device in this process, for what QEMU cannot present.
 fn in_process() -> Vec<Scenario> {
-    let scenario = |name: &str, about: &str, properties: &str, change: &dyn Fn(&mut Scenario)| {
-        let mut scenario = plain(name, about, Backend::InProcess(parse(properties)));
-        change(&mut scenario);
-        scenario
-    };
+    let scenario = own;
     let full = |_: &mut Scenario| ();
-    let short = |scenario: &mut Scenario| {
-        scenario.operations = OPERATIONS / 4;
-        scenario.most = 128 << 10;
-        scenario.size = 32 << 20;
-    };
     vec![
         scenario(
             "size-max",
@@ -348,7 +379,11 @@ fn refused() -> Vec<Scenario> {
         ("blk-size-0", "block size 0", "blk-size=0"),
         ("blk-size-3", "block size 3", "blk-size=3"),
         ("blk-size-1m", "block size 1 MiB", "blk-size=1048576"),
-        ("seg-max-0", "seg_max 0", "seg-max=0"),
+        (
+            "host-managed-zones",
+            "zones that take sequential writes only",
+            "zoned=1",
+        ),
         ("size-max-0", "size_max 0", "size-max=0"),
         (
             "not-modern",
@@ -414,7 +449,8 @@ mod tests {
 
     #[test]
     fn every_property_takes_effect() {
-        for scenario in in_process().into_iter().chain(refused()) {
+        let all = in_process().into_iter().chain(refused());
+        for scenario in all.chain(features::scenarios()) {
             let Backend::InProcess(properties) = &scenario.backend else {
                 continue;
             };

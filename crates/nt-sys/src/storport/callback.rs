@@ -67,5 +67,13 @@ pub type HW_PROCESS_SERVICE_REQUEST = unsafe extern "system" fn(DeviceExtension:
 pub type HW_COMPLETE_SERVICE_IRP = unsafe extern "system" fn(DeviceExtension: PVOID);
 pub type HW_INITIALIZE_TRACING = unsafe extern "system" fn(Arg1: PVOID, Arg2: PVOID);
 pub type HW_CLEANUP_TRACING = unsafe extern "system" fn(Arg1: PVOID);
+/// IRQL: not documented. Called when a StateChangeDetectedCall has been dealt with. since: Windows 8
+pub type HW_STATE_CHANGE = unsafe extern "system" fn(
+    HwDeviceExtension: PVOID,
+    Context: PVOID,
+    AddressType: i16,
+    Address: PVOID,
+    Status: u32,
+);
 /// IRQL: PASSIVE_LEVEL. since: Windows 8
 pub type HW_TRACING_ENABLED = unsafe extern "system" fn(HwDeviceExtension: PVOID, Enabled: BOOLEAN);

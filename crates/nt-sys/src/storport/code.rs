@@ -11,6 +11,10 @@ pub const InitializeDpc: SCSI_NOTIFICATION_TYPE = 0x1001;
 pub const IssueDpc: SCSI_NOTIFICATION_TYPE = 0x1002;
 pub const AcquireSpinLock: SCSI_NOTIFICATION_TYPE = 0x1003;
 pub const ReleaseSpinLock: SCSI_NOTIFICATION_TYPE = 0x1004;
+/// since: Windows 8
+pub const StateChangeDetectedCall: SCSI_NOTIFICATION_TYPE = 0x1005;
+/// What StateChangeDetectedCall says has changed. since: Windows 8
+pub const STATE_CHANGE_LUN: u32 = 1;
 
 /// First argument of StorPortExtendedFunction. An older StorPort answers STOR_STATUS_NOT_IMPLEMENTED to a newer code.
 pub type STORPORT_FUNCTION_CODE = i32;

@@ -89,13 +89,49 @@ pub struct Config {
     pub write_zeroes_may_unmap: u8,
     /// Unused.
     pub unused1: [u8; 3],
+    /// Most sectors of a secure-erase segment ([`F_SECURE_ERASE`]).
+    pub max_secure_erase_sectors: U32,
+    /// Most segments of a secure-erase request ([`F_SECURE_ERASE`]).
+    pub max_secure_erase_seg: U32,
+    /// Alignment of a secure erase in sectors ([`F_SECURE_ERASE`]).
+    pub secure_erase_sector_alignment: U32,
+    /// Sectors of a zone ([`F_ZONED`]).
+    pub zone_sectors: U32,
+    /// Most open zones, 0 for any number ([`F_ZONED`]).
+    pub max_open_zones: U32,
+    /// Most active zones, 0 for any number ([`F_ZONED`]).
+    pub max_active_zones: U32,
+    /// Most sectors of a zone append ([`F_ZONED`]).
+    pub max_append_sectors: U32,
+    /// Alignment of writes to sequential zones in bytes ([`F_ZONED`]).
+    pub write_granularity: U32,
+    /// [`ZoneModel`] ([`F_ZONED`]).
+    pub zone_model: u8,
+    /// Unused.
+    pub unused2: [u8; 3],
 }
-assert_layout!(Config, 60, {
+assert_layout!(Config, 96, {
     capacity: 0, size_max: 8, seg_max: 12, cylinders: 16, heads: 18, sectors: 19, blk_size: 20, physical_block_exp: 24,
     alignment_offset: 25, min_io_size: 26, opt_io_size: 28, writeback: 32, unused0: 33, num_queues: 34,
     max_discard_sectors: 36, max_discard_seg: 40, discard_sector_alignment: 44, max_write_zeroes_sectors: 48,
-    max_write_zeroes_seg: 52, write_zeroes_may_unmap: 56, unused1: 57,
+    max_write_zeroes_seg: 52, write_zeroes_may_unmap: 56, unused1: 57, max_secure_erase_sectors: 60,
+    max_secure_erase_seg: 64, secure_erase_sector_alignment: 68, zone_sectors: 72, max_open_zones: 76,
+    max_active_zones: 80, max_append_sectors: 84, write_granularity: 88, zone_model: 92, unused2: 93,
 });
+
+/// `VIRTIO_BLK_Z_*`: how the disk is zoned; open, as a device may write anything. // Virtio 1.3 §5.2.4
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(transparent)]
+pub struct ZoneModel(pub u8);
+
+impl ZoneModel {
+    /// Not zoned, as far as the driver can tell.
+    pub const NONE: Self = Self(0);
+    /// Some zones take sequential writes only.
+    pub const HOST_MANAGED: Self = Self(1);
+    /// Takes all writes; sequential ones are faster.
+    pub const HOST_AWARE: Self = Self(2);
+}
 
 /// `VIRTIO_BLK_T_*`: what a request asks for; open, as devices may know more. // Virtio 1.3 §5.2.6
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -172,3 +208,28 @@ pub struct DiscardWriteZeroes {
     pub flags: U32,
 }
 assert_layout!(DiscardWriteZeroes, 16, { sector: 0, num_sectors: 8, flags: 12 });
+
+impl DiscardWriteZeroes {
+    /// A segment; `unmap` only for [`RequestType::WRITE_ZEROES`]. // Virtio 1.3 §5.2.6.1
+    #[must_use]
+    pub fn new(sector: u64, num_sectors: u32, unmap: bool) -> Self {
+        Self {
+            sector: U64::new(sector),
+            num_sectors: U32::new(num_sectors),
+            flags: U32::new(u32::from(unmap)),
+        }
+    }
+}
+
+/// `struct virtio_blk_lifetime`, the answer to [`RequestType::GET_LIFETIME`]. // Virtio 1.3 §5.2.6
+#[derive(Clone, Copy, Debug, FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
+#[repr(C)]
+pub struct Lifetime {
+    /// How much of the reserve is used up: 1 under 80 %, 2 80 %, 3 90 %; 0 not known.
+    pub pre_eol_info: U16,
+    /// Wear of SLC cells in tenths, 1 to 10; 11 when worn out; 0 not known.
+    pub device_lifetime_est_typ_a: U16,
+    /// Wear of MLC cells, likewise.
+    pub device_lifetime_est_typ_b: U16,
+}
+assert_layout!(Lifetime, 6, { pre_eol_info: 0, device_lifetime_est_typ_a: 2, device_lifetime_est_typ_b: 4 });

@@ -12,6 +12,8 @@ const USUAL: Raw = Raw {
         opt_io_size: 64,
     }),
     num_queues: Some(4),
+    discard: None,
+    write_zeroes: None,
 };
 
 #[test]
@@ -26,6 +28,11 @@ fn a_usual_device_is_taken_as_it_is() {
             seg_max: Some(126),
             topology: USUAL.topology.unwrap(),
             queues: 4,
+            discard: None,
+            write_zeroes: None,
+            zeroes_unmap: false,
+            lifetime: false,
+            cache_mode: false,
         }
     );
 }
@@ -76,13 +83,12 @@ fn limits_of_zero_are_refused() {
         }),
         Err(Refusal::SizeMax)
     );
-    assert_eq!(
-        check(Raw {
-            seg_max: Some(0),
-            ..USUAL
-        }),
-        Err(Refusal::SegMax)
-    );
+    // One segment is the least that a device can mean.
+    let one = check(Raw {
+        seg_max: Some(0),
+        ..USUAL
+    });
+    assert_eq!(one.unwrap().seg_max, Some(1));
     assert_eq!(
         check(Raw {
             num_queues: Some(0),
@@ -125,4 +131,57 @@ fn the_physical_block_exponent_fits_scsi() {
     })
     .unwrap();
     assert_eq!(config.topology.physical_block_exp, 15);
+}
+
+fn with_ranges(blk_size: u32, sectors: u32, segments: u32, extra: u32) -> Config {
+    let ranges = Some(Ranges {
+        sectors,
+        segments,
+        extra,
+    });
+    Config::check(&Raw {
+        blk_size: Some(blk_size),
+        discard: ranges,
+        write_zeroes: ranges,
+        ..USUAL
+    })
+    .unwrap()
+}
+
+#[test]
+fn range_limits_are_in_whole_blocks() {
+    let config = with_ranges(4096, 1007, 1000, 64);
+    let limits = RangeLimits {
+        blocks: 125,
+        segments: MAX_RANGES,
+        alignment: 8,
+    };
+    assert_eq!(config.discard, Some(limits));
+    assert_eq!(config.write_zeroes, Some(limits));
+    assert!(config.zeroes_unmap);
+}
+
+#[test]
+fn a_device_that_takes_no_ranges_is_sent_none() {
+    for config in [
+        with_ranges(512, 0, 1, 1),
+        with_ranges(512, 1, 0, 1),
+        with_ranges(4096, 7, 1, 1),
+    ] {
+        assert_eq!((config.discard, config.write_zeroes), (None, None));
+    }
+    // An alignment of nothing, or of less than a block, is one of a block.
+    for alignment in [0, 1, 7] {
+        let limits = with_ranges(4096, 8, 1, alignment).discard.unwrap();
+        assert_eq!(limits.alignment, 1);
+    }
+}
+
+#[test]
+fn the_cache_can_be_switched_only_where_it_can_be_emptied() {
+    let config = Config::check(&USUAL).unwrap();
+    assert!(!config.with_features(blk::F_CONFIG_WCE).cache_mode);
+    assert!(!config.with_features(blk::F_FLUSH).cache_mode);
+    let both = blk::F_CONFIG_WCE.union(blk::F_FLUSH);
+    assert!(config.with_features(both).cache_mode);
 }

@@ -1,11 +1,12 @@
 use super::*;
 use std::collections::BTreeMap;
 
-const ALL: [Event; 15] = [
+const ALL: [Event; 16] = [
     Event::ConfigUnreadable { code: 51 },
     Event::DeviceNotVirtio { code: 1 },
     Event::Refused(Refusal::BlockSize(3)),
-    Event::Refused(Refusal::SegMax),
+    Event::Refused(Refusal::HostManagedZones),
+    Event::SerialMayBeCut,
     Event::Refused(Refusal::SizeMax),
     Event::Refused(Refusal::QueueCount),
     Event::Refused(Refusal::QueueTooSmall(2)),
@@ -77,8 +78,12 @@ fn every_event_has_its_message_and_every_message_its_event() {
     for event in ALL {
         let message = &messages[&event.id()];
         assert_eq!(message.symbol, symbol(&event));
-        assert_eq!(message.severity, "error");
-        assert_eq!(event.code(), 0xe000_0000 | u32::from(event.id()));
+        let severity = match message.severity.as_str() {
+            "informational" => 1 << 30,
+            "error" => 3 << 30,
+            other => panic!("{other}"),
+        };
+        assert_eq!(event.code(), severity | 1 << 29 | u32::from(event.id()));
         let strings = event.values().iter().flatten().count();
         for n in 2..=MAX_STRINGS + 1 {
             let used = message.text.contains(&format!("%{n}"));

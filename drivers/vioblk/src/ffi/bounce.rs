@@ -5,17 +5,17 @@ use crate::limits::PAGE;
 use crate::request::Request;
 use storport::Dma;
 
-/// The request's data buffer, mapped, if it holds all of the request's bytes and they fit into a page.
-fn buffer(request: &Request) -> Option<(*mut u8, usize)> {
+/// The request's data buffer, mapped, if it has `bytes` bytes and they fit into a page.
+fn buffer(request: &Request, bytes: u32) -> Option<(*mut u8, usize)> {
     let (data, len) = request.srb.as_ref()?.data();
-    let whole = !data.is_null() && request.bytes <= len.min(PAGE);
-    whole.then_some((data, request.bytes as usize))
+    let whole = !data.is_null() && bytes <= len.min(PAGE);
+    whole.then_some((data, bytes as usize))
 }
 
-/// Copies what the device has to write to the disk into the page. False: not all of it, so that the page must not be sent.
+/// Copies the `bytes` bytes that the device has to write to the disk into the page. False: not all of it, so that the page must not be sent.
 #[must_use]
-pub fn copy_out(request: &Request, page: Dma) -> bool {
-    let (Some((data, bytes)), Some(mut page)) = (buffer(request), region(page)) else {
+pub fn copy_out(request: &Request, bytes: u32, page: Dma) -> bool {
+    let (Some((data, bytes)), Some(mut page)) = (buffer(request, bytes), region(page)) else {
         return false;
     };
     (0..bytes).all(|offset| {
@@ -29,7 +29,7 @@ pub fn copy_out(request: &Request, page: Dma) -> bool {
 /// Copies what the device has read from the disk out of the page. False: not all of it, so that the request has failed.
 #[must_use]
 pub fn copy_in(request: &mut Request, page: Dma) -> bool {
-    let (Some((data, bytes)), Some(page)) = (buffer(request), region(page)) else {
+    let (Some((data, bytes)), Some(page)) = (buffer(request, request.bytes), region(page)) else {
         return false;
     };
     (0..bytes).all(|offset| {

@@ -10,7 +10,7 @@ use core::ptr::NonNull;
 use nt::irql::{Device, Dispatch};
 use nt_sys::types::{BOOLEAN, FALSE, TRUE};
 use storport::sys::*;
-use storport::{FindAdapter, Miniport, Srb, SrbStatus};
+use storport::{Adapter, FindAdapter, Miniport, Srb, SrbStatus, StorStatus};
 
 storport::driver_entry!(Miniport {
     find_adapter,
@@ -60,6 +60,35 @@ unsafe extern "system" fn find_adapter(
             events::write(find.adapter(), event);
             SP_RETURN_ERROR
         }
+    }
+}
+
+/// The one unit, as StorPort wants it named.
+static UNIT: STOR_ADDR_BTL8 = STOR_ADDR_BTL8 {
+    Type: STOR_ADDRESS_TYPE_BTL8,
+    Port: 0,
+    AddressLength: STOR_ADDR_BTL8_ADDRESS_LENGTH,
+    Path: 0,
+    Target: 0,
+    Lun: 0,
+    Reserved: 0,
+};
+
+/// Has StorPort look at the unit again; [`Disk::looked`] follows. Any IRQL.
+pub fn unit_changed(adapter: Adapter) -> Result<(), StorStatus> {
+    adapter.unit_changed(&UNIT, state_changed)
+}
+
+unsafe extern "system" fn state_changed(
+    extension: *mut c_void,
+    _context: *mut c_void,
+    _kind: i16,
+    _address: *mut c_void,
+    _status: u32,
+) {
+    // SAFETY: StorPort's device extension.
+    if let Some(disk) = unsafe { disk(extension) } {
+        disk.looked();
     }
 }
 

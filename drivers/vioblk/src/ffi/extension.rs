@@ -7,7 +7,7 @@
 //!            private   HEAD_LEN, seen by the device     seen by the device
 //! ```
 
-use crate::limits::{FIXED_DESCRIPTORS, Limits};
+use crate::limits::{self, Limits};
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, Request};
 use core::mem::size_of;
 use core::ops::{Deref, DerefMut};
@@ -25,8 +25,7 @@ const _: () = assert!(align_of::<Request>() <= ALIGN);
 
 /// SrbExtensionSize for requests of up to `segments` data descriptors.
 pub const fn size(segments: u32) -> u32 {
-    let descriptors = segments.saturating_add(FIXED_DESCRIPTORS);
-    descriptors
+    limits::rows(segments)
         .saturating_mul(DESCRIPTOR_LEN as u32)
         .saturating_add(FIXED as u32)
 }

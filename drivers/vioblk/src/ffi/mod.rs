@@ -2,6 +2,7 @@
 #![expect(unsafe_code, reason = "the boundary to StorPort")]
 
 pub mod bounce;
+pub mod data;
 pub mod device_extension;
 pub mod dma;
 pub mod dpc;
@@ -9,4 +10,3 @@ pub mod entry;
 pub mod extension;
 pub mod lock;
 pub mod registers;
-pub mod reply;

@@ -9,6 +9,11 @@ fn config(seg_max: Option<u32>, size_max: Option<u32>) -> Config {
         seg_max,
         topology: Topology::default(),
         queues: 1,
+        discard: None,
+        write_zeroes: None,
+        zeroes_unmap: false,
+        lifetime: false,
+        cache_mode: false,
     }
 }
 

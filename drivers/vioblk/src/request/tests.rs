@@ -1,6 +1,6 @@
 use super::*;
 
-const OPERATIONS: [Operation; 5] = [
+const OPERATIONS: [Operation; 10] = [
     Operation::Read,
     Operation::Write {
         force_unit_access: false,
@@ -10,6 +10,11 @@ const OPERATIONS: [Operation; 5] = [
     },
     Operation::Flush { stop: false },
     Operation::Identify,
+    Operation::Lifetime,
+    Operation::Discard,
+    Operation::Zero { unmap: true },
+    Operation::Repeat,
+    Operation::Verify,
 ];
 
 fn judge(operation: Operation, status: u8, written: u32) -> Outcome {
@@ -139,5 +144,5 @@ fn headers_say_what_is_wanted() {
     let kinds: Vec<u32> = OPERATIONS
         .map(|o| Request::new(o, 9, 512).header().request_type.get())
         .to_vec();
-    assert_eq!(kinds, [0, 1, 1, 4, 8]);
+    assert_eq!(kinds, [0, 1, 1, 4, 8, 10, 11, 13, 1, 0]);
 }

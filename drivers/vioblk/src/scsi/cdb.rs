@@ -42,6 +42,39 @@ pub struct ModeSense {
     pub allocation: usize,
 }
 
+/// A WRITE SAME command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteSame {
+    /// Where.
+    pub extent: Extent,
+    /// The blocks may be given up if they then read as what was to be written.
+    pub unmap: bool,
+    /// There is no data: zeroes are to be written.
+    pub no_data: bool,
+}
+
+/// The one command that REPORT SUPPORTED OPERATION CODES asks about. SPC-5 §6.35
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OneOpcode {
+    /// Operation code.
+    pub operation: u8,
+    /// Service action.
+    pub action: u16,
+    /// What the service action is to do with it.
+    pub with: ServiceAction,
+}
+
+/// Whether REPORT SUPPORTED OPERATION CODES looks at the service action.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ServiceAction {
+    /// The command must have none.
+    No,
+    /// The command must have one.
+    Yes,
+    /// If the command has one.
+    IfAny,
+}
+
 /// A command that this driver executes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Command {
@@ -88,6 +121,38 @@ pub enum Command {
     },
     /// SYNCHRONIZE CACHE(10) and (16)
     SynchronizeCache(Extent),
+    /// UNMAP
+    Unmap {
+        /// Bytes of the parameter list.
+        list: usize,
+    },
+    /// WRITE SAME(10) and (16)
+    WriteSame(WriteSame),
+    /// VERIFY(10), (12), (16): the medium is to be read
+    Verify(Extent),
+    /// MODE SELECT(6) and (10)
+    ModeSelect {
+        /// The ten-byte form, with the longer header.
+        ten: bool,
+        /// Bytes of the parameter list.
+        list: usize,
+    },
+    /// LOG SENSE
+    LogSense {
+        /// Page code.
+        page: u8,
+        /// Subpage code.
+        subpage: u8,
+        /// Bytes that the initiator has room for.
+        allocation: usize,
+    },
+    /// REPORT SUPPORTED OPERATION CODES
+    SupportedOpcodes {
+        /// Which; `None`: all.
+        one: Option<OneOpcode>,
+        /// Bytes that the initiator has room for.
+        allocation: usize,
+    },
     /// REPORT LUNS
     ReportLuns {
         /// Which units.
@@ -211,6 +276,76 @@ fn write(f: &Fields, extent: Extent) -> Result<Command, Sense> {
     })
 }
 
+/// Protection information and BYTCHK are refused: there is nothing to compare with. SBC-4 §5.38
+fn verify(f: &Fields, extent: Extent) -> Result<Command, Sense> {
+    if f.u8(1) & 0xe6 != 0 {
+        return Err(Sense::INVALID_FIELD);
+    }
+    Ok(Command::Verify(extent))
+}
+
+/// SBC-4 §5.52: no protection information, no anchoring, none of the obsolete bits.
+fn write_same(f: &Fields, extent: Extent, no_data: u8) -> Result<Command, Sense> {
+    const UNMAP: u8 = 0x08;
+    if f.u8(1) & !(UNMAP | no_data) != 0 {
+        return Err(Sense::INVALID_FIELD);
+    }
+    Ok(Command::WriteSame(WriteSame {
+        extent,
+        unmap: f.u8(1) & UNMAP != 0,
+        no_data: f.u8(1) & no_data != 0,
+    }))
+}
+
+/// SBC-4 §5.35: nothing can be anchored.
+fn unmap(f: &Fields) -> Result<Command, Sense> {
+    if f.u8(1) & 0x01 != 0 {
+        return Err(Sense::INVALID_FIELD);
+    }
+    Ok(Command::Unmap { list: f.u16(7) })
+}
+
+/// SPC-5 §6.12: the pages are the standard's, and nothing can be saved.
+fn mode_select(f: &Fields, ten: bool) -> Result<Command, Sense> {
+    if f.u8(1) & 0x11 != 0x10 {
+        return Err(Sense::INVALID_FIELD);
+    }
+    let list = if ten { f.u16(7) } else { usize::from(f.u8(4)) };
+    Ok(Command::ModeSelect { ten, list })
+}
+
+/// SPC-5 §6.8: cumulative values, from the first parameter on; nothing can be saved.
+fn log_sense(f: &Fields) -> Result<Command, Sense> {
+    const CUMULATIVE: u8 = 1;
+    if f.u8(1) & 0x01 != 0 || f.u8(2) >> 6 != CUMULATIVE || f.u16(5) != 0 {
+        return Err(Sense::INVALID_FIELD);
+    }
+    Ok(Command::LogSense {
+        page: f.u8(2) & 0x3f,
+        subpage: f.u8(3),
+        allocation: f.u16(7),
+    })
+}
+
+/// SPC-5 §6.35: no command has a timeout to tell of.
+fn supported_opcodes(f: &Fields) -> Result<Command, Sense> {
+    let with = match f.u8(2) & 0x87 {
+        0 => None,
+        1 => Some(ServiceAction::No),
+        2 => Some(ServiceAction::Yes),
+        3 => Some(ServiceAction::IfAny),
+        _ => return Err(Sense::INVALID_FIELD),
+    };
+    Ok(Command::SupportedOpcodes {
+        one: with.map(|with| OneOpcode {
+            operation: f.u8(3),
+            action: u16::try_from(f.u16(4)).unwrap_or(u16::MAX),
+            with,
+        }),
+        allocation: f.allocation32(6),
+    })
+}
+
 /// Turns the bytes of a command into a [`Command`].
 pub fn decode(cdb: &[u8]) -> Result<Command, Sense> {
     let operation = cdb.first().copied().ok_or(Sense::INVALID_OPCODE)?;
@@ -227,16 +362,24 @@ pub fn decode(cdb: &[u8]) -> Result<Command, Sense> {
             force_unit_access: false,
         }),
         0x12 => inquiry(f),
+        0x15 => mode_select(f, false),
         0x1a => Ok(Command::ModeSense(mode_sense(f, false))),
         0x1b => start_stop(f),
         0x25 => read_capacity10(f),
         0x28 => read(f, extent10(f)),
         0x2a => write(f, extent10(f)),
+        0x2f => verify(f, extent10(f)),
         0x35 => Ok(Command::SynchronizeCache(extent10(f))),
+        0x41 => write_same(f, extent10(f), 0),
+        0x42 => unmap(f),
+        0x4d => log_sense(f),
+        0x55 => mode_select(f, true),
         0x5a => Ok(Command::ModeSense(mode_sense(f, true))),
         0x88 => read(f, extent16(f)),
         0x8a => write(f, extent16(f)),
+        0x8f => verify(f, extent16(f)),
         0x91 => Ok(Command::SynchronizeCache(extent16(f))),
+        0x93 => write_same(f, extent16(f), 0x01),
         // SERVICE ACTION IN(16): of its actions only READ CAPACITY(16).
         0x9e if f.u8(1) & 0x1f == 0x10 => Ok(Command::ReadCapacity16 {
             allocation: f.allocation32(10),
@@ -246,8 +389,12 @@ pub fn decode(cdb: &[u8]) -> Result<Command, Sense> {
             select: f.u8(2),
             allocation: f.allocation32(6),
         }),
+        // MAINTENANCE IN: of its actions only REPORT SUPPORTED OPERATION CODES.
+        0xa3 if f.u8(1) & 0x1f == 0x0c => supported_opcodes(f),
+        0xa3 => Err(Sense::INVALID_FIELD),
         0xa8 => read(f, extent12(f)),
         0xaa => write(f, extent12(f)),
+        0xaf => verify(f, extent12(f)),
         _ => Err(Sense::INVALID_OPCODE),
     }?;
     if f.well_formed {

@@ -1,11 +1,14 @@
 //! The data of INQUIRY, READ CAPACITY, MODE SENSE, REPORT LUNS and REQUEST SENSE.
 #![forbid(unsafe_code)]
 
-use super::cdb::{ModeSense, PageControl};
+use super::cdb::ModeSense;
+pub use super::cdb::PageControl;
+use super::parameters::{MAX_UNMAP, max_unmap_blocks, max_write_same_blocks};
 use super::reply::Reply;
 use super::unit::Unit;
 use crate::identity::{self, PRODUCT, REVISION, Serial, VENDOR};
 use storport::Sense;
+use virtio_core::spec::blk::Lifetime;
 
 /// Supported vital product data pages, in the order that page 00h lists them. SPC-5 §7.7.15
 const VPD_PAGES: [u8; 6] = [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2];
@@ -30,7 +33,7 @@ pub fn standard_inquiry() -> Reply {
 }
 
 /// A vital product data page.
-pub fn vital_product_data(page: u8, unit: &Unit, serial: &Serial) -> Result<Reply, Sense> {
+pub fn vital_product_data(page: u8, unit: &Unit<'_>, serial: &Serial) -> Result<Reply, Sense> {
     Ok(match page {
         0x00 => {
             let mut reply = Reply::new(10);
@@ -46,12 +49,7 @@ pub fn vital_product_data(page: u8, unit: &Unit, serial: &Serial) -> Result<Repl
             reply.put(1, &[0xb1, 0, 60]);
             reply
         }
-        // Logical block provisioning: no UNMAP, no WRITE SAME; fully provisioned. SBC-4 §6.6.6
-        0xb2 => {
-            let mut reply = Reply::new(8);
-            reply.put(1, &[0xb2, 0, 4]);
-            reply
-        }
+        0xb2 => provisioning(unit),
         _ => return Err(Sense::INVALID_FIELD),
     })
 }
@@ -70,39 +68,84 @@ fn unit_serial_number(serial: &Serial) -> Reply {
 }
 
 /// SBC-4 §6.6.4
-fn block_limits(unit: &Unit) -> Reply {
-    let max_blocks = unit.max_transfer >> unit.block_size.trailing_zeros();
-    let optimal = unit.topology.opt_io_size.min(max_blocks);
+fn block_limits(unit: &Unit<'_>) -> Reply {
+    let config = unit.config;
+    let max_blocks = unit.max_transfer >> config.block_size.trailing_zeros();
+    let optimal = config.topology.opt_io_size.min(max_blocks);
     let mut reply = Reply::new(64);
     reply
-        .put(1, &[0xb0, 0, 60])
-        .put(6, &unit.topology.min_io_size.to_be_bytes())
+        // WSNZ: a WRITE SAME of zero blocks is not understood as one of all blocks.
+        .put(1, &[0xb0, 0, 60, 0x01])
+        .put(6, &config.topology.min_io_size.to_be_bytes())
         .put(8, &max_blocks.to_be_bytes())
-        .put(12, &optimal.to_be_bytes());
+        .put(12, &optimal.to_be_bytes())
+        .put(36, &u64::from(max_write_same_blocks(config)).to_be_bytes());
+    if let Some(discard) = config.discard {
+        const ALIGNMENT_VALID: u32 = 1 << 31;
+        reply
+            .put(20, &max_unmap_blocks(config).to_be_bytes())
+            .put(24, &MAX_UNMAP.to_be_bytes())
+            .put(28, &discard.alignment.to_be_bytes())
+            // Multiples of the granularity, counted from block 0.
+            .put(32, &ALIGNMENT_VALID.to_be_bytes());
+    }
+    reply
+}
+
+/// Logical block provisioning. SBC-4 §6.6.6
+///
+/// Discarded blocks may hold anything afterwards (Virtio 1.3 §5.2.6.1), so LBPRZ is 0. WRITE SAME with UNMAP leaves zeroes.
+fn provisioning(unit: &Unit<'_>) -> Reply {
+    const UNMAP: u8 = 0x80;
+    const WRITE_SAME: u8 = 0x60;
+    // Windows treats a disk as thin only if it says so and has UNMAP (classpnp, ClasspIsThinProvisioned).
+    const THIN: u8 = 2;
+    let config = unit.config;
+    let (unmap, kind) = match config.discard {
+        Some(_) => (UNMAP, THIN),
+        None => (0, 0),
+    };
+    let write_same = if config.write_zeroes.is_some() && config.zeroes_unmap {
+        WRITE_SAME
+    } else {
+        0
+    };
+    let mut reply = Reply::new(8);
+    reply.put(1, &[0xb2, 0, 4, 0, unmap | write_same, kind]);
     reply
 }
 
 /// SBC-4 §5.19: all ones if the last address needs more than 32 bits.
-pub fn read_capacity10(unit: &Unit) -> Result<Reply, Sense> {
+pub fn read_capacity10(unit: &Unit<'_>) -> Result<Reply, Sense> {
     let last = unit.last_block()?;
     let mut reply = Reply::new(8);
     reply
         .put(0, &u32::try_from(last).unwrap_or(u32::MAX).to_be_bytes())
-        .put(4, &unit.block_size.to_be_bytes());
+        .put(4, &unit.config.block_size.to_be_bytes());
     Ok(reply)
 }
 
 /// SBC-4 §5.20
-pub fn read_capacity16(unit: &Unit) -> Result<Reply, Sense> {
+pub fn read_capacity16(unit: &Unit<'_>) -> Result<Reply, Sense> {
     let last = unit.last_block()?;
-    let topology = unit.topology;
+    let topology = unit.config.topology;
+    // Logical block provisioning management is enabled, with the same condition as in page B2h.
+    let provisioned = if unit.config.discard.is_some() {
+        0x80
+    } else {
+        0
+    };
     let mut reply = Reply::new(32);
     reply
         .put(0, &last.to_be_bytes())
-        .put(8, &unit.block_size.to_be_bytes())
+        .put(8, &unit.config.block_size.to_be_bytes())
         .put(
             13,
-            &[topology.physical_block_exp, 0, topology.alignment_offset],
+            &[
+                topology.physical_block_exp,
+                provisioned,
+                topology.alignment_offset,
+            ],
         );
     Ok(reply)
 }
@@ -133,20 +176,28 @@ pub fn request_sense(descriptor: bool, sense: Sense) -> Reply {
     reply
 }
 
-/// The caching page. SBC-4 §6.5.5
-fn caching_page(unit: &Unit, control: PageControl) -> [u8; 20] {
-    let mut page = [0; 20];
-    page[0] = 0x08;
+/// Code of the caching page.
+pub const CACHING_PAGE: u8 = 0x08;
+/// Its bytes, with code and length.
+pub const CACHING_PAGE_LEN: usize = 20;
+/// WCE, in its third byte.
+pub const WRITE_CACHE: u8 = 0x04;
+
+/// The caching page, or a mask of what of it can be changed. SBC-4 §6.5.5
+pub fn caching_page(unit: &Unit<'_>, control: PageControl) -> [u8; CACHING_PAGE_LEN] {
+    let mut page = [0; CACHING_PAGE_LEN];
+    let write_cache = match control {
+        PageControl::Changeable => unit.config.cache_mode,
+        _ => unit.write_cache,
+    };
+    page[0] = CACHING_PAGE;
     page[1] = 18;
-    // Nothing can be changed, so the mask of what can is zero.
-    if unit.write_cache && control != PageControl::Changeable {
-        page[2] = 0x04;
-    }
+    page[2] = if write_cache { WRITE_CACHE } else { 0 };
     page
 }
 
 /// MODE SENSE. SPC-5 §6.14, §7.5.6
-pub fn mode_sense(command: &ModeSense, unit: &Unit) -> Result<Reply, Sense> {
+pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>) -> Result<Reply, Sense> {
     if command.control == PageControl::Saved {
         return Err(Sense::SAVING_NOT_SUPPORTED);
     }
@@ -187,10 +238,53 @@ pub fn mode_sense(command: &ModeSense, unit: &Unit) -> Result<Reply, Sense> {
     if descriptor != 0 {
         // Short block descriptor: the length has three bytes, behind one that is reserved. SBC-4 §6.5.2
         let blocks = u32::try_from(unit.blocks).unwrap_or(u32::MAX);
-        reply
-            .put(header, &blocks.to_be_bytes())
-            .put(header.saturating_add(4), &unit.block_size.to_be_bytes());
+        reply.put(header, &blocks.to_be_bytes()).put(
+            header.saturating_add(4),
+            &unit.config.block_size.to_be_bytes(),
+        );
     }
     reply.put(body, &page);
     Ok(reply)
+}
+
+/// Log pages: the list of them, and how worn a solid-state medium is, where the device tells. SPC-5 §7.3.1
+const SOLID_STATE_MEDIA: u8 = 0x11;
+
+/// LOG SENSE. `None`: the device has to be asked first. SPC-5 §6.8
+pub fn log_sense(unit: &Unit<'_>, page: u8, subpage: u8) -> Result<Option<Reply>, Sense> {
+    let known: &[u8] = if unit.config.lifetime {
+        &[0, SOLID_STATE_MEDIA]
+    } else {
+        &[0]
+    };
+    match (page, subpage) {
+        (0, 0) => {
+            let mut reply = Reply::new(known.len().saturating_add(4));
+            reply
+                .put(3, &[u8::try_from(known.len()).unwrap_or(0)])
+                .put(4, known);
+            Ok(Some(reply))
+        }
+        (SOLID_STATE_MEDIA, 0) if unit.config.lifetime => Ok(None),
+        _ => Err(Sense::INVALID_FIELD),
+    }
+}
+
+/// The solid-state media log page: percentage used endurance indicator. SBC-4 §6.4.9
+///
+/// The device tells tenths, of two kinds of cells (Virtio 1.3 §5.2.6); the worse is taken. A device that does not know says 0.
+pub fn wear(lifetime: &Lifetime) -> Reply {
+    let tenths = [
+        lifetime.device_lifetime_est_typ_a,
+        lifetime.device_lifetime_est_typ_b,
+    ];
+    let worst = tenths.map(|value| value.get()).into_iter().max();
+    // 11 stands for "exceeded", and what is above is reserved.
+    let percent = u8::try_from(worst.unwrap_or(0).min(11)).unwrap_or(0);
+    let mut reply = Reply::new(12);
+    reply
+        .put(0, &[SOLID_STATE_MEDIA, 0, 0, 8])
+        // Parameter 0001h, binary list, four bytes, of which the last is the value.
+        .put(4, &[0, 0x01, 0x03, 4, 0, 0, 0, percent.saturating_mul(10)]);
+    reply
 }

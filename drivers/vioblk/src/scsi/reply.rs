@@ -1,18 +1,21 @@
 //! The data that an emulated command returns.
 #![forbid(unsafe_code)]
 
-/// Longest page that this driver builds: a block limits page. SBC-4 §6.6.4
-pub const MAX_REPLY: usize = 64;
+/// Longest answer that this driver builds: the list of all commands that it knows.
+pub const MAX_REPLY: usize = 240;
 
 /// A reply under construction. Unwritten bytes are zero, as SCSI wants reserved fields.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub struct Reply {
     bytes: [u8; MAX_REPLY],
     len: usize,
 }
 
 impl Reply {
+    // Not inlined: nothing here is on a transfer's way, and a page has many fields.
+
     /// A reply of `len` zero bytes, at most [`MAX_REPLY`].
+    #[inline(never)]
     pub fn new(len: usize) -> Self {
         Self {
             bytes: [0; MAX_REPLY],
@@ -21,6 +24,7 @@ impl Reply {
     }
 
     /// Puts `field` at `offset`. What lies outside the reply is left out.
+    #[inline(never)]
     pub fn put(&mut self, offset: usize, field: &[u8]) -> &mut Self {
         for (to, from) in self.bytes.iter_mut().take(self.len).skip(offset).zip(field) {
             *to = *from;
@@ -29,6 +33,7 @@ impl Reply {
     }
 
     /// Puts `text` at `offset`, padded with spaces to `width`. SPC-5 §4.3.1
+    #[inline(never)]
     pub fn text(&mut self, offset: usize, width: usize, text: &[u8]) -> &mut Self {
         let padded = text.iter().copied().chain(core::iter::repeat(b' '));
         let field = self

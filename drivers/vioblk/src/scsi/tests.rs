@@ -1,22 +1,57 @@
 use super::*;
-use crate::config::Topology;
+use crate::config::{Config, RangeLimits, Topology};
 use crate::identity::Place;
 use virtio_core::spec::blk::ID_LEN;
 
+mod parameters;
+
 const GIB: u64 = 1 << 30;
 
-fn unit() -> Unit {
+static CONFIG: Config = Config {
+    block_size: 512,
+    blocks: GIB / 512,
+    size_max: None,
+    seg_max: None,
+    topology: Topology {
+        physical_block_exp: 3,
+        alignment_offset: 1,
+        min_io_size: 8,
+        opt_io_size: 64,
+    },
+    queues: 1,
+    discard: Some(RangeLimits {
+        blocks: 1000,
+        segments: 4,
+        alignment: 8,
+    }),
+    write_zeroes: Some(RangeLimits {
+        blocks: 100,
+        segments: 2,
+        alignment: 8,
+    }),
+    zeroes_unmap: true,
+    lifetime: true,
+    cache_mode: true,
+};
+
+/// Takes nothing that is optional, in blocks of 4 KiB.
+static PLAIN: Config = Config {
+    block_size: 4096,
+    discard: None,
+    write_zeroes: None,
+    zeroes_unmap: false,
+    lifetime: false,
+    cache_mode: false,
+    ..CONFIG
+};
+
+fn unit() -> Unit<'static> {
     Unit {
-        block_size: 512,
+        config: &CONFIG,
         blocks: GIB / 512,
-        topology: Topology {
-            physical_block_exp: 3,
-            alignment_offset: 1,
-            min_io_size: 8,
-            opt_io_size: 64,
-        },
         max_transfer: 1 << 20,
         read_only: false,
+        flushes: true,
         write_cache: true,
         stopped: false,
         place: Place { bus: 0, slot: 4 },
@@ -29,11 +64,11 @@ fn serial() -> Serial {
     Serial::new(&id)
 }
 
-fn run_on(unit: &Unit, cdb: &[u8]) -> Result<Plan, Sense> {
+fn run_on(unit: &Unit<'_>, cdb: &[u8]) -> Result<Plan, Sense> {
     decode(cdb).and_then(|command| plan(&command, unit, Some(&serial()), 1 << 20))
 }
 
-fn reply_on(unit: &Unit, cdb: &[u8]) -> Vec<u8> {
+fn reply_on(unit: &Unit<'_>, cdb: &[u8]) -> Vec<u8> {
     match run_on(unit, cdb) {
         Ok(Plan::Reply(reply)) => reply.bytes().to_vec(),
         other => panic!("{cdb:02x?}: {other:?}"),
@@ -121,9 +156,9 @@ fn a_command_that_is_cut_short_is_refused() {
 
 #[test]
 fn unknown_operations_never_succeed() {
-    const KNOWN: [u8; 19] = [
-        0x00, 0x03, 0x08, 0x0a, 0x12, 0x1a, 0x1b, 0x25, 0x28, 0x2a, 0x35, 0x5a, 0x88, 0x8a, 0x91,
-        0x9e, 0xa0, 0xa8, 0xaa,
+    const KNOWN: [u8; 29] = [
+        0x00, 0x03, 0x08, 0x0a, 0x12, 0x15, 0x1a, 0x1b, 0x25, 0x28, 0x2a, 0x2f, 0x35, 0x41, 0x42,
+        0x4d, 0x55, 0x5a, 0x88, 0x8a, 0x8f, 0x91, 0x93, 0x9e, 0xa0, 0xa3, 0xa8, 0xaa, 0xaf,
     ];
     for operation in 0..=255u8 {
         let mut cdb = [0; 32];
@@ -135,8 +170,11 @@ fn unknown_operations_never_succeed() {
             "{operation:02x}"
         );
     }
-    // VERIFY, UNMAP, RESERVE, PREVENT ALLOW, MODE SELECT, WRITE SAME: nothing is done, so nothing succeeds.
-    for operation in [0x2f, 0x42, 0x16, 0x1e, 0x15, 0x41] {
+    // RESERVE and RELEASE, PREVENT ALLOW, WRITE AND VERIFY, COMPARE AND WRITE, PERSISTENT RESERVE IN and OUT, SANITIZE,
+    // SECURITY PROTOCOL IN and OUT: nothing is done, so nothing succeeds.
+    for operation in [
+        0x16, 0x17, 0x56, 0x57, 0x1e, 0x2e, 0x8e, 0x89, 0x5e, 0x5f, 0x48, 0xa2, 0xb5,
+    ] {
         assert_eq!(sense(&[operation; 16]), Sense::INVALID_OPCODE);
     }
 }
@@ -144,7 +182,7 @@ fn unknown_operations_never_succeed() {
 #[test]
 fn transfers_are_checked_against_the_disk_and_the_buffer() {
     let unit = Unit {
-        block_size: 4096,
+        config: &PLAIN,
         blocks: 100,
         ..unit()
     };
@@ -215,6 +253,7 @@ fn force_unit_access_needs_a_flush_only_if_there_is_a_cache() {
     for write_cache in [false, true] {
         let unit = Unit {
             write_cache,
+            flushes: write_cache,
             ..unit()
         };
         let mut cdb = cdb16(0x8a, 0, 1);
@@ -233,6 +272,7 @@ fn caches_are_flushed_where_there_is_one() {
     let cached = unit();
     let uncached = Unit {
         write_cache: false,
+        flushes: false,
         ..cached
     };
     let sync = [0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -354,7 +394,7 @@ fn capacities() {
     assert_eq!(data.len(), 32);
     assert_eq!(data[..8], (2u64 * 1024 * 1024 - 1).to_be_bytes());
     assert_eq!(data[8..12], 512u32.to_be_bytes());
-    assert_eq!(data[13..16], [3, 0, 1]);
+    assert_eq!(data[13..16], [3, 0x80, 1]);
 
     let huge = Unit {
         blocks: 1 << 40,
@@ -387,8 +427,14 @@ fn mode_pages() {
     assert_eq!(ten[2..8], [0, 0x10, 0, 0, 0, 0]);
     assert_eq!(ten[8..11], [0x08, 18, 0x04]);
 
-    // Changeable: nothing.
-    assert_eq!(reply(&[0x1a, 8, 0x48, 0, 255, 0])[4..7], [0x08, 18, 0]);
+    // Changeable: the write cache, where the device can switch it.
+    let changeable = [0x1a, 8, 0x48, 0, 255, 0];
+    assert_eq!(reply(&changeable)[4..7], [0x08, 18, 4]);
+    let fixed = Unit {
+        config: &PLAIN,
+        ..unit()
+    };
+    assert_eq!(reply_on(&fixed, &changeable)[4..7], [0x08, 18, 0]);
     assert_eq!(
         sense(&[0x1a, 8, 0xc8, 0, 255, 0]),
         Sense::SAVING_NOT_SUPPORTED

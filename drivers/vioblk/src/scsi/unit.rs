@@ -2,24 +2,24 @@
 #![forbid(unsafe_code)]
 
 use super::cdb::Extent;
-use crate::config::{SECTOR, Topology};
+use crate::config::Config;
 use crate::identity::Place;
 use storport::Sense;
 
 /// One moment's view of the disk.
 #[derive(Clone, Copy, Debug)]
-pub struct Unit {
-    /// Logical block in bytes: a power of two, 512 to 4096.
-    pub block_size: u32,
+pub struct Unit<'a> {
+    /// The device's configuration. Its capacity is that of the start.
+    pub config: &'a Config,
     /// Logical blocks. Zero: an empty disk.
     pub blocks: u64,
-    /// Alignment hints.
-    pub topology: Topology,
     /// Longest transfer in bytes.
     pub max_transfer: u32,
     /// Writes fail.
     pub read_only: bool,
-    /// There is a volatile cache that SYNCHRONIZE CACHE empties.
+    /// The device takes flushes.
+    pub flushes: bool,
+    /// Writes may stay in a volatile cache.
     pub write_cache: bool,
     /// A command stopped the disk.
     pub stopped: bool,
@@ -36,7 +36,16 @@ pub struct Transfer {
     pub bytes: u32,
 }
 
-impl Unit {
+/// Blocks in the device's terms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First sector of 512 bytes.
+    pub sector: u64,
+    /// Logical blocks.
+    pub blocks: u32,
+}
+
+impl Unit<'_> {
     /// Whether commands that need the medium can be executed.
     pub fn ready(&self) -> Result<(), Sense> {
         if self.blocks == 0 {
@@ -46,6 +55,14 @@ impl Unit {
         } else {
             Ok(())
         }
+    }
+
+    /// Whether commands that change the medium can be executed.
+    pub fn writable(&self) -> Result<(), Sense> {
+        if self.read_only {
+            return Err(Sense::WRITE_PROTECTED);
+        }
+        self.ready()
     }
 
     /// Address of the last block.
@@ -64,18 +81,20 @@ impl Unit {
     /// Converts an extent to sectors and bytes. `available` is the length of the data buffer.
     pub fn transfer(&self, extent: Extent, available: u32) -> Result<Transfer, Sense> {
         self.ready()?;
-        self.contains(extent)?;
-        let bytes = extent
-            .blocks
-            .checked_mul(self.block_size)
+        let Span { sector, blocks } = self.span(extent)?;
+        let bytes = blocks
+            .checked_mul(self.config.block_size)
             .filter(|bytes| *bytes <= available)
             .ok_or(Sense::INVALID_FIELD)?;
-        let shift = self
-            .block_size
-            .trailing_zeros()
-            .saturating_sub(SECTOR.trailing_zeros());
-        // Cannot overflow: the block lies on a disk whose capacity in sectors has 64 bits.
-        let sector = extent.lba << shift;
         Ok(Transfer { sector, bytes })
+    }
+
+    /// Converts an extent that lies on the disk.
+    pub fn span(&self, extent: Extent) -> Result<Span, Sense> {
+        self.contains(extent)?;
+        Ok(Span {
+            sector: self.config.sector(extent.lba),
+            blocks: extent.blocks,
+        })
     }
 }

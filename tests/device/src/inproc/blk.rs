@@ -17,9 +17,16 @@ const FLUSH: u64 = 1 << 9;
 const TOPOLOGY: u64 = 1 << 10;
 const CONFIG_WCE: u64 = 1 << 11;
 const MQ: u64 = 1 << 12;
+const DISCARD: u64 = 1 << 13;
+const WRITE_ZEROES: u64 = 1 << 14;
+const LIFETIME: u64 = 1 << 15;
+pub(super) const ZONED: u64 = 1 << 17;
 
-/// Bytes of struct virtio_blk_config up to and including `num_queues`.
-pub(super) const CONFIG_LEN: u16 = 36;
+/// The zone model that a driver has to know to use the disk at all. // Virtio 1.3 §5.2.4
+pub(super) const HOST_MANAGED: u8 = 1;
+
+/// Bytes of struct virtio_blk_config.
+pub(super) const CONFIG_LEN: u16 = 96;
 /// Offset of `writeback` in it.
 pub(super) const WRITEBACK: usize = 32;
 
@@ -30,6 +37,11 @@ const TYPE_IN: u32 = 0;
 const TYPE_OUT: u32 = 1;
 const TYPE_FLUSH: u32 = 4;
 const TYPE_GET_ID: u32 = 8;
+const TYPE_GET_LIFETIME: u32 = 10;
+const TYPE_DISCARD: u32 = 11;
+const TYPE_WRITE_ZEROES: u32 = 13;
+/// Bytes of struct virtio_blk_discard_write_zeroes.
+const RANGE: usize = 16;
 
 /// The disk.
 pub(super) struct Disk {
@@ -58,6 +70,16 @@ impl Disk {
         self.taken
     }
 
+    /// Counts a request that is not carried out.
+    pub(super) fn skip(&mut self) {
+        self.taken += 1;
+    }
+
+    /// Changes the capacity.
+    pub(super) fn resize(&mut self, sectors: u64) {
+        self.sectors = sectors;
+    }
+
     /// The feature bits of a block device that are offered.
     pub(super) fn features(&self) -> u64 {
         let config = &self.config;
@@ -70,6 +92,10 @@ impl Disk {
             (TOPOLOGY, config.physical_block_exp.is_some()),
             (CONFIG_WCE, config.config_wce),
             (MQ, config.queues > 1 || config.num_queues_field.is_some()),
+            (DISCARD, config.discard.is_some()),
+            (WRITE_ZEROES, config.write_zeroes.is_some()),
+            (LIFETIME, config.lifetime.is_some()),
+            (ZONED, config.zoned.is_some()),
         ];
         offered
             .iter()
@@ -90,6 +116,17 @@ impl Disk {
         put(WRITEBACK, &[config.writeback.into()]);
         let queues = config.num_queues_field.unwrap_or(config.queues);
         put(34, &queues.to_le_bytes());
+        if let Some(ranges) = config.discard {
+            put(36, &ranges.sectors.to_le_bytes());
+            put(40, &ranges.segments.to_le_bytes());
+            put(44, &ranges.extra.to_le_bytes());
+        }
+        if let Some(ranges) = config.write_zeroes {
+            put(48, &ranges.sectors.to_le_bytes());
+            put(52, &ranges.segments.to_le_bytes());
+            put(56, &[ranges.extra as u8]);
+        }
+        put(92, &[config.zoned.unwrap_or(0)]);
         fields
     }
 
@@ -134,7 +171,8 @@ impl Disk {
         let segments = request.readable.iter().chain(&request.writable);
         let count = segments.clone().count();
         if let Some(most) = self.config.seg_max.filter(|_| features & SEG_MAX != 0)
-            && count > most as usize
+            // Drivers take 0 for 1, as no request could carry data otherwise.
+            && count > most.max(1) as usize
         {
             complain(
                 "Virtio 1.3 §5.2.3",
@@ -219,6 +257,17 @@ impl Disk {
                 }
                 self.file.sync_data().map_or(STATUS_IOERR, |()| STATUS_OK)
             }
+            TYPE_DISCARD | TYPE_WRITE_ZEROES => self.ranges(memory, request, out, complain),
+            TYPE_GET_LIFETIME if self.config.lifetime.is_some() => {
+                if into != 6 {
+                    complain(
+                        "Virtio 1.3 §5.2.6",
+                        format!("GET_LIFETIME into {into} bytes"),
+                    );
+                }
+                let [low, high] = self.config.lifetime.unwrap_or(0).to_le_bytes();
+                self.answer(memory, request, &[1, 0, low, high, low, high])
+            }
             TYPE_GET_ID => {
                 if into != 20 {
                     complain("Virtio 1.3 §5.2.6.1", format!("GET_ID into {into} bytes"));
@@ -227,17 +276,107 @@ impl Disk {
                 for (to, from) in id.iter_mut().zip(self.config.serial.bytes()) {
                     *to = from;
                 }
-                let mut rest: &[u8] = &id;
-                for part in &request.writable {
-                    let (now, later) = rest.split_at(rest.len().min(part.len as usize));
-                    let _ = memory.write(part.address, now);
-                    request.written += now.len() as u32;
-                    rest = later;
-                }
-                STATUS_OK
+                self.answer(memory, request, &id)
             }
             _ => STATUS_UNSUPP,
         }
+    }
+
+    /// Puts an answer into the data of a request.
+    fn answer(&self, memory: &GuestMemory, request: &mut Request, mut rest: &[u8]) -> u8 {
+        for part in &request.writable {
+            let (now, later) = rest.split_at(rest.len().min(part.len as usize));
+            let _ = memory.write(part.address, now);
+            request.written += now.len() as u32;
+            rest = later;
+        }
+        STATUS_OK
+    }
+
+    /// Discards or zeroes. What is discarded reads as 0xdd from then on, so that nobody counts on zeroes.
+    fn ranges(
+        &self,
+        memory: &GuestMemory,
+        request: &Request,
+        out: u64,
+        complain: &mut impl FnMut(&'static str, String),
+    ) -> u8 {
+        const SECTION: &str = "Virtio 1.3 §5.2.6.1";
+        let zero = request.kind == TYPE_WRITE_ZEROES;
+        let limits = if zero {
+            self.config.write_zeroes
+        } else {
+            self.config.discard
+        };
+        let Some(limits) = limits else {
+            return STATUS_UNSUPP;
+        };
+        let mut bytes = Vec::new();
+        for part in &request.readable {
+            let mut piece = vec![0; part.len as usize];
+            if !memory.read(part.address, &mut piece) {
+                return STATUS_IOERR;
+            }
+            bytes.extend(piece);
+        }
+        let (segments, rest) = bytes.as_chunks::<RANGE>();
+        if segments.is_empty() || !rest.is_empty() || segments.len() > limits.segments as usize {
+            complain(
+                SECTION,
+                format!("{out} bytes of segments, at most {}", limits.segments),
+            );
+            return STATUS_IOERR;
+        }
+        if request.sector != 0 {
+            complain(SECTION, format!("sector {} in the header", request.sector));
+        }
+        for segment in segments {
+            let [
+                s0,
+                s1,
+                s2,
+                s3,
+                s4,
+                s5,
+                s6,
+                s7,
+                n0,
+                n1,
+                n2,
+                n3,
+                f0,
+                f1,
+                f2,
+                f3,
+            ] = *segment;
+            let sector = u64::from_le_bytes([s0, s1, s2, s3, s4, s5, s6, s7]);
+            let count = u32::from_le_bytes([n0, n1, n2, n3]);
+            let flags = u32::from_le_bytes([f0, f1, f2, f3]);
+            if flags > u32::from(zero) {
+                complain(SECTION, format!("flags {flags:#x}"));
+                return STATUS_UNSUPP;
+            }
+            let end = sector.checked_add(u64::from(count));
+            if count == 0 || count > limits.sectors || end.is_none_or(|end| end > self.sectors) {
+                complain(
+                    SECTION,
+                    format!(
+                        "sectors {sector}+{count} of {}, at most {}",
+                        self.sectors, limits.sectors
+                    ),
+                );
+                return STATUS_IOERR;
+            }
+            if self.config.read_only {
+                return STATUS_IOERR;
+            }
+            let fill = if zero { 0 } else { 0xdd };
+            let bytes = vec![fill; count as usize * SECTOR as usize];
+            if self.file.write_all_at(&bytes, sector * SECTOR).is_err() {
+                return STATUS_IOERR;
+            }
+        }
+        STATUS_OK
     }
 
     /// The status that a fault gives this request.

@@ -46,6 +46,22 @@ pub struct Config {
     pub blk_size: Option<u32>,
     /// Offer TOPOLOGY with this physical block exponent.
     pub physical_block_exp: Option<u8>,
+    /// Offer DISCARD.
+    pub discard: Option<Ranges>,
+    /// Offer WRITE_ZEROES.
+    pub write_zeroes: Option<Ranges>,
+    /// Offer LIFETIME; the wear of both kinds of cells.
+    pub lifetime: Option<u16>,
+    /// Offer ZONED with this model; host-managed (1) needs a driver that takes it.
+    pub zoned: Option<u8>,
+    /// Requests that are taken and never answered: so many after the first `hang_after`.
+    pub hang: u64,
+    /// See `hang`.
+    pub hang_after: u64,
+    /// Set NEEDS_RESET instead of answering each so-manieth request; 0: never.
+    pub needs_reset_every: u64,
+    /// After the n-th request the disk has so many sectors.
+    pub resize: Option<(u64, u64)>,
     /// The `num_queues` field, where it is to differ from the queues there are.
     pub num_queues_field: Option<u16>,
     /// Offer VERSION_1. A modern device must.
@@ -64,6 +80,17 @@ pub struct Config {
     pub pace: u32,
     /// Requests that fail.
     pub faults: Vec<Fault>,
+}
+
+/// What the device says of requests that name ranges of sectors. // Virtio 1.3 §5.2.4
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ranges {
+    /// Most sectors of a segment.
+    pub sectors: u32,
+    /// Most segments of a request.
+    pub segments: u32,
+    /// `discard_sector_alignment`, or `write_zeroes_may_unmap`.
+    pub extra: u32,
 }
 
 /// Requests that fail, and how.
@@ -107,6 +134,14 @@ impl Config {
             seg_max: Some(126),
             blk_size: Some(512),
             physical_block_exp: None,
+            discard: None,
+            write_zeroes: None,
+            lifetime: None,
+            zoned: None,
+            hang: 0,
+            hang_after: 0,
+            needs_reset_every: 0,
+            resize: None,
             num_queues_field: None,
             version_1: true,
             access_platform: false,
@@ -121,10 +156,12 @@ impl Config {
 
     /// The keys that [`Config::set`] knows.
     pub const KEYS: &'static str = "seed, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
-        writeback, size-max, seg-max, blk-size, physical-block-exp, num-queues-field, version-1, access-platform, refuse-features, \
+        writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, hang,
+        hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
         config-len, reset-reads, serial, pace, fail-nth, fail-every, fail-sector";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
+    /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
     /// `fail-nth=N[:STATUS]`, `fail-every=N[:STATUS]`, `fail-sector=N[:STATUS]` may be given more than once.
     ///
     /// # Errors
@@ -146,6 +183,17 @@ impl Config {
             "seg-max" => self.seg_max = optional(value)?,
             "blk-size" => self.blk_size = optional(value)?,
             "physical-block-exp" => self.physical_block_exp = optional(value)?,
+            "discard" => self.discard = Some(ranges(value)?),
+            "write-zeroes" => self.write_zeroes = Some(ranges(value)?),
+            "lifetime" => self.lifetime = optional(value)?,
+            "zoned" => self.zoned = optional(value)?,
+            "hang" => self.hang = number(value)?,
+            "hang-after" => self.hang_after = number(value)?,
+            "needs-reset-every" => self.needs_reset_every = number(value)?,
+            "resize" => {
+                let (at, sectors) = value.split_once(':').context("resize=REQUEST:SECTORS")?;
+                self.resize = Some((number(at)?, number(sectors)?));
+            }
             "num-queues-field" => self.num_queues_field = optional(value)?,
             "version-1" => self.version_1 = switch(value)?,
             "access-platform" => self.access_platform = switch(value)?,
@@ -190,6 +238,22 @@ fn switch(value: &str) -> anyhow::Result<bool> {
         "off" => Ok(false),
         _ => bail!("{value:?} is neither on nor off"),
     }
+}
+
+fn ranges(value: &str) -> anyhow::Result<Ranges> {
+    let mut parts = value.split(':');
+    let mut next = || {
+        number(
+            parts
+                .next()
+                .context("three numbers belong between the colons")?,
+        )
+    };
+    Ok(Ranges {
+        sectors: next()?,
+        segments: next()?,
+        extra: next()?,
+    })
 }
 
 fn fault(value: &str, when: fn(u64) -> When) -> anyhow::Result<Fault> {

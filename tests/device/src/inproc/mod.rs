@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use host_machine::ram::Ram;
 
-pub use self::config::{Config, Fault, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, When};
+pub use self::config::{Config, Fault, Ranges, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, When};
 use self::function::{Function, Place};
 use self::registers::Registers;
 use crate::memory::GuestMemory;

@@ -4,7 +4,7 @@ use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
 use super::Config;
-use super::blk::{Disk, WRITEBACK};
+use super::blk::{Disk, HOST_MANAGED, WRITEBACK, ZONED};
 use super::function::NOTIFY_MULTIPLIER;
 use super::queue::{NO_VECTOR, Queue};
 use crate::memory::GuestMemory;
@@ -32,6 +32,9 @@ pub(super) struct Registers {
     select: u16,
     queues: Vec<Queue>,
     isr: u8,
+    generation: u8,
+    /// Requests that were never answered.
+    hung: u64,
     raised: Vec<u16>,
     random: Pcg64Mcg,
     violations: Vec<Violation>,
@@ -64,6 +67,8 @@ impl Registers {
             select: 0,
             queues: Vec::new(),
             isr: 0,
+            generation: 0,
+            hung: 0,
             raised: Vec::new(),
             random: Pcg64Mcg::seed_from_u64(config.seed),
             violations: Vec::new(),
@@ -82,6 +87,7 @@ impl Registers {
         self.config_vector = NO_VECTOR;
         self.select = 0;
         self.isr = 0;
+        self.fields[WRITEBACK] = self.config.writeback.into();
         let size = self.config.queue_size;
         self.queues = (0..self.config.queues).map(|_| Queue::new(size)).collect();
     }
@@ -111,7 +117,13 @@ impl Registers {
         std::mem::take(&mut self.isr).into()
     }
 
-    pub(super) fn device_read(&self, at: u64, width: u8) -> u64 {
+    pub(super) fn device_read(&mut self, at: u64, width: u8) -> u64 {
+        if at == WRITEBACK as u64 && self.status & common::FEATURES_OK == 0 {
+            self.complain(
+                "Virtio 1.3 §5.2.5.1",
+                "read writeback before FEATURES_OK".to_owned(),
+            );
+        }
         (0..u64::from(width)).rev().fold(0, |value, byte| {
             let field = usize::try_from(at + byte)
                 .ok()
@@ -164,6 +176,7 @@ impl Registers {
             common::CONFIG_MSIX_VECTOR => self.config_vector.into(),
             common::NUM_QUEUES => self.config.queues.into(),
             common::DEVICE_STATUS => self.status_read().into(),
+            common::CONFIG_GENERATION => self.generation.into(),
             common::QUEUE_SELECT => self.select.into(),
             common::QUEUE_SIZE => queue.map_or(0, |queue| queue.layout.size.into()),
             common::QUEUE_MSIX_VECTOR => queue.map_or(NO_VECTOR, |queue| queue.vector).into(),
@@ -301,7 +314,10 @@ impl Registers {
                 format!("took features {foreign:#x}, which were not offered"),
             );
         }
-        let insisted = common::VERSION_1 | common::ACCESS_PLATFORM;
+        let mut insisted = common::VERSION_1 | common::ACCESS_PLATFORM;
+        if self.config.zoned == Some(HOST_MANAGED) {
+            insisted |= ZONED;
+        }
         let missing = self.offered & insisted & !self.features;
         foreign == 0 && missing == 0 && !self.config.refuse_features
     }
@@ -457,6 +473,19 @@ impl Registers {
                 break;
             };
             let taken = queue.taken.swap_remove(chosen);
+            let number = self.disk.requests() + 1;
+            if number > self.config.hang_after && self.hung < self.config.hang {
+                self.hung += 1;
+                self.disk.skip();
+                continue;
+            }
+            let every = self.config.needs_reset_every;
+            if every != 0 && number.is_multiple_of(every) {
+                self.disk.skip();
+                self.status |= common::NEEDS_RESET;
+                self.interrupt(self.config_vector, ISR_CONFIG, msix);
+                return;
+            }
             let written = self.disk.execute(
                 &self.memory,
                 &taken.walk,
@@ -465,6 +494,14 @@ impl Registers {
             );
             queue.give_back(&self.memory, &taken, written);
             any = true;
+            if let Some((at, sectors)) = self.config.resize
+                && number == at
+            {
+                self.fields[..8].copy_from_slice(&sectors.to_le_bytes());
+                self.disk.resize(sectors);
+                self.generation = self.generation.wrapping_add(1);
+                self.interrupt(self.config_vector, ISR_CONFIG, msix);
+            }
         }
         let Some(queue) = self.queues.get_mut(at) else {
             return;

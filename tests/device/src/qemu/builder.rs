@@ -218,6 +218,7 @@ impl Builder {
             let mut node = json!({
                 "driver": "raw",
                 "read-only": self.read_only,
+                "discard": "unmap",
                 "file": {"driver": "file", "filename": image.to_string_lossy(), "read-only": self.read_only},
             });
             if let (Some(name), Some(node)) = (name, node.as_object_mut()) {

@@ -1,0 +1,93 @@
+//! Goals that disturb the device under load: resets, removal, silence.
+
+use anyhow::{Context, ensure};
+use host_ntos::sched;
+use host_storport::{Adapter, Address, Data, Function, Request};
+
+use super::Session;
+use crate::judge::{Disturbance, describe};
+use crate::scenario::Goal;
+use crate::workload::Workload;
+
+/// Bus resets in [`Goal::Reset`].
+const RESETS: u64 = 8;
+
+impl Session<'_> {
+    /// Starts a workload that will be disturbed.
+    fn disturbed(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<Workload> {
+        let mut task = self.task(adapter, self.scenario.operations, 2)?;
+        task.faults.disturbance = match self.scenario.goal {
+            Goal::Vanish => Disturbance::Removal,
+            _ => Disturbance::Reset,
+        };
+        Ok(Workload::start(adapter, address, self.take_disk()?, task))
+    }
+
+    /// Runs until so many operations are finished and some requests are in flight.
+    fn until(&self, workload: &Workload, operations: u64) -> anyhow::Result<()> {
+        let mut reached = || workload.finished() >= operations && workload.in_flight() > 0;
+        sched::run_until(&mut reached, self.scenario.deadline)
+            .context("the workload does not advance")
+    }
+
+    pub(super) fn reset(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
+        let workload = self.disturbed(adapter, address)?;
+        let mut result = Ok(());
+        for round in 1..=RESETS {
+            let result_of = self
+                .until(&workload, round * self.scenario.operations / (RESETS + 1))
+                .and_then(|()| self.reset_once(adapter, address, round));
+            if result_of.is_err() {
+                result = result_of;
+                workload.stop();
+                break;
+            }
+        }
+        let drained = adapter.drain(self.scenario.deadline);
+        self.put_back(workload.finish());
+        result?;
+        drained.context("the workload did not come to its end")?;
+        // What survived is checked by a workload that nothing disturbs.
+        self.work(adapter, address, self.scenario.operations / 4, 3)
+    }
+
+    /// Resets the bus, or in every other round the logical unit.
+    fn reset_once(&self, adapter: &Adapter, address: Address, round: u64) -> anyhow::Result<()> {
+        if round.is_multiple_of(2) {
+            return adapter.reset_bus(0).context("the bus was not reset");
+        }
+        let reset = Request::new(address, Function::ResetLogicalUnit, Data::None);
+        let outcome = adapter.request(reset).context("the unit was not reset")?;
+        ensure!(
+            outcome.is_success(),
+            "resetting the unit: {}",
+            describe(&outcome)
+        );
+        Ok(())
+    }
+
+    pub(super) fn vanish(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
+        let workload = self.disturbed(adapter, address)?;
+        let reached = self.until(&workload, self.scenario.operations / 2);
+        workload.stop();
+        let removed = adapter.surprise_remove();
+        let drained = adapter.drain(self.scenario.deadline);
+        self.put_back(workload.finish());
+        reached?;
+        removed.context("surprise removal failed")?;
+        drained.context("requests of a removed device did not come back")
+    }
+
+    /// A device that does not answer, or wants a reset: the port driver or the driver resets it, and what it had is cut off.
+    pub(super) fn cut_off(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
+        let workload = self.disturbed(adapter, address)?;
+        let drained = adapter.drain(self.scenario.deadline);
+        self.put_back(workload.finish());
+        drained.context("the workload did not come to its end")?;
+        ensure!(
+            self.verdict.tally.disturbed > 0,
+            "the device disturbed nothing"
+        );
+        Ok(())
+    }
+}

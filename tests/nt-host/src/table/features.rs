@@ -1,0 +1,111 @@
+//! Scenarios for what a disk may offer besides reading and writing, and for devices that misbehave on the way.
+
+use super::{own as scenario, short};
+use crate::commands::Abilities;
+use crate::scenario::{Goal, Scenario};
+
+/// All of them, on the device in this process.
+pub(super) fn scenarios() -> Vec<Scenario> {
+    vec![
+        scenario(
+            "commands-in-pieces",
+            "every command on a device that takes ranges in small pieces, on segments of 8 KiB",
+            "discard=50:3:8 write-zeroes=70:2:1 lifetime=3 config-wce=on size-max=8192 queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Commands(Abilities {
+                    discard: true,
+                    discarded: Some(0xdd),
+                    zeroes: Some(true),
+                    cache_mode: true,
+                    wear: Some(30),
+                    bad: None,
+                });
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
+            "commands-bare",
+            "every command on a device that offers nothing for them, has a bad sector, one segment and no indirect tables",
+            "seg-max=1 indirect=off event-idx=off flush=off fail-sector=40000:1",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Commands(Abilities {
+                    discard: false,
+                    discarded: None,
+                    zeroes: None,
+                    cache_mode: false,
+                    wear: None,
+                    bad: Some(40_000),
+                });
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
+            "commands-4096",
+            "every command on blocks of 4096 bytes",
+            "blk-size=4096 discard=4096:1:64 write-zeroes=4096:32:0",
+            &|scenario| {
+                short(scenario);
+                scenario.block = 4096;
+                scenario.goal = Goal::Commands(Abilities {
+                    discard: true,
+                    discarded: Some(0xdd),
+                    zeroes: Some(false),
+                    cache_mode: false,
+                    wear: None,
+                    bad: None,
+                });
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
+            "grow",
+            "the disk grows while it is used: a unit attention before the next command, and StorPort is told",
+            "resize=300:131072",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Grow(131_072);
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
+            "silent",
+            "the device leaves five requests unanswered",
+            "hang=5 hang-after=500 queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Silent;
+                scenario.operations = 2_000;
+            },
+        ),
+        scenario(
+            "needs-reset",
+            "the device asks for a reset instead of every hundredth answer",
+            "needs-reset-every=100 queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::NeedsReset;
+                scenario.operations = 1_000;
+            },
+        ),
+        scenario(
+            "seg-max-0",
+            "seg_max 0, which stands for one segment",
+            "seg-max=0",
+            &|scenario| {
+                short(scenario);
+                scenario.operations = 1_000;
+            },
+        ),
+        scenario(
+            "host-aware-zones",
+            "a zoned disk that takes all writes",
+            "zoned=2",
+            &|scenario| {
+                short(scenario);
+                scenario.operations = 1_000;
+            },
+        ),
+    ]
+}
