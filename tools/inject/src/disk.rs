@@ -2,7 +2,7 @@
 
 mod security;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -349,8 +349,11 @@ pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan, scratch: &Pat
         } else {
             guestfish.run(&["mount", on, "/"])?;
         }
+        let mut new = BTreeSet::new();
         for (local, path) in &files {
-            upload(&mut guestfish, local, path)?;
+            if upload(&mut guestfish, local, path)? {
+                new.insert(path);
+            }
         }
         if on == device {
             security::unmount(&mut guestfish)?;
@@ -365,7 +368,7 @@ pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan, scratch: &Pat
             let digest = Sha256::digest(fs::read(local)?);
             let expected: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
             ensure!(found == expected, "{path} is not what was written to it");
-            if on == device {
+            if on == device && new.contains(path) {
                 security::check(&mut guestfish, &spelt, scratch)?;
             }
         }
@@ -374,8 +377,8 @@ pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan, scratch: &Pat
     guestfish.finish()
 }
 
-/// Writes a file, in place if it is there, so that it keeps its security descriptor.
-fn upload(guestfish: &mut Guestfish, local: &Path, path: &str) -> Result<()> {
+/// Writes a file, in place if it is there, so that it keeps its security descriptor; true if it is new.
+fn upload(guestfish: &mut Guestfish, local: &Path, path: &str) -> Result<bool> {
     let mut at = String::new();
     let Some((folders, name)) = path.rsplit_once('/') else {
         bail!("{path} has no folder");
@@ -389,8 +392,9 @@ fn upload(guestfish: &mut Guestfish, local: &Path, path: &str) -> Result<()> {
     let to = guestfish
         .run(&["case-sensitive-path", &format!("{at}/{name}")])?
         .concat();
+    let is_new = guestfish.run(&["exists", &to])? != ["true"];
     guestfish.run(&["upload", &local.display().to_string(), &to])?;
-    Ok(())
+    Ok(is_new)
 }
 
 #[cfg(test)]

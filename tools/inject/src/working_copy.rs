@@ -35,6 +35,8 @@ const MARK: &str = ".winpv-inject-";
 pub struct Original {
     /// The file, no symbolic link.
     path: PathBuf,
+    /// What it was before anything in it was looked at.
+    state: State,
     /// Held until the image is replaced or the work has failed. wimlib takes the same lock when it writes a WIM.
     _lock: File,
 }
@@ -68,7 +70,11 @@ impl Original {
         if !locked(&lock) || !fs::metadata(&path).is_ok_and(is_current) {
             return Err(Refusal::Busy(name).into());
         }
-        Ok(Original { path, _lock: lock })
+        Ok(Original {
+            path,
+            state: state(&metadata),
+            _lock: lock,
+        })
     }
 
     /// The file.
@@ -112,7 +118,6 @@ impl Original {
         let copy = WorkingCopy {
             path,
             original: self,
-            state: state(&metadata),
         };
         let mut original = File::open(&self.path)?;
         if ioctl_ficlone(&file, &original).is_err() {
@@ -209,8 +214,6 @@ fn copy_sparse(from: &mut File, to: &mut File, length: u64) -> Result<()> {
 pub struct WorkingCopy<'a> {
     path: TempPath,
     original: &'a Original,
-    /// The image's state when it was copied.
-    state: State,
 }
 
 impl WorkingCopy<'_> {
@@ -229,7 +232,7 @@ impl WorkingCopy<'_> {
     pub fn replace(self) -> Result<()> {
         let target = &self.original.path;
         ensure!(
-            state(&fs::metadata(target)?) == self.state,
+            state(&fs::metadata(target)?) == self.original.state,
             "{} was changed by somebody else meanwhile, and is left as it is now",
             target.display()
         );

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use winpv_process::Run;
 
-use crate::{Windows, hives};
+use crate::hives::{self, Entry, LOADER};
+use crate::{Windows, security};
 
 /// Without KVM, making a disk takes half a minute.
 const DEADLINE: Duration = Duration::from_secs(600);
@@ -18,6 +19,17 @@ const FIRST: u64 = 2048;
 const BEHIND_ESP: u64 = FIRST + 64 * 2048;
 /// Sectors left free at the end, where GPT keeps its copy.
 const TAIL: u64 = 2048;
+/// GUIDs of the partitions on a disk with a GPT: as text, and that of Windows as it is stored.
+const ESP_GUID: &str = "00010203-0405-0607-0809-0a0b0c0d0e0f";
+const WINDOWS_GUID: &str = "10111213-1415-1617-1819-1a1b1c1d1e1f";
+const STORED_ESP_GUID: [u8; 16] = [3, 2, 1, 0, 5, 4, 7, 6, 8, 9, 10, 11, 12, 13, 14, 15];
+const STORED_WINDOWS_GUID: [u8; 16] = [
+    0x13, 0x12, 0x11, 0x10, 0x15, 0x14, 0x17, 0x16, 0x18, 0x19, 0x1a, 0x1b, 0x1c, 0x1d, 0x1e, 0x1f,
+];
+/// The entry that starts another partition than that of Windows; on a disk with two, the second.
+pub const OTHER_ENTRY: &str = "{b2721d73-1db4-4c62-bf78-c548a880142f}";
+/// A copy of the entry for Windows, as `bcdedit /copy` makes it.
+pub const COPIED_ENTRY: &str = "{b2721d73-1db4-4c62-bf78-c548a8801430}";
 
 /// How the machine would start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,6 +49,8 @@ pub struct Disk {
     pub firmware: Firmware,
     /// What the BCD says about test-signed drivers, if anything.
     pub testsigning: Option<bool>,
+    /// Sector where a second Windows starts, on a disk for a BIOS.
+    pub second: Option<u64>,
 }
 
 impl Default for Disk {
@@ -45,6 +59,7 @@ impl Default for Disk {
             mebibytes: 600,
             firmware: Firmware::Bios,
             testsigning: None,
+            second: None,
         }
     }
 }
@@ -84,6 +99,27 @@ impl Disk {
         }
     }
 
+    /// The boot configuration: Windows, a copy of its entry, and an entry that starts another partition.
+    fn bcd(&self) -> Vec<u8> {
+        let mbr = |sector: u64| u128::from(sector * SECTOR).to_le_bytes();
+        let (own, other) = match self.firmware {
+            Firmware::Bios => (mbr(FIRST), mbr(self.second.unwrap_or(FIRST + 1))),
+            Firmware::Uefi => (STORED_WINDOWS_GUID, STORED_ESP_GUID),
+        };
+        let entry = |object, title, partition| Entry {
+            object,
+            title,
+            partition: Some(partition),
+            ..Entry::windows(self.testsigning)
+        };
+        let entries = [
+            entry(LOADER, "Windows 10", own),
+            entry(COPIED_ENTRY, "Windows 10, for tests", own),
+            entry(OTHER_ENTRY, "Another Windows", other),
+        ];
+        hives::bcd_with(&entries, LOADER, &[LOADER, COPIED_ENTRY, OTHER_ENTRY])
+    }
+
     /// Makes the raw disk `file`, with what lies below in a folder of its own in `scratch`.
     ///
     /// # Errors
@@ -93,7 +129,7 @@ impl Disk {
         let tree = scratch.join("disk-tree");
         windows.write(&tree)?;
         let bcd = scratch.join("BCD");
-        fs::write(&bcd, hives::bcd(self.testsigning))?;
+        fs::write(&bcd, self.bcd())?;
         File::create(file)?.set_len(self.mebibytes << 20)?;
 
         let device = self.device();
@@ -102,7 +138,13 @@ impl Disk {
         match self.firmware {
             Firmware::Bios => script.extend([
                 "part-init /dev/sda mbr".to_owned(),
-                format!("part-add /dev/sda p {start} -{TAIL}"),
+                match self.second {
+                    None => format!("part-add /dev/sda p {start} -{TAIL}"),
+                    Some(second) => format!(
+                        "part-add /dev/sda p {start} {}\npart-add /dev/sda p {second} -{TAIL}\npart-set-mbr-id /dev/sda 2 7",
+                        second - 1
+                    ),
+                },
                 "part-set-mbr-id /dev/sda 1 7".to_owned(),
                 "part-set-bootable /dev/sda 1 true".to_owned(),
             ]),
@@ -113,6 +155,8 @@ impl Disk {
                 // EFI system partition, basic data (UEFI 2.10, table 5.7; MS: "PARTITION_INFORMATION_GPT").
                 "part-set-gpt-type /dev/sda 1 c12a7328-f81f-11d2-ba4b-00a0c93ec93b".to_owned(),
                 "part-set-gpt-type /dev/sda 2 ebd0a0a2-b9e5-4433-87c0-68b6b72699c7".to_owned(),
+                format!("part-set-gpt-guid /dev/sda 1 {ESP_GUID}"),
+                format!("part-set-gpt-guid /dev/sda 2 {WINDOWS_GUID}"),
                 "mkfs vfat /dev/sda1".to_owned(),
                 "mount /dev/sda1 /".to_owned(),
                 "mkdir-p /EFI/Microsoft/Boot".to_owned(),
@@ -120,13 +164,30 @@ impl Disk {
                 "umount-all".to_owned(),
             ]),
         }
-        script.push(format!("mkfs ntfs {device} label:Windows"));
-        script.push(format!("mount {device} /"));
-        // A tar file of the tree would do, but keeps Unix owners that NTFS has no use for.
-        script.push(format!("copy-in {}/. /", tree.display()));
+        let copy = |device: &str| {
+            let mut script = vec![
+                format!("mkfs ntfs {device} label:Windows"),
+                format!("mount {device} /"),
+                // A tar file of the tree would do, but keeps Unix owners that NTFS has no use for.
+                format!("copy-in {}/. /", tree.display()),
+            ];
+            // What is made in them inherits from these; ntfs-3g itself has no such descriptors.
+            let descriptor = hex(&security::descriptor(&security::OF_FOLDER));
+            for folder in ["Windows", "Windows/System32/drivers"] {
+                script.push(format!(
+                    "debug sh \"setfattr -n system.ntfs_acl -v 0x{descriptor} /sysroot/{folder}\""
+                ));
+            }
+            script
+        };
+        script.extend(copy(device));
         if self.firmware == Firmware::Bios {
             script.push("mkdir-p /Boot".to_owned());
             script.push(format!("upload {} /Boot/BCD", bcd.display()));
+        }
+        if self.second.is_some() {
+            script.push("umount-all".to_owned());
+            script.extend(copy("/dev/sda2"));
         }
         script.push("umount-all".to_owned());
         let commands = scratch.join("disk-script");
@@ -137,6 +198,18 @@ impl Disk {
             .arg("--file")
             .arg(&commands)
             .ok()?;
+        Ok(())
+    }
+
+    /// Overwrites the EFI system partition's first sectors, so that nothing is found on it.
+    ///
+    /// # Errors
+    ///
+    /// The disk cannot be written.
+    pub fn wipe_esp(&self, disk: &Path) -> Result<()> {
+        let mut file = OpenOptions::new().write(true).open(disk)?;
+        file.seek(SeekFrom::Start(FIRST * SECTOR))?;
+        file.write_all(&[0; 64 << 10])?;
         Ok(())
     }
 
@@ -168,6 +241,10 @@ impl Disk {
         to.flush()?;
         fs::remove_file(&volume).context("the volume's file is gone")
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Puts a file into an unmounted NTFS volume; its folder must be there.

@@ -134,14 +134,24 @@ fn a_link_in_the_way_is_not_followed() {
 
 #[test]
 fn an_image_that_changed_meanwhile_is_kept() {
-    let dir = tempfile::tempdir().unwrap();
-    let path = image(&dir);
-    let original = Original::open(&path).unwrap();
-    let copy = original.copy().unwrap();
-    fs::write(&path, "somebody else").unwrap();
-    let error = copy.replace().unwrap_err().to_string();
-    assert!(error.contains("changed"), "{error}");
-    assert_eq!(fs::read(&path).unwrap(), b"somebody else");
+    // After it was copied, and between the look at it and the copy.
+    for early in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        let path = image(&dir);
+        let original = Original::open(&path).unwrap();
+        let change = || fs::write(&path, "somebody else").unwrap();
+        if early {
+            change();
+        }
+        let copy = original.copy().unwrap();
+        if !early {
+            change();
+        }
+        let error = copy.replace().unwrap_err().to_string();
+        assert!(error.contains("changed"), "{error}");
+        assert_eq!(fs::read(&path).unwrap(), b"somebody else");
+        assert_eq!(others(&dir, &path), [""; 0].map(PathBuf::from));
+    }
 }
 
 #[test]

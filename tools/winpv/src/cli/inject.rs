@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use anyhow::Result;
 use serde_json::json;
 use winpv_inject::package::Pack;
-use winpv_inject::{Consent, Index, Options, Steps};
+use winpv_inject::{Consent, Index, Options, Plan, Refusal, Steps};
 
 use crate::pack;
 use crate::progress::Progress;
@@ -51,7 +51,7 @@ pub struct Args {
     /// The disk's format, when QEMU shall not find it out
     #[arg(long, value_name = "FORMAT")]
     pub format: Option<String>,
-    /// Print the plan as JSON
+    /// Print the plan, or why the image is refused, as JSON
     #[arg(long)]
     pub json: bool,
 }
@@ -68,8 +68,31 @@ impl Steps for Shown {
 ///
 /// # Errors
 ///
-/// The image is refused, or something failed; it is then as it was.
+/// The image is refused, or something failed; it is then as it was. With `--json` the report says so as well.
 pub fn run(args: &Args) -> Result<bool> {
+    let result = inject(args);
+    if args.json {
+        println!("{}", report(args, &result));
+        return result.map(|_| true);
+    }
+    let plans = result?;
+    for plan in &plans {
+        print!("{plan}");
+    }
+    println!(
+        "{}",
+        if changed(args, &plans) {
+            "done"
+        } else if args.dry_run {
+            "dry run: nothing was changed"
+        } else {
+            "nothing to do: the image is as it should be"
+        }
+    );
+    Ok(true)
+}
+
+fn inject(args: &Args) -> Result<Vec<Plan>> {
     let path = args
         .pack
         .clone()
@@ -87,29 +110,28 @@ pub fn run(args: &Args) -> Result<bool> {
         dry_run: args.dry_run,
     };
     let steps = Shown(Progress::new(None));
-    let plans = winpv_inject::inject(&args.image, &pack, &options, &steps)?;
-    drop(steps);
-    let changed = !args.dry_run && plans.iter().any(|plan| !plan.is_done());
-    if args.json {
-        let plans: Vec<_> = plans.iter().map(winpv_inject::Plan::json).collect();
-        println!(
-            "{}",
-            json!({ "image": args.image, "dry_run": args.dry_run, "changed": changed, "plans": plans })
-        );
-        return Ok(true);
+    winpv_inject::inject(&args.image, &pack, &options, &steps)
+}
+
+fn changed(args: &Args, plans: &[Plan]) -> bool {
+    !args.dry_run && plans.iter().any(|plan| !plan.is_done())
+}
+
+/// For `--json`. `refused` tells an image that must not be changed from a failure.
+fn report(args: &Args, result: &Result<Vec<Plan>>) -> serde_json::Value {
+    match result {
+        Ok(plans) => json!({
+            "image": args.image,
+            "dry_run": args.dry_run,
+            "changed": changed(args, plans),
+            "plans": plans.iter().map(Plan::json).collect::<Vec<_>>(),
+        }),
+        Err(error) => json!({
+            "image": args.image,
+            "dry_run": args.dry_run,
+            "changed": false,
+            "refused": error.downcast_ref::<Refusal>().is_some(),
+            "error": format!("{error:#}"),
+        }),
     }
-    for plan in &plans {
-        print!("{plan}");
-    }
-    println!(
-        "{}",
-        if changed {
-            "done"
-        } else if args.dry_run {
-            "dry run: nothing was changed"
-        } else {
-            "nothing to do: the image is as it should be"
-        }
-    );
-    Ok(true)
 }
