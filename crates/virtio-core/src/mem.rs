@@ -16,6 +16,6 @@ mod tests;
 use access::write_fields;
 pub(crate) use barrier::Order;
 pub use dma::Dma;
-pub(crate) use packed::{PackedDescriptors, PackedMemory};
+pub(crate) use packed::{PackedMemory, PackedWriter};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
 pub(crate) use split::{DeviceWord, DriverWord, SplitDescriptors, SplitMemory};

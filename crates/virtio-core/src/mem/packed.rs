@@ -1,18 +1,21 @@
 //! The memory of a packed ring, reached by index and never by address. // Virtio 1.3 §2.8
 //!
-//! A ring has any size, so an index cannot be masked: one past the end is taken for the first descriptor, which makes each
-//! access land inside its array without a check that could fail. Callers count within the ring and never see that.
+//! A ring has any size, so that an index cannot be masked. What goes on from descriptor to descriptor is kept here, where it
+//! is known to lie inside the ring and needs no check; an index that is named is taken for the first descriptor if it is past
+//! the end, which callers, who count within the ring, never see.
 #![expect(
     unsafe_code,
     reason = "raw access to memory that the device shares; every index is held inside the array"
 )]
 
-use core::marker::PhantomData;
-use core::mem::offset_of;
+use core::hint::cold_path;
+use core::mem::{offset_of, size_of};
 use core::ptr::NonNull;
 
+use zerocopy::little_endian::{U16, U32, U64};
+
 use super::{DeviceAddress, DmaRegion, Order, access, write_fields};
-use crate::ring::{Layout, RingAddresses};
+use crate::ring::{AVAIL, Layout, Position, RingAddresses, USED, distance};
 use crate::spec::ring::PackedDescriptor;
 use crate::sync::Ordering;
 
@@ -21,14 +24,54 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 pub(crate) struct PackedMemory {
     region: DmaRegion,
-    /// Start of the descriptor ring, of `size` entries, aligned as the ring is.
+    /// Start of the descriptor ring, of `end` bytes, aligned as the ring is.
     descriptors: NonNull<PackedDescriptor>,
     /// Driver event suppression.
     driver: NonNull<u32>,
     /// Device event suppression.
     device: NonNull<u32>,
     /// Queue size; not 0.
-    size: u16,
+    size: u32,
+    /// Bytes of all descriptors.
+    end: usize,
+    avail: Avail,
+    unseen: Unseen,
+    used: UsedPlace,
+}
+
+/// Bytes of a descriptor, as a power of two.
+const SHIFT: u32 = 4;
+const _: () = assert!(size_of::<PackedDescriptor>() == 1 << SHIFT);
+/// Where the flags begin in a descriptor's second word, in bits.
+const FLAGS: u32 = 48;
+/// Where the id begins there.
+const ID: u32 = 32;
+
+/// Where the next buffer goes.
+#[derive(Debug)]
+struct Avail {
+    /// Offset of a descriptor in bytes: always below `end`.
+    offset: usize,
+    /// Flags of available descriptors there, in their place in the second word. // Virtio 1.3 §2.8.1
+    lap: u64,
+}
+
+/// The first descriptor that the device was not shown; of no meaning if it was shown all.
+#[derive(Debug)]
+struct Unseen {
+    /// Its offset in bytes: always below `end`.
+    offset: usize,
+    /// Its flags; to store them shows everything behind it.
+    flags: u16,
+}
+
+/// Where the device marks the next used buffer.
+#[derive(Debug)]
+struct UsedPlace {
+    /// Index of a descriptor: always below `size`.
+    index: u32,
+    /// AVAIL and USED of a used descriptor there. // Virtio 1.3 §2.8.1
+    flags: u16,
 }
 
 // SAFETY: the pointers lead into the region only, which is the only processor-side way to its memory and bound to no thread.
@@ -52,7 +95,20 @@ impl PackedMemory {
             descriptors: base.cast(),
             driver: driver.cast(),
             device: device.cast(),
-            size: layout.size(),
+            end: usize::from(layout.size()) << SHIFT,
+            size: u32::from(layout.size()),
+            avail: Avail {
+                offset: 0,
+                lap: u64::from(Position::START.available()) << FLAGS,
+            },
+            unseen: Unseen {
+                offset: 0,
+                flags: 0,
+            },
+            used: UsedPlace {
+                index: 0,
+                flags: Position::START.available() ^ USED,
+            },
         })
     }
 
@@ -76,47 +132,96 @@ impl PackedMemory {
         }
     }
 
-    /// The descriptors from `index` on, to be written one after the other.
+    /// Where the next buffer goes.
     #[inline(always)]
-    pub(crate) fn descriptors(&mut self, index: u16) -> PackedDescriptors<'_> {
-        let index = self.inside(index);
-        PackedDescriptors {
+    pub(crate) const fn next_avail(&self) -> Position {
+        Position::of(index(self.avail.offset), (self.avail.lap >> FLAGS) as u16)
+    }
+
+    /// Where the device marks the next used buffer.
+    #[inline(always)]
+    pub(crate) const fn next_used(&self) -> Position {
+        Position::of(self.used.index as u16, self.used.flags ^ USED)
+    }
+
+    /// Writes the descriptors of a buffer, from where the next one goes.
+    #[inline(always)]
+    pub(crate) fn writer(&mut self, id: u16) -> PackedWriter<'_> {
+        PackedWriter {
             start: self.descriptors,
-            size: self.size,
-            first: index,
-            index,
-            _memory: PhantomData,
+            end: self.end,
+            offset: self.avail.offset,
+            id,
+            word: u64::from(id) << ID | self.avail.lap,
+            wrapped: false,
+            home: &mut self.avail,
+            unseen: &mut self.unseen,
         }
+    }
+
+    /// Descriptors from that of [`Self::show`] on, if there are any; and whether the next one lies in the same lap.
+    #[inline(always)]
+    pub(crate) const fn pending(&self) -> (u16, bool) {
+        let (bytes, one_lap) = distance(self.unseen.offset, self.avail.offset, self.end);
+        (index(bytes), one_lap)
+    }
+
+    /// Stores the flags of the first descriptor that the device was not shown.
+    #[inline(always)]
+    pub(crate) fn show(&mut self, order: Ordering) {
+        let Unseen { offset, flags } = self.unseen;
+        // SAFETY: the offset is that of a descriptor (invariant of `unseen`).
+        let at = unsafe { self.descriptors.byte_add(offset) };
+        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+        unsafe { access::store16(self::flags(at), flags.to_le(), order) };
+    }
+
+    /// Goes on by `count` descriptors to where the device marks the next used buffer.
+    #[inline(always)]
+    pub(crate) const fn took(&mut self, count: u16) {
+        self.used.index = self.used.index.wrapping_add(count as u32);
+        if self.used.index >= self.size {
+            cold_path();
+            self.used.index = self.used.index.wrapping_sub(self.size);
+            self.used.flags ^= AVAIL | USED;
+            // A buffer is never longer than the ring; the place has to lie inside even if it were.
+            if self.used.index >= self.size {
+                self.used.index = 0;
+            }
+        }
+    }
+
+    /// Stores the flags of the descriptor at `index`.
+    #[inline(always)]
+    pub(crate) fn store_flags(&mut self, index: u16, value: u16, order: Ordering) {
+        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+        unsafe { access::store16(flags(self.at(index)), value.to_le(), order) };
     }
 
     /// The index, if it is one of the ring, or that of the first descriptor.
     #[inline(always)]
     const fn inside(&self, index: u16) -> u16 {
-        if index < self.size { index } else { 0 }
+        if (index as u32) < self.size { index } else { 0 }
     }
 
     /// Where the descriptor at `index` begins.
     #[inline(always)]
     fn at(&self, index: u16) -> NonNull<PackedDescriptor> {
-        // SAFETY: there are `size` descriptors, and at least one (invariant of `descriptors`).
+        // SAFETY: there are `end` bytes of descriptors, and at least one (invariant of `descriptors`).
         unsafe { self.descriptors.add(usize::from(self.inside(index))) }
     }
 
-    /// Id, length and flags of the descriptor at `index`, each read once, if `is_used` says so of its flags.
+    /// Id, length and flags of the next used descriptor, each read once, if it is there.
     #[inline(always)]
-    pub(crate) fn used(
-        &self,
-        index: u16,
-        order: Order,
-        is_used: impl FnOnce(u16) -> bool,
-    ) -> Option<(u16, u32, u16)> {
-        let at = self.at(index);
+    pub(crate) fn used(&self, order: Order) -> Option<(u16, u32, u16)> {
+        // SAFETY: the index is that of a descriptor (invariant of `used`).
+        let at = unsafe { self.descriptors.add(self.used.index as usize) };
         // Acquire orders the loads of id, length and of the buffer's data after this one; it pairs with the device's
         // release of the flags. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.8.22
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
         let flags = u16::from_le(unsafe { access::load16(flags(at), Ordering::Acquire) });
         order.acquire();
-        if !is_used(flags) {
+        if flags & (AVAIL | USED) != self.used.flags {
             return None;
         }
         let at = at.cast::<u8>();
@@ -153,49 +258,53 @@ impl PackedMemory {
     }
 }
 
-/// A place among the descriptors. A copy of where they lie, so that it need not be looked up again for each of them.
+/// Writes the descriptors of one buffer. A copy of where they lie, so that it need not be looked up again for each of them.
 #[derive(Debug)]
-pub(crate) struct PackedDescriptors<'a> {
+pub(crate) struct PackedWriter<'a> {
     start: NonNull<PackedDescriptor>,
-    /// Queue size.
-    size: u16,
-    /// Where writing began, below `size`.
-    first: u16,
-    /// Where it is now, below `size`.
-    index: u16,
-    _memory: PhantomData<&'a mut PackedMemory>,
+    /// Bytes of all descriptors.
+    end: usize,
+    /// Offset of the present descriptor, below `end`.
+    offset: usize,
+    /// The buffer's.
+    id: u16,
+    /// Flags that the lap gives it and the buffer's id, where they lie in its second word.
+    word: u64,
+    /// Whether the lap is another one than it was at the first descriptor.
+    wrapped: bool,
+    home: &'a mut Avail,
+    unseen: &'a mut Unseen,
 }
 
-impl PackedDescriptors<'_> {
-    /// Index of the present descriptor.
+/// AVAIL and USED in a descriptor's second word.
+const LAP: u64 = ((AVAIL | USED) as u64) << FLAGS;
+
+impl PackedWriter<'_> {
+    /// Writes a descriptor that the device looks at only after one before it: two words, which is all of it.
     #[inline(always)]
-    pub(crate) const fn index(&self) -> u16 {
-        self.index
+    pub(crate) fn write(&mut self, address: DeviceAddress, len: u32, flags: u16) {
+        let at = self.at().cast::<u64>();
+        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+        unsafe { access::write(at, address.0.to_le()) };
+        let word = u64::from(len) | u64::from(flags) << FLAGS | self.word;
+        // SAFETY: the descriptor has two words.
+        let at = unsafe { at.add(1) };
+        // SAFETY: as for the first word.
+        unsafe { access::write(at, word.to_le()) };
+        self.advance();
     }
 
-    /// Goes on to the next descriptor; whether that is the ring's first.
+    /// Writes a descriptor that the device may be looking at, all but its flags: [`PackedMemory::show`] stores these.
     #[inline(always)]
-    pub(crate) const fn advance(&mut self) -> bool {
-        let next = self.index.wrapping_add(1);
-        let wraps = next >= self.size;
-        self.index = if wraps { 0 } else { next };
-        wraps
-    }
-
-    /// Where a descriptor begins. `index` is one of the fields.
-    #[inline(always)]
-    fn at(&self, index: u16) -> NonNull<PackedDescriptor> {
-        // SAFETY: the fields are below `size`, and there are as many descriptors (invariant of `PackedMemory`).
-        unsafe { self.start.add(usize::from(index)) }
-    }
-
-    /// Writes the present descriptor all but its flags, field by field: a volatile access to a structure would be compiled
-    /// through the stack.
-    #[inline(always)]
-    pub(crate) fn write(&mut self, descriptor: PackedDescriptor) {
-        let at = self.at(self.index);
+    pub(crate) fn write_unseen(&mut self, address: DeviceAddress, len: u32, flags: u16) {
+        let descriptor = PackedDescriptor {
+            addr: U64::new(address.0),
+            len: U32::new(len),
+            id: U16::new(self.id),
+            flags: U16::ZERO,
+        };
         write_fields!(
-            at,
+            self.at(),
             descriptor,
             PackedDescriptor {
                 addr: u64,
@@ -203,21 +312,49 @@ impl PackedDescriptors<'_> {
                 id: u16
             }
         );
+        self.unseen.offset = self.offset;
+        self.unseen.flags = flags | (self.word >> FLAGS) as u16;
+        self.advance();
     }
 
-    /// Stores the flags of the present descriptor.
+    /// All is written: the next buffer goes behind it.
     #[inline(always)]
-    pub(crate) fn store_flags(&mut self, value: u16, order: Ordering) {
-        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::store16(flags(self.at(self.index)), value.to_le(), order) };
+    pub(crate) const fn finish(self) {
+        self.home.offset = self.offset;
     }
 
-    /// Stores the flags of the descriptor where writing began.
-    #[inline(always)]
-    pub(crate) fn store_first_flags(&mut self, value: u16, order: Ordering) {
-        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::store16(flags(self.at(self.first)), value.to_le(), order) };
+    /// Nothing is to be added: the next buffer goes where this one began.
+    #[cold]
+    pub(crate) const fn undo(self) {
+        if self.wrapped {
+            self.home.lap ^= LAP;
+        }
     }
+
+    #[inline(always)]
+    const fn advance(&mut self) {
+        self.offset = self.offset.wrapping_add(1 << SHIFT);
+        if self.offset >= self.end {
+            cold_path();
+            self.offset = 0;
+            self.word ^= LAP;
+            self.home.lap ^= LAP;
+            self.wrapped = true;
+        }
+    }
+
+    /// Where the present descriptor begins.
+    #[inline(always)]
+    const fn at(&self) -> NonNull<PackedDescriptor> {
+        // SAFETY: the offset is that of a descriptor (invariant of `offset`).
+        unsafe { self.start.byte_add(self.offset) }
+    }
+}
+
+/// How many descriptors so many bytes are; up to 2¹⁵.
+#[inline(always)]
+const fn index(bytes: usize) -> u16 {
+    (bytes >> SHIFT) as u16
 }
 
 /// The flags of a descriptor, which the device may be looking at.

@@ -171,8 +171,8 @@ pub(crate) struct SplitDescriptors<'a> {
 impl SplitDescriptors<'_> {
     /// Writes a descriptor, field by field: a volatile access to a structure would be compiled through the stack.
     #[inline(always)]
-    pub(crate) fn write(&mut self, index: u16, descriptor: Descriptor) {
-        let entry = usize::from(index) & self.mask;
+    pub(crate) fn write(&mut self, index: u32, descriptor: Descriptor) {
+        let entry = index as usize & self.mask;
         // SAFETY: entry `index & mask` lies in the table (invariant of `SplitMemory::descriptors`).
         let at = unsafe { self.start.add(entry) };
         write_fields!(

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use zerocopy::little_endian::{U16, U32, U64};
 
 use super::{DeviceAddress, DeviceWord, DriverWord, Order, OutOfRegion, PackedMemory, SplitMemory};
-use crate::ring::Layout;
-use crate::spec::ring::{Descriptor, PackedDescriptor};
+use crate::ring::{Layout, Position};
+use crate::spec::ring::Descriptor;
 use crate::sync::Ordering;
 use crate::testing::Memory;
 
@@ -115,7 +115,7 @@ proptest! {
         };
         let entry = u64::from(index % size);
         let word = u64::from(value);
-        split.descriptors().write(index, Descriptor {
+        split.descriptors().write(index.into(), Descriptor {
             addr: U64::new(!word),
             len: U32::new(!u32::from(value)),
             flags: U16::new(value),
@@ -164,19 +164,33 @@ proptest! {
             let offset = (address - BASE) as usize;
             want[offset..offset + bytes.len()].copy_from_slice(bytes);
         };
-        let descriptor = at.descriptor.0 + 16 * u64::from(if index < size { index } else { 0 });
-        packed.descriptors(index).write( PackedDescriptor {
-            addr: U64::new(!u64::from(value)),
-            len: U32::new(!u32::from(value)),
-            id: U16::new(value),
-            flags: U16::new(0xdead),
-        });
+        let place = index % size;
+        for before in 0..place {
+            let mut writer = packed.writer(before);
+            writer.write(DeviceAddress(u64::from(before)), 7, 2);
+            writer.finish();
+            let descriptor = at.descriptor.0 + 16 * u64::from(before);
+            put(descriptor, &u64::from(before).to_le_bytes());
+            put(descriptor + 8, &7_u32.to_le_bytes());
+            put(descriptor + 12, &before.to_le_bytes());
+            put(descriptor + 14, &0x82_u16.to_le_bytes());
+        }
+        let descriptor = at.descriptor.0 + 16 * u64::from(place);
+        let mut writer = packed.writer(value);
+        writer.write_unseen(DeviceAddress(!u64::from(value)), !u32::from(value), 1);
+        writer.finish();
         put(descriptor, &(!u64::from(value)).to_le_bytes());
         put(descriptor + 8, &(!u32::from(value)).to_le_bytes());
         put(descriptor + 12, &value.to_le_bytes());
-        prop_assert_eq!(packed.load_flags(index, Ordering::Relaxed), 0, "flags come last");
-        packed.descriptors(index).store_flags(value ^ 1, Ordering::Release);
-        put(descriptor + 14, &(value ^ 1).to_le_bytes());
+        prop_assert_eq!(packed.load_flags(place, Ordering::Relaxed), 0, "flags come last");
+        prop_assert_eq!(packed.pending(), (1, place + 1 < size));
+        packed.show(Ordering::Release);
+        put(descriptor + 14, &0x81_u16.to_le_bytes());
+        let other = size - 1 - place;
+        if other != place {
+            packed.store_flags(other, value, Ordering::Relaxed);
+            put(at.descriptor.0 + 16 * u64::from(other) + 14, &value.to_le_bytes());
+        }
         packed.store_event(0x1234_0000 | u32::from(value), Ordering::Relaxed);
         put(at.driver.0, &value.to_le_bytes());
         put(at.driver.0 + 2, &[0x34, 0x12]);
@@ -185,13 +199,46 @@ proptest! {
         let poke = |address: u64, bytes: &[u8]| memory.poke(address, bytes);
         poke(descriptor + 8, &0x0403_0201_u32.to_le_bytes());
         poke(descriptor + 12, &0x0605_u16.to_le_bytes());
-        poke(descriptor + 14, &0x0807_u16.to_le_bytes());
+        poke(descriptor + 14, &0x8780_u16.to_le_bytes());
         poke(at.device.0, &0x0a09_0b0c_u32.to_le_bytes());
-        prop_assert_eq!(packed.load_flags(index, Ordering::Relaxed), 0x0807);
-        prop_assert_eq!(packed.used(index, Order::Platform, |flags| flags == 0x0807), Some((0x0605, 0x0403_0201, 0x0807)));
-        prop_assert_eq!(packed.used(index, Order::Processors, |_| false), None);
+        prop_assert_eq!(packed.load_flags(place, Ordering::Relaxed), 0x8780);
+        packed.took(place);
+        prop_assert_eq!(packed.used(Order::Platform), Some((0x0605, 0x0403_0201, 0x8780)));
+        poke(descriptor + 14, &0x0700_u16.to_le_bytes());
+        prop_assert_eq!(packed.used(Order::Processors), None, "used in the lap before");
         prop_assert_eq!(packed.load_event(Ordering::Relaxed), 0x0a09_0b0c);
         let back = packed.into_region();
         prop_assert_eq!((back.len(), back.address().0), (layout.len(), BASE + 0x40));
+    }
+}
+
+#[test]
+fn packed_places_go_as_positions_do() {
+    for size in [1, 2, 3, 5, 8, 13, 150] {
+        let layout = Layout::packed(size).unwrap();
+        let memory = memory();
+        let ring = memory.region(BASE + 0x40, layout.len());
+        let mut packed = PackedMemory::new(ring, &layout).unwrap();
+        let (mut avail, mut used) = (Position::START, Position::START);
+        for step in 0..3 * u32::from(size) * u32::from(size) {
+            let count = (step % u32::from(size)) as u16 + 1;
+            let mut writer = packed.writer(0);
+            for _ in 0..count {
+                writer.write(DeviceAddress(0), 1, 0);
+            }
+            if step % 3 == 0 {
+                writer.undo();
+                assert_eq!(packed.next_avail(), avail, "size {size}");
+                continue;
+            }
+            writer.finish();
+            packed.took(count);
+            (avail, used) = (avail.advance(count, size), used.advance(count, size));
+            assert_eq!(packed.next_avail(), avail, "size {size}");
+            assert_eq!(packed.next_used(), used, "size {size}");
+        }
+        // More than a ring can hold leaves the place inside.
+        packed.took(u16::MAX);
+        assert!(packed.next_used().index() < size);
     }
 }

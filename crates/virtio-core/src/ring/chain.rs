@@ -13,9 +13,7 @@ use crate::spec::ring::{Descriptor, DescriptorFlags, MAX_QUEUE_SIZE, PackedDescr
 pub(super) const DESCRIPTOR: usize = size_of::<Descriptor>();
 
 /// A chain whose descriptors are written and which the device has not been shown.
-pub(super) struct Chain<T> {
-    /// Where they were written.
-    pub(super) table: T,
+pub(super) struct Chain {
     /// Number of descriptors.
     pub(super) count: u16,
     /// Bytes that the device may write.
@@ -84,12 +82,12 @@ impl IndirectChain {
         let entries = table.len().wrapping_div(DESCRIPTOR);
         let room = u16::try_from(entries).map_or(MAX_QUEUE_SIZE, |some| some.min(MAX_QUEUE_SIZE));
         let packed = features.contains(Features::RING_PACKED);
-        let table = Lent {
+        let mut table = Lent {
             table,
             at: 0,
             packed,
         };
-        let chain = write(table, room, readable.into_iter(), writable.into_iter());
+        let chain = write(&mut table, room, readable.into_iter(), writable.into_iter());
         match chain {
             Ok(chain) => Ok(Self {
                 table: address,
@@ -142,7 +140,7 @@ pub(super) enum Place {
 }
 
 /// Where the descriptors of a chain go, one after the other.
-pub(super) trait Table: Sized {
+pub(super) trait Table {
     /// Writes the next descriptor; there is room for it.
     fn put(&mut self, place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError>;
 }
@@ -179,8 +177,8 @@ impl Table for Lent<'_> {
 }
 
 /// Where writing has got to: one part behind, as only its successor tells that a part is not the last.
-struct Cursor<T> {
-    table: T,
+struct Cursor<'t, T> {
+    table: &'t mut T,
     /// Descriptors that the chain may take.
     room: u16,
     held: Option<(Part, DescriptorFlags)>,
@@ -188,7 +186,7 @@ struct Cursor<T> {
     bytes: u32,
 }
 
-impl<T: Table> Cursor<T> {
+impl<T: Table> Cursor<'_, T> {
     /// Takes the parts of one kind, and writes all but the last.
     #[inline(always)]
     fn push_all(
@@ -253,11 +251,24 @@ impl<T: Table> Cursor<T> {
 /// // Virtio 1.3 §2.7.4.2, §2.8.17
 #[inline(always)]
 pub(super) fn write<T: Table>(
-    table: T,
+    table: &mut T,
     room: u16,
     mut readable: impl Iterator<Item = Part>,
     mut writable: impl Iterator<Item = Part>,
-) -> Result<Chain<T>, Unwritten> {
+) -> Result<Chain, Unwritten> {
+    // A chain that says itself that it is too long is not begun. For parts in an array, no other look at the room is left.
+    let least = readable
+        .size_hint()
+        .0
+        .saturating_add(writable.size_hint().0);
+    if least > usize::from(room) {
+        return Err(Unwritten {
+            why: WriteError::NoRoom {
+                parts: rest(readable, writable),
+            },
+            begun: 0,
+        });
+    }
     let mut cursor = Cursor {
         table,
         room,
@@ -267,19 +278,19 @@ pub(super) fn write<T: Table>(
     };
     match cursor.write(&mut readable, &mut writable) {
         Ok(readable_bytes) => Ok(Chain {
-            table: cursor.table,
             count: cursor.count,
             writable: cursor.bytes.wrapping_sub(readable_bytes),
         }),
-        Err(why) => Err(Unwritten {
-            why: match why {
-                WriteError::NoRoom { parts } => WriteError::NoRoom {
-                    parts: rest(readable, writable)
-                        .saturating_add(parts)
-                        .saturating_add(usize::from(cursor.count)),
-                },
-                refused @ WriteError::Refused(_) => refused,
+        Err(WriteError::NoRoom { parts }) => Err(Unwritten {
+            why: WriteError::NoRoom {
+                parts: rest(readable, writable)
+                    .saturating_add(parts)
+                    .saturating_add(usize::from(room)),
             },
+            begun: room,
+        }),
+        Err(why) => Err(Unwritten {
+            why,
             begun: cursor.count,
         }),
     }

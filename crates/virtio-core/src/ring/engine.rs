@@ -33,14 +33,17 @@ pub(super) trait Format {
     /// Shows the device everything up to `slots.added()`, by one release store.
     fn show<T>(&mut self, slots: &Slots<'_, T>);
 
-    /// Whether the device wants to be told of the buffers that were added after `slots.published()`.
-    fn wants_kick<T>(&mut self, slots: &Slots<'_, T>) -> bool;
+    /// Whether the device wants to be told of the buffers that were added after `slots.published()`, up to `position`.
+    fn wants_kick<T>(&mut self, slots: &Slots<'_, T>, position: u16) -> bool;
 
     /// The place of the next buffer, as a notification tells it. // Virtio 1.3 §2.9
     fn position<T>(&self, slots: &Slots<'_, T>) -> u16;
 
     /// What the device used next, if it is there; closes the queue if it cannot be.
     fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Option<Used>;
+
+    /// Most buffers that what the device used next can stand for, itself included, if it uses them in order.
+    fn limit<T>(&self, slots: &Slots<'_, T>) -> u16;
 
     /// A buffer of `count` descriptors was taken back.
     fn took<T>(&mut self, slots: &Slots<'_, T>, count: u16);
@@ -179,12 +182,10 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         // before it: only a full fence keeps them apart. Virtio 1.3 §2.7.13.4.1, §2.8.21.3.1
         fence(Ordering::SeqCst);
         self.order.full();
-        let needed = self.format.wants_kick(&self.slots);
+        let position = self.format.position(&self.slots);
+        let needed = self.format.wants_kick(&self.slots, position);
         self.slots.publish();
-        Kick {
-            needed,
-            position: self.format.position(&self.slots),
-        }
+        Kick { needed, position }
     }
 
     #[inline(always)]
@@ -224,7 +225,8 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         }
         if !self.slots.in_batch() {
             let used = self.format.used(&mut self.slots, self.order)?;
-            self.slots.start_batch(used)?;
+            self.slots
+                .start_batch(used, self.format.limit(&self.slots))?;
         }
         let (done, count) = if F::CHAINED {
             self.slots.take_oldest::<true>()?

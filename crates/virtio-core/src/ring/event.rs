@@ -23,6 +23,14 @@ pub(crate) const fn passed_packed(event: u16, new: u16, count: u16, size: u16) -
     passed(event.wrapping_sub(lap), new.wrapping_sub(count), new)
 }
 
+/// The same where all `count` descriptors lie in the lap of `new`, that is, `count` is not more than its offset.
+///
+/// An event of the other lap has another bit 15 and so differs from `new` by more than that.
+#[inline]
+pub(crate) const fn passed_in_lap(event: u16, new: u16, count: u16) -> bool {
+    passed(event, new.wrapping_sub(count), new)
+}
+
 /// How many of `in_flight` buffers are used before the one whose use is to interrupt, for that to be when three quarters
 /// (rounded up) are done.
 #[inline]

@@ -56,6 +56,7 @@ mod tests;
 pub use chain::IndirectChain;
 pub use error::{AddError, QueueError, Rejected, SetupError};
 pub use layout::Layout;
+pub(crate) use position::{AVAIL, Position, USED, distance};
 pub use slots::Slot;
 
 use crate::mem::{DeviceAddress, DmaRegion, Order, PackedMemory, SplitMemory};

@@ -10,9 +10,9 @@ pub(crate) struct Position {
 }
 
 /// `VIRTQ_DESC_F_AVAIL`.
-const AVAIL: u16 = 1 << 7;
+pub(crate) const AVAIL: u16 = 1 << 7;
 /// `VIRTQ_DESC_F_USED`.
-const USED: u16 = 1 << 15;
+pub(crate) const USED: u16 = 1 << 15;
 
 impl Position {
     /// Where both sides start: the first descriptor, wrap counter 1. // Virtio 1.3 §2.8.1
@@ -20,6 +20,12 @@ impl Position {
         index: 0,
         available: AVAIL,
     };
+
+    /// The descriptor `index`, in the lap in which available descriptors have these flags.
+    #[inline(always)]
+    pub(crate) const fn of(index: u16, available: u16) -> Self {
+        Self { index, available }
+    }
 
     /// Index of the descriptor.
     #[inline(always)]
@@ -55,27 +61,6 @@ impl Position {
         }
     }
 
-    /// The position at `index`, of the next lap if that `wrapped`.
-    #[inline(always)]
-    pub(crate) const fn moved(self, index: u16, wrapped: bool) -> Self {
-        if wrapped {
-            self.lap(index)
-        } else {
-            Self { index, ..self }
-        }
-    }
-
-    /// Descriptors from `earlier` up to here, which is a lap of `size` further at most.
-    #[inline]
-    pub(crate) const fn since(self, earlier: Self, size: u16) -> u16 {
-        let lap = if self.available == earlier.available {
-            0
-        } else {
-            size
-        };
-        self.index.wrapping_add(lap).wrapping_sub(earlier.index)
-    }
-
     /// The position at `index` of the next lap.
     #[inline(always)]
     const fn lap(self, index: u16) -> Self {
@@ -104,5 +89,18 @@ impl Position {
     #[inline(always)]
     pub(crate) const fn is_used(self, flags: u16) -> bool {
         (flags ^ self.available) & (AVAIL | USED) == USED
+    }
+}
+
+/// From `earlier` up to `later`, which is further by a lap of `size` at most and not the same place; and whether both are in
+/// one lap. Both lie below `size`, in any unit.
+#[inline(always)]
+pub(crate) const fn distance(earlier: usize, later: usize, size: usize) -> (usize, bool) {
+    let distance = later.wrapping_sub(earlier);
+    if later > earlier {
+        (distance, true)
+    } else {
+        core::hint::cold_path();
+        (distance.wrapping_add(size), false)
     }
 }

@@ -12,6 +12,7 @@ mod tests;
 use core::hint::cold_path;
 
 use super::{AddError, Completion, QueueError, Rejected, SetupError};
+use crate::spec::ring::DescriptorFlags;
 
 /// What the queue keeps for one descriptor or buffer id, out of the device's reach.
 #[derive(Debug)]
@@ -45,8 +46,12 @@ impl<T> Slot<T> {
 /// A buffer that is written and not yet part of the queue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Buffer {
-    /// Its last slot and the one after that, if it can have several; the first is the head of the free list.
-    pub(super) ends: (u16, u16),
+    /// How many were added before it, modulo 2³², and its first slot, the head of the free list: handed on, as the stores to
+    /// its descriptors make the compiler look them up again.
+    pub(super) number: u32,
+    pub(super) first: u32,
+    /// Its last slot and the one after that, if it can have several.
+    pub(super) ends: (u32, u32),
     /// Its descriptors.
     pub(super) count: u16,
     /// Bytes that the device may write.
@@ -60,10 +65,30 @@ pub(super) struct Used {
     pub(super) id: u32,
     /// Bytes written.
     pub(super) written: u32,
+    /// Flags of the used entry: WRITE in a format that has none.
+    pub(super) flags: u16,
+}
+
+impl Used {
     /// The device did not say that it wrote anything, so that a length that cannot be is not held against it.
-    pub(super) vague: bool,
-    /// Most buffers that it can stand for, itself included, if the device uses them in order.
-    pub(super) limit: u16,
+    #[inline(always)]
+    const fn is_vague(self) -> bool {
+        self.flags & DescriptorFlags::WRITE.bits() == 0
+    }
+}
+
+/// How slots are linked: a copy of where they lie, so that it need not be looked up again after each store.
+pub(super) struct Links<'a, T>(&'a [Slot<T>]);
+
+impl<T> Links<'_, T> {
+    /// The slot after `at`. Indices come from the slots themselves, so that none is out of range.
+    #[inline(always)]
+    pub(super) fn next(&self, at: u32) -> Result<u32, AddError> {
+        match self.0.get(at as usize) {
+            Some(slot) => Ok(u32::from(slot.next)),
+            None => Err(AddError::Region),
+        }
+    }
 }
 
 /// The private state of a queue's buffers.
@@ -73,7 +98,7 @@ pub(super) struct Slots<'m, T> {
     /// Queue size.
     size: u16,
     /// First free slot, if `free` is not 0.
-    head: u16,
+    head: u32,
     /// Free descriptors; none in a closed queue, so that adding need not look whether it is one.
     free: u16,
     /// Buffers added, published and taken back since the start, modulo 2³².
@@ -141,13 +166,19 @@ impl<'m, T> Slots<'m, T> {
 
     /// The first slot of the next buffer, if there is a free one.
     #[inline(always)]
-    pub(super) const fn head(&self) -> u16 {
+    pub(super) const fn head(&self) -> u32 {
         self.head
     }
 
     #[inline(always)]
     pub(super) const fn free(&self) -> u16 {
         self.free
+    }
+
+    /// Buffers added, modulo 2³².
+    #[inline(always)]
+    pub(super) const fn number(&self) -> u32 {
+        self.added
     }
 
     /// Buffers added, modulo 2¹⁶.
@@ -191,13 +222,10 @@ impl<'m, T> Slots<'m, T> {
         self.closed
     }
 
-    /// The slot after `at`. Indices come from the slots themselves, so that none is out of range.
+    /// How the slots are linked.
     #[inline(always)]
-    pub(super) fn next(&self, at: u16) -> Result<u16, AddError> {
-        match self.slots.get(usize::from(at)) {
-            Some(slot) => Ok(slot.next),
-            None => Err(AddError::Region),
-        }
+    pub(super) const fn links(&self) -> Links<'_, T> {
+        Links(self.slots)
     }
 
     /// Takes a buffer's slots out of the free list. `CHAINED` says that it may have several.
@@ -207,26 +235,25 @@ impl<'m, T> Slots<'m, T> {
         token: T,
         buffer: Buffer,
     ) -> Result<(), Rejected<T>> {
-        let head = self.head;
-        let Some(slot) = self.slots.get_mut(usize::from(head)) else {
+        let Some(slot) = self.slots.get_mut(buffer.first as usize) else {
             return Err(Rejected {
                 token,
                 error: AddError::Region,
             });
         };
         let after = if CHAINED {
-            slot.last = buffer.ends.0;
+            slot.last = buffer.ends.0 as u16;
             buffer.ends.1
         } else {
-            slot.next
+            u32::from(slot.next)
         };
         slot.token = Some(token);
         slot.writable = buffer.writable;
         slot.count = buffer.count;
-        slot.position = self.added;
+        slot.position = buffer.number;
         self.head = after;
         self.free = self.free.wrapping_sub(buffer.count);
-        self.added = self.added.wrapping_add(1);
+        self.added = buffer.number.wrapping_add(1);
         Ok(())
     }
 
@@ -247,63 +274,65 @@ impl<'m, T> Slots<'m, T> {
     /// Not for IN_ORDER. `CHAINED` says that a buffer may have several slots.
     #[inline(always)]
     pub(super) fn take<const CHAINED: bool>(&mut self, used: Used) -> Option<(Completion<T>, u16)> {
-        let Used {
-            id,
-            written,
-            limit,
-            vague,
-        } = used;
+        let Used { id, written, .. } = used;
         // The slots' place is looked up once: every store could have changed it, for all that the compiler knows.
         let slots = &mut *self.slots;
         let Some(slot) = slots.get_mut(id as usize) else {
-            return self.refuse(id, written, limit);
+            return self.refuse(id, written, self.in_flight());
         };
         let unpublished = self.added.wrapping_sub(self.published);
         if unpublished != 0 {
             cold_path();
             if slot.position.wrapping_sub(self.published) < unpublished {
-                return self.refuse(id, written, limit);
+                return self.refuse(id, written, self.in_flight());
             }
         }
         let Some(token) = slot.token.take() else {
-            return self.refuse(id, written, limit);
+            return self.refuse(id, written, self.in_flight());
         };
         let (last, count) = (slot.last, slot.count);
         let written = if written <= slot.writable {
             written
-        } else if self.lenient || vague {
+        } else if self.lenient || used.is_vague() {
             slot.writable
         } else {
             slot.token = Some(token);
-            return self.refuse(id, written, limit);
+            return self.refuse(id, written, self.in_flight());
         };
         // All of it goes back to the head of the free list, by its own links.
         if CHAINED {
             let Some(tail) = slots.get_mut(usize::from(last)) else {
                 return self.inconsistent(id, token);
             };
-            tail.next = self.head;
+            tail.next = self.head as u16;
         } else {
-            slot.next = self.head;
+            slot.next = self.head as u16;
         }
-        self.head = id as u16;
+        self.head = id;
         self.free = self.free.wrapping_add(count);
         self.taken = self.taken.wrapping_add(1);
         Some((Completion { token, written }, count))
     }
 
-    /// IN_ORDER: judges what the device says, which is of all buffers up to the one that it names; closes the queue otherwise.
+    /// IN_ORDER: judges what the device says, which is of all buffers up to the one that it names, at most `limit`; closes the
+    /// queue otherwise.
     ///
     /// // Virtio 1.3 §2.7.9, §2.8.8
-    pub(super) fn start_batch(&mut self, used: Used) -> Option<()> {
-        let Used {
-            id,
-            written,
-            limit,
-            vague,
-        } = used;
+    #[inline(always)]
+    pub(super) fn start_batch(&mut self, used: Used, limit: u16) -> Option<()> {
+        let Used { id, written, .. } = used;
+        self.start(id, written, used.is_vague(), limit)
+    }
+
+    /// The same; once for a batch, so that what takes each of its buffers is not made slower by it.
+    #[inline(never)]
+    fn start(&mut self, id: u32, written: u32, vague: bool, limit: u16) -> Option<()> {
         let slot = match self.slots.get(id as usize) {
-            Some(slot) if slot.token.is_some() && !self.is_unpublished(id) => slot,
+            Some(slot)
+                if slot.token.is_some() && (self.all_published() || !self.is_unpublished(id)) =>
+            {
+                slot
+            }
             _ => return self.refuse(id, written, limit),
         };
         let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1);
@@ -348,6 +377,7 @@ impl<'m, T> Slots<'m, T> {
     ///
     /// A buffer that stays with the device while 2³² others pass may be taken for one; its queue then closes, no more.
     #[cold]
+    #[inline(never)]
     fn is_unpublished(&self, id: u32) -> bool {
         let since = |slot: &Slot<T>| slot.position.wrapping_sub(self.published);
         self.slots

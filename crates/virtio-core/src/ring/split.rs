@@ -18,7 +18,7 @@ use zerocopy::transmute;
 use super::chain::{self, Chain, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
 use super::engine::{self, Format};
 use super::event::passed;
-use super::slots::{Buffer, Slots, Used};
+use super::slots::{Buffer, Links, Slots, Used};
 use super::{AddError, Part, QueueError, RingAddresses};
 use crate::mem::{DeviceWord, DmaRegion, DriverWord, Order, SplitDescriptors, SplitMemory};
 use crate::spec::ring::{
@@ -76,20 +76,20 @@ impl Format for Split {
         writable: impl Iterator<Item = Part>,
     ) -> Result<Buffer, WriteError> {
         let head = slots.head();
-        let table = Own {
+        let mut table = Own {
             descriptors: self.memory.descriptors(),
-            slots,
+            links: slots.links(),
             last: head,
             after: head,
         };
-        let Chain {
-            table: Own { last, after, .. },
-            count,
-            writable,
-        } = chain::write(table, slots.free(), readable, writable)
+        let Chain { count, writable } = chain::write(&mut table, slots.free(), readable, writable)
             .map_err(|unwritten| unwritten.why)?;
-        self.memory.write_available(slots.added(), head);
+        let Own { last, after, .. } = table;
+        let number = slots.number();
+        self.memory.write_available(number as u16, head as u16);
         Ok(Buffer {
+            number,
+            first: head,
             ends: (last, after),
             count,
             writable,
@@ -103,7 +103,7 @@ impl Format for Split {
         chain: IndirectChain,
     ) -> Result<Buffer, AddError> {
         let head = slots.head();
-        let after = slots.next(head)?;
+        let after = slots.links().next(head)?;
         // Virtio 1.3 §2.7.5.3.1: never INDIRECT and NEXT together.
         let descriptor = Descriptor {
             addr: U64::new(chain.table.0),
@@ -112,8 +112,11 @@ impl Format for Split {
             next: U16::ZERO,
         };
         self.memory.descriptors().write(head, descriptor);
-        self.memory.write_available(slots.added(), head);
+        let number = slots.number();
+        self.memory.write_available(number as u16, head as u16);
         Ok(Buffer {
+            number,
+            first: head,
             ends: (head, after),
             count: 1,
             writable: chain.writable,
@@ -130,10 +133,10 @@ impl Format for Split {
     }
 
     #[inline(always)]
-    fn wants_kick<T>(&mut self, slots: &Slots<'_, T>) -> bool {
+    fn wants_kick<T>(&mut self, slots: &Slots<'_, T>, position: u16) -> bool {
         if self.event_idx {
             let event = self.memory.load(DeviceWord::AvailEvent, Ordering::Relaxed);
-            passed(event, slots.published(), slots.added())
+            passed(event, slots.published(), position)
         } else {
             self.memory.load(DeviceWord::Flags, Ordering::Relaxed) & USED_F_NO_NOTIFY == 0
         }
@@ -155,9 +158,13 @@ impl Format for Split {
         Some(Used {
             id: used.id.get(),
             written: used.len.get(),
-            vague: false,
-            limit: self.seen.wrapping_sub(position),
+            flags: DescriptorFlags::WRITE.bits(),
         })
+    }
+
+    #[inline(always)]
+    fn limit<T>(&self, slots: &Slots<'_, T>) -> u16 {
+        self.seen.wrapping_sub(slots.taken())
     }
 
     #[inline(always)]
@@ -197,22 +204,22 @@ impl Format for Split {
 }
 
 /// The queue's own descriptors, linked as its slots are.
-struct Own<'a, 'm, T> {
+struct Own<'a, T> {
     descriptors: SplitDescriptors<'a>,
-    slots: &'a Slots<'m, T>,
+    links: Links<'a, T>,
     /// The one that was written last.
-    last: u16,
+    last: u32,
     /// The one after it.
-    after: u16,
+    after: u32,
 }
 
-impl<T> Table for Own<'_, '_, T> {
+impl<T> Table for Own<'_, T> {
     #[inline(always)]
     fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
         let at = self.after;
-        let next = self.slots.next(at)?;
+        let next = self.links.next(at)?;
         self.descriptors
-            .write(at, chain::descriptor(part, flags, next));
+            .write(at, chain::descriptor(part, flags, next as u16));
         self.last = at;
         self.after = next;
         Ok(())

@@ -72,6 +72,15 @@ pub fn end<const PHASE: u8>() {
     }
 }
 
+/// Makes the compiler forget what it knows of a value and of all that it leads to, without an instruction.
+#[inline(always)]
+pub fn forget<T>(value: &mut T) {
+    // SAFETY: nothing is executed; the pointer is one that may be written through.
+    unsafe {
+        core::arch::asm!("/* {} */", in(reg) core::ptr::from_mut(value), options(nostack, preserves_flags));
+    }
+}
+
 /// Watches `len` bytes at `start` from now on; memory areas count by whole cache lines.
 pub fn watch(area: Area, start: *const u8, len: usize) {
     match area {
