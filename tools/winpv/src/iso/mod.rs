@@ -15,6 +15,7 @@ use crate::process::Run;
 use crate::version::{Epoch, Version};
 
 pub use layout::Entry;
+pub use winpv_inject::package::extract;
 
 /// The texts of a medium: path below `dist/`, content.
 const TEXTS: [(&str, &str); 4] = [

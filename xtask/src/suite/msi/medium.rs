@@ -3,7 +3,6 @@
 use anyhow::{Context as _, ensure};
 use winpv::drivers::DRIVERS;
 use winpv::iso::{self, layout};
-use winpv::process::Run;
 use winpv::version::Version;
 
 use super::prefix::{Template, Windows};
@@ -15,13 +14,7 @@ pub fn script(context: &Context, template: &Template) -> Outcome {
         let scratch = tempfile::tempdir()?;
         let version = Version::parse(env!("CARGO_PKG_VERSION"))?;
         let medium = scratch.path().join("medium");
-        Run::new("xorriso")
-            .args(["-no_rc", "-osirrox", "on", "-indev"])
-            .arg(context.dist.join(iso::file_name(version)))
-            .args(["-extract", "/"])
-            .arg(&medium)
-            .args(["-exec", "chmod", "u+rwX", "--"])
-            .ok()?;
+        iso::extract(&context.dist.join(iso::file_name(version)), &medium)?;
         let prefix = template.prefix(Windows::Ten)?;
         let own = format!(
             "Z:{}\\examples\\winpv.cmd",
