@@ -6,14 +6,12 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
-use driver_catalog::der::{self, Reader};
+use anyhow::{Context, Result};
+use winpv_inject::trust;
 
 use super::Subject;
 use crate::process::Run;
-
-/// 1.3.6.1.4.1.311.3.3.1 as DER content: the unsigned attribute that holds the token (wincrypt.h, szOID_RFC3161_counterSign).
-const TIME_STAMP: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 3, 3, 1];
+use crate::verify::pkcs7::SignedData;
 
 /// Checks the time stamp of a signed file; `scratch` is a folder for files that may be overwritten.
 ///
@@ -23,29 +21,14 @@ const TIME_STAMP: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 3, 3, 1];
 /// for time stamps.
 pub fn check(file: &Path, subject: Subject, scratch: &Path) -> Result<()> {
     let path = |name: &str| scratch.join(name);
-    let signature = match subject {
-        // A catalog is a signature, around its list.
-        Subject::Catalog => fs::read(file)?,
-        _ => {
-            let signature = path("signature.der");
-            // osslsigncode refuses to overwrite.
-            if signature.exists() {
-                fs::remove_file(&signature)?;
-            }
-            Run::new("osslsigncode")
-                .args(["extract-signature", "-in"])
-                .arg(file)
-                .arg("-out")
-                .arg(&signature)
-                .ok()?;
-            fs::read(signature)?
-        }
-    };
-    let Some(stamped) = find(&signature)? else {
-        bail!("there is no time stamp in the signature");
-    };
-    fs::write(path("token.der"), stamped.token)?;
-    fs::write(path("value.bin"), stamped.value)?;
+    let signature = signature(file, subject, &path("signature.der"))?;
+    let signed = SignedData::parse(&signature).context("the signature cannot be read")?;
+    let token = signed
+        .timestamps
+        .first()
+        .context("there is no time stamp in the signature")?;
+    fs::write(path("token.der"), token)?;
+    fs::write(path("value.bin"), signed.value)?;
     Run::new("openssl")
         .args(["pkcs7", "-inform", "DER", "-print_certs", "-in"])
         .arg(path("token.der"))
@@ -66,54 +49,29 @@ pub fn check(file: &Path, subject: Subject, scratch: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A signature's value and the token over it.
-struct Stamped<'a> {
-    value: &'a [u8],
-    token: &'a [u8],
-}
-
-/// Finds the time stamp of a PKCS#7 signature's first signer. // RFC 2315 §9.1, §9.2
-fn find(pkcs7: &[u8]) -> Result<Option<Stamped<'_>>> {
-    let mut content_info = Reader::new(pkcs7)
-        .expect(der::SEQUENCE, "no ContentInfo")?
-        .inside();
-    content_info.any()?;
-    let mut wrapper = content_info
-        .expect(der::explicit(0), "no SignedData")?
-        .inside();
-    let mut signed_data = wrapper.expect(der::SEQUENCE, "no SignedData")?.inside();
-    signed_data.expect(der::INTEGER, "SignedData has no version")?;
-    signed_data.expect(der::SET, "SignedData has no digest algorithms")?;
-    signed_data.expect(der::SEQUENCE, "SignedData has no content")?;
-    signed_data.optional(der::explicit(0))?;
-    signed_data.optional(der::explicit(1))?;
-    let mut signer = signed_data
-        .expect(der::SET, "SignedData has no signer infos")?
-        .inside()
-        .expect(der::SEQUENCE, "not a SignerInfo")?
-        .inside();
-    signer.expect(der::INTEGER, "SignerInfo has no version")?;
-    signer.expect(der::SEQUENCE, "SignerInfo names no certificate")?;
-    signer.expect(der::SEQUENCE, "SignerInfo names no digest")?;
-    signer.optional(der::explicit(0))?;
-    signer.expect(der::SEQUENCE, "SignerInfo names no algorithm")?;
-    let value = signer
-        .expect(der::OCTET_STRING, "SignerInfo has no signature")?
-        .content;
-    let Some(unsigned) = signer.optional(der::explicit(1))? else {
-        return Ok(None);
-    };
-    let mut attributes = unsigned.inside();
-    while !attributes.is_empty() {
-        let mut attribute = attributes.expect(der::SEQUENCE, "no attribute")?.inside();
-        let name = attribute.expect(der::OBJECT_IDENTIFIER, "an attribute without a name")?;
-        let mut values = attribute
-            .expect(der::SET, "an attribute without values")?
-            .inside();
-        if name.content == TIME_STAMP {
-            let token = values.any()?.encoded;
-            return Ok(Some(Stamped { value, token }));
+/// The PKCS#7 signature in a file. osslsigncode 2.5 takes it out of MSIs and cabinets only.
+fn signature(file: &Path, subject: Subject, out: &Path) -> Result<Vec<u8>> {
+    let bytes = fs::read(file)?;
+    match subject {
+        // A catalog is a signature, around its list.
+        Subject::Catalog => Ok(bytes),
+        Subject::Image | Subject::Program => {
+            let signatures = trust::certificates(&bytes)?;
+            let signature = signatures.first().context("it is not signed")?;
+            Ok(signature.to_vec())
+        }
+        Subject::Installer | Subject::Cabinet => {
+            // osslsigncode refuses to overwrite.
+            if out.exists() {
+                fs::remove_file(out)?;
+            }
+            Run::new("osslsigncode")
+                .args(["extract-signature", "-in"])
+                .arg(file)
+                .arg("-out")
+                .arg(out)
+                .ok()?;
+            Ok(fs::read(out)?)
         }
     }
-    Ok(None)
 }

@@ -9,7 +9,7 @@ mod catalog;
 pub mod find;
 mod folder;
 mod package;
-mod pkcs7;
+pub(crate) mod pkcs7;
 pub mod report;
 pub mod rules;
 mod signature;
