@@ -1,6 +1,7 @@
 //! `cargo xtask test`: packs, then runs every test of the project and counts them.
 
 mod attestation;
+mod bill;
 mod cargo;
 mod clear_errors;
 mod dist;
@@ -12,6 +13,7 @@ mod rebuild;
 mod signing;
 mod statics;
 mod v2v;
+mod verify;
 mod weaken;
 
 use std::collections::VecDeque;
@@ -136,6 +138,11 @@ const STEPS: &[Step] = &[
         name: "ISO",
         full: false,
         run: iso::all,
+    },
+    Step {
+        name: "verify",
+        full: false,
+        run: verify::all,
     },
     Step {
         name: "attestation cabinets",

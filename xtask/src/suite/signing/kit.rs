@@ -123,7 +123,7 @@ impl Kit {
     }
 
     /// Makes `name.key`, `name.pem` and, with the root below it, `name-chain.pem`.
-    pub fn leaf(&self, name: &str, extensions: &str, (from, to): (&str, &str)) -> Result<()> {
+    fn leaf(&self, name: &str, extensions: &str, (from, to): (&str, &str)) -> Result<()> {
         let file = |ending: &str| format!("{name}.{ending}");
         let (key, csr, pem) = (file("key"), file("csr"), file("pem"));
         let subject = format!("/CN={SIGNER}");
