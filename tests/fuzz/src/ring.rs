@@ -220,7 +220,9 @@ impl Run<'_> {
     /// Sees how far the used index of a split ring has come, if it may have come there.
     fn look(&mut self) {
         if !self.rig.mode.packed {
-            let index = self.rig.peek16(self.rig.driver.addresses().device.0 + 2);
+            let index = self
+                .rig
+                .peek16(self.rig.driver.addresses().device.get() + 2);
             let ahead = u64::from(index.wrapping_sub(self.given as u16));
             if ahead <= (self.room.len() - self.unpublished.len()) as u64 {
                 self.shown = self.shown.max(self.given + ahead);
@@ -251,22 +253,22 @@ impl Run<'_> {
         let place = u64::from(self.bytes.u8()) % size;
         let (id, len, last) = (self.bytes.u16(), self.bytes.u16(), self.bytes.u16());
         if self.rig.mode.packed {
-            let descriptor = at.descriptor.0 + 16 * place;
+            let descriptor = at.descriptor.get() + 16 * place;
             self.rig.poke(descriptor + 8, &u32::from(len).to_le_bytes());
             self.rig.poke16(descriptor + 12, id);
             self.rig.poke16(descriptor + 14, last);
         } else {
-            let element = at.device.0 + 4 + 8 * place;
+            let element = at.device.get() + 4 + 8 * place;
             self.rig.poke(element, &u32::from(id).to_le_bytes());
             self.rig.poke(element + 4, &u32::from(len).to_le_bytes());
             // Any index, or the next ones, which are more likely to be believed.
-            let index = self.rig.peek16(at.device.0 + 2);
+            let index = self.rig.peek16(at.device.get() + 2);
             let index = if last & 0xff00 == 0 {
                 index.wrapping_add(last & 3)
             } else {
                 last
             };
-            self.rig.poke16(at.device.0 + 2, index);
+            self.rig.poke16(at.device.get() + 2, index);
         }
     }
 
@@ -276,15 +278,15 @@ impl Run<'_> {
         let size = u64::from(self.rig.size());
         if self.rig.mode.packed {
             [
-                (at.descriptor.0, 16 * size),
-                (at.driver.0, 4),
-                (at.device.0, 4),
+                (at.descriptor.get(), 16 * size),
+                (at.driver.get(), 4),
+                (at.device.get(), 4),
             ]
         } else {
             [
-                (at.descriptor.0, 16 * size),
-                (at.driver.0, 6 + 2 * size),
-                (at.device.0, 6 + 8 * size),
+                (at.descriptor.get(), 16 * size),
+                (at.driver.get(), 6 + 2 * size),
+                (at.device.get(), 6 + 8 * size),
             ]
         }
     }

@@ -33,9 +33,9 @@ impl Device {
         let setup = Setup {
             packed: mode.packed,
             size,
-            descriptor: at.descriptor.0,
-            driver: at.driver.0,
-            device: at.device.0,
+            descriptor: at.descriptor.get(),
+            driver: at.driver.get(),
+            device: at.device.get(),
             indirect: mode.indirect,
             event_idx: mode.event_idx,
             in_order: mode.in_order,

@@ -49,7 +49,7 @@ unsafe impl Dma for GuestMemory {
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
         let offset = base.addr().get().checked_sub(self.base().addr().get())?;
         let inside = offset.checked_add(len)? <= self.size();
-        inside.then_some(DeviceAddress(Self::START + offset as u64))
+        inside.then_some(Self::given(Self::START + offset as u64))
     }
 }
 

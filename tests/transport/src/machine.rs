@@ -191,7 +191,7 @@ unsafe impl Dma for Machine {
         let start = self.ram.device_slice(0, self.ram.len())?.addr();
         let address = base.addr().get().checked_sub(start)? as u64;
         self.ram.device_slice(address, len)?;
-        Some(DeviceAddress(address))
+        Some(Self::given(address))
     }
 }
 

@@ -176,7 +176,7 @@ fn entropy_by_either_interface() {
             });
             assert!((1..=64).contains(&written));
             let mut bytes = vec![0; written as usize];
-            assert!(machine.memory().read(buffer.0, &mut bytes));
+            assert!(machine.memory().read(buffer.get(), &mut bytes));
             assert_ne!(bytes, vec![0; written as usize]);
         }
     }

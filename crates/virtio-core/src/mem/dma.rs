@@ -21,6 +21,17 @@ pub unsafe trait Dma {
     /// them. // Virtio 1.3 §6.1
     fn translates(&self) -> bool;
 
+    /// An address that the platform's DMA interface gave out, as one of a scatter list: whoever calls this says so, and that
+    /// the memory stays the device's to use for as long as a queue holds the address.
+    #[must_use]
+    #[inline(always)]
+    fn given(address: u64) -> DeviceAddress
+    where
+        Self: Sized,
+    {
+        DeviceAddress(address)
+    }
+
     /// Where the device finds the `len` bytes at `base`, if they are contiguous for it and were made visible to it.
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress>;
 

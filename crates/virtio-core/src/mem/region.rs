@@ -15,12 +15,19 @@ use super::access;
 
 /// An address as the device uses it on its bus.
 ///
-/// With an IOMMU this is not a physical address; only the platform's DMA interface knows it.
+/// With an IOMMU this is not a physical address; only the platform's DMA interface knows it, and so only [`super::Dma`] makes
+/// one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(transparent)]
-pub struct DeviceAddress(pub u64);
+pub struct DeviceAddress(pub(crate) u64);
 
 impl DeviceAddress {
+    /// The address as a number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
     /// The address `bytes` further on, unless that passes the end of the address space.
     #[must_use]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {

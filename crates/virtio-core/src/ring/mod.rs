@@ -16,13 +16,12 @@
 //! A read of 4096 bytes: a header that the device reads, then data and a status byte that it writes.
 //!
 //! ```
-//! use virtio_core::mem::DeviceAddress;
+//! use virtio_core::mem::DmaRegion;
 //! use virtio_core::ring::{AddError, Armed, Kick, Part, Queue, QueueError};
 //!
-//! fn submit(queue: &mut Queue<'_, u32>, request: u32, at: DeviceAddress) -> Result<Kick, AddError> {
-//!     let header = Part::new(at, 16);
-//!     let data = Part::new(DeviceAddress(at.0 + 4096), 4096);
-//!     let status = Part::new(DeviceAddress(at.0 + 16), 1);
+//! fn submit(queue: &mut Queue<'_, u32>, request: u32, head: &DmaRegion, data: Part) -> Result<Kick, AddError> {
+//!     let header = Part::new(head.address(), 16);
+//!     let status = Part::new(head.address().checked_add(16).ok_or(AddError::Region)?, 1);
 //!     queue.add_direct(request, [header], [data, status]).map_err(|rejected| rejected.error)?;
 //!     Ok(queue.publish())
 //! }

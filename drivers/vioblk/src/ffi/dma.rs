@@ -20,7 +20,7 @@ unsafe impl Dma for StorPort {
 
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
         let found = self.0.physical_address(None, base.as_ptr().cast())?;
-        (found.len as usize >= len).then_some(DeviceAddress(found.address))
+        (found.len as usize >= len).then_some(Self::given(found.address))
     }
 }
 
@@ -38,7 +38,7 @@ unsafe impl Dma for Located {
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
         let offset = base.addr().get().checked_sub(self.0.va.addr().get())?;
         let inside = offset.checked_add(len)? <= self.0.len;
-        let start = DeviceAddress(self.0.address);
+        let start = Self::given(self.0.address);
         inside.then(|| start.checked_add(offset as u64)).flatten()
     }
 }

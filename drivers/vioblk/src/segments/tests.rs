@@ -5,7 +5,7 @@ fn cut(segments: &[(u64, u32)], bytes: u32, max: u32) -> Vec<(u64, u32)> {
         .iter()
         .map(|&(address, len)| Segment { address, len });
     Parts::new(segments, bytes, max)
-        .map(|part| (part.address.0, part.len))
+        .map(|part| (part.address.get(), part.len))
         .collect()
 }
 

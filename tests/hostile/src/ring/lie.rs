@@ -101,9 +101,9 @@ pub(super) fn areas(rig: &Rig) -> [(u64, u64); 3] {
         [6 + 2 * size, 6 + 8 * size]
     };
     [
-        (at.descriptor.0, 16 * size),
-        (at.driver.0, driver),
-        (at.device.0, device),
+        (at.descriptor.get(), 16 * size),
+        (at.driver.get(), driver),
+        (at.device.get(), device),
     ]
 }
 
@@ -142,7 +142,7 @@ pub(super) fn works(rig: &mut Rig, held: Vec<Buffer>) -> Outcome {
         let _ = rig.device.request_notification().expect("guest memory");
         assert!(rig.submit(token), "the device is not told");
         let buffer = rig.pop().expect("a chain");
-        assert_eq!(buffer.parts[0].address, part(token, 1).address.0);
+        assert_eq!(buffer.parts[0].address, part(token, 1).address.get());
         rig.finish(buffer.id, 7);
         assert!(
             rig.device.interrupt_due().expect("a legal wish"),
@@ -156,7 +156,7 @@ pub(super) fn works(rig: &mut Rig, held: Vec<Buffer>) -> Outcome {
 
 /// A 16-bit word of the device area.
 pub(super) fn device_word(rig: &Rig, offset: u64) -> u64 {
-    rig.driver.addresses().device.0 + offset
+    rig.driver.addresses().device.get() + offset
 }
 
 /// What lies in a piece of guest memory.

@@ -1,7 +1,7 @@
 //! Ring memory that the device writes over, at every step.
 
-use ring_rig::{Rig, part};
-use virtio_core::mem::DeviceAddress;
+use ring_rig::{GuestMemory, Rig, part};
+use virtio_core::mem::Dma;
 use virtio_core::ring::Part;
 
 use super::lie::{any, areas, bytes, closes, device_word, fill, split, used, works};
@@ -249,7 +249,7 @@ pub(super) const ROWS: &[Row] = &[
                 }
                 rig.submit(token);
                 let buffer = rig.pop().expect("a chain");
-                assert_eq!(buffer.parts[0].address, part(token, 1).address.0);
+                assert_eq!(buffer.parts[0].address, part(token, 1).address.get());
                 rig.finish(buffer.id, 1);
                 assert_eq!(rig.completed(), Ok(Some((token, 1))));
             }
@@ -272,7 +272,7 @@ pub(super) const ROWS: &[Row] = &[
                     fill(rig, device + 4, len - 4, byte);
                 }
                 assert_eq!(rig.completed(), Ok(None));
-                let huge = Part::new(DeviceAddress(u64::MAX - 8), 8);
+                let huge = Part::new(GuestMemory::given(u64::MAX - 8), 8);
                 rig.add(9, &[huge], &[]).expect("room");
                 let _ = rig.driver.publish();
                 assert_eq!(rig.completed(), Ok(None));

@@ -219,10 +219,10 @@ pub(super) const ROWS: &[Row] = &[
                     );
                     let (at, n) = (rig.driver.addresses(), u64::from(size));
                     // Only the page is told to such a device; the rest it computes, with pages of 4096 bytes.
-                    assert_eq!(at.descriptor.0 % 4096, 0);
-                    assert_eq!(at.driver.0, at.descriptor.0 + 16 * n);
+                    assert_eq!(at.descriptor.get() % 4096, 0);
+                    assert_eq!(at.driver.get(), at.descriptor.get() + 16 * n);
                     let used = (16 * n + 2 * (3 + n)).next_multiple_of(4096);
-                    assert_eq!(at.device.0, at.descriptor.0 + used);
+                    assert_eq!(at.device.get(), at.descriptor.get() + used);
                     for token in 0..20 {
                         rig.submit(token);
                         let id = rig.pop().expect("a chain").id;

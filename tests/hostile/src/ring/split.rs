@@ -176,7 +176,7 @@ pub(super) const ROWS: &[Row] = &[
                 let _ = rig.publish();
                 let held = rig.pop().expect("a chain");
                 // The head's next field, as the driver wrote it.
-                let table = rig.driver.addresses().descriptor.0;
+                let table = rig.driver.addresses().descriptor.get();
                 let inside = rig.peek16(table + 16 * u64::from(held.id) + 14);
                 used(rig, inside, 0);
                 closes(rig)

@@ -299,7 +299,7 @@ pub(super) const ROWS: &[Row] = &[
             assert!(last.writes(Common, 28) || last.writes(Legacy, 8));
             let [desc, driver, device] = {
                 let at = queue.addresses();
-                [at.descriptor.0, at.driver.0, at.device.0]
+                [at.descriptor.get(), at.driver.get(), at.device.get()]
             };
             bench.device.with(|state| match interface {
                 Interface::Modern => {
@@ -436,7 +436,7 @@ unsafe impl Dma for Elsewhere {
     }
 
     fn locate(&self, _: NonNull<u8>, _: usize) -> Option<DeviceAddress> {
-        Some(DeviceAddress(self.0))
+        Some(Self::given(self.0))
     }
 }
 

@@ -67,7 +67,7 @@ unsafe impl Dma for SameAddress {
     }
 
     fn locate(&self, base: NonNull<u8>, _: usize) -> Option<DeviceAddress> {
-        Some(DeviceAddress(base.as_ptr().expose_provenance() as u64))
+        Some(Self::given(base.as_ptr().expose_provenance() as u64))
     }
 }
 
@@ -108,9 +108,9 @@ impl Ours {
             setup: Setup {
                 packed: mode.packed,
                 size: RING_SIZE,
-                descriptor: addresses.descriptor.0,
-                driver: addresses.driver.0,
-                device: addresses.device.0,
+                descriptor: addresses.descriptor.get(),
+                driver: addresses.driver.get(),
+                device: addresses.device.get(),
                 indirect: mode.indirect,
                 event_idx: mode.event_idx,
                 in_order: mode.in_order,
@@ -127,7 +127,7 @@ impl Ours {
 /// A part of a request.
 #[inline(always)]
 fn part(at: *mut u8, len: usize) -> Part {
-    Part::new(DeviceAddress(at.addr() as u64), len as u32)
+    Part::new(SameAddress::given(at.addr() as u64), len as u32)
 }
 
 /// As in a driver, direct or indirect is settled once for a queue: `INDIRECT` is not looked up for each request.

@@ -111,13 +111,13 @@ fn memory_is_made_to_measure() {
             );
             let rig = Rig::new(mode, *size);
             let at = rig.driver.addresses();
-            let end = at.descriptor.0 + layout.len() as u64;
-            assert!(at.driver.0 >= at.descriptor.0 + descriptor as u64);
-            assert!(at.device.0 >= at.driver.0 + driver as u64);
-            assert!(end >= at.device.0 + device as u64);
+            let end = at.descriptor.get() + layout.len() as u64;
+            assert!(at.driver.get() >= at.descriptor.get() + descriptor as u64);
+            assert!(at.device.get() >= at.driver.get() + driver as u64);
+            assert!(end >= at.device.get() + device as u64);
             // A cache line each, so that the two sides do not share one.
             for address in [at.descriptor, at.driver, at.device] {
-                assert_eq!(address.0 % 64, 0);
+                assert_eq!(address.get() % 64, 0);
             }
         }
     }
@@ -136,9 +136,9 @@ fn legacy_ring_lies_as_its_formula_says() {
         assert_eq!(layout.align(), 4096);
         if n <= 1024 {
             let at = Rig::new(mode, size).driver.addresses();
-            assert_eq!(at.descriptor.0 % 4096, 0);
-            assert_eq!(at.driver.0 - at.descriptor.0, 16 * u64::from(size));
-            assert_eq!(at.device.0 - at.descriptor.0, used as u64);
+            assert_eq!(at.descriptor.get() % 4096, 0);
+            assert_eq!(at.driver.get() - at.descriptor.get(), 16 * u64::from(size));
+            assert_eq!(at.device.get() - at.descriptor.get(), used as u64);
         }
     }
     for feature in [Features::RING_PACKED, Features::IN_ORDER] {
@@ -164,7 +164,7 @@ fn set_up_checks_what_it_is_given() {
             assert_eq!(Queue::<u64>::layout(*size, features), Err(error));
         }
         let needed = Queue::<u64>::layout(8, features).unwrap().len();
-        let start = rig.driver.addresses().descriptor.0;
+        let start = rig.driver.addresses().descriptor.get();
         let ring = rig.memory.lend(start, needed - 1);
         let len = needed - 1;
         let error = Queue::new(8, features, QueueMemory { ring, ..memory() }).unwrap_err();

@@ -220,7 +220,7 @@ fn run(first: (usize, usize), steps: &[Step], honest: bool) -> usize {
             Step::Mute => rig.device.suppress_notification().unwrap(),
             Step::Scribble { at, value } => {
                 let layout = Queue::<u64>::layout(rig.size(), rig.mode.features()).unwrap();
-                let (start, len) = (rig.driver.addresses().descriptor.0, layout.len() as u64);
+                let (start, len) = (rig.driver.addresses().descriptor.get(), layout.len() as u64);
                 rig.poke16(start + at % len / 2 * 2, value);
             }
             Step::Invent { id, written, ahead } => invent(&rig, id, written, ahead),
@@ -310,7 +310,7 @@ fn pop(rig: &mut Rig, model: &mut Model, honest: bool) {
         rig.mode
     );
     if let (Some(buffer), Some(chain)) = (buffer, model.published.pop_front()) {
-        assert_eq!(buffer.parts[0].address, part(chain.0, 1).address.0);
+        assert_eq!(buffer.parts[0].address, part(chain.0, 1).address.get());
         assert_eq!(buffer.writable_bytes(), u64::from(chain.2));
         model.held.push_back((buffer, chain));
     }

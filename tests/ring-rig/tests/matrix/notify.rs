@@ -80,7 +80,7 @@ fn every_event_position_is_kept_for_every_batch() {
     for mode in Mode::judged().into_iter().filter(|mode| mode.event_idx) {
         for size in mode.sizes().iter().filter(|size| **size <= 8) {
             let mut rig = Rig::new(mode, *size);
-            let device = rig.driver.addresses().device.0;
+            let device = rig.driver.addresses().device.get();
             let laps = if mode.packed { 2 * size } else { 3 * size };
             for batch in 1..=u64::from(*size) {
                 for event in 0..laps {

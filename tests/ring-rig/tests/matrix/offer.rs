@@ -8,7 +8,7 @@ use crate::{each, largest};
 /// What the device has to see of parts.
 fn seen(readable: &[Part], writable: &[Part]) -> Vec<ring_device::Part> {
     let part = |part: &Part, writable| ring_device::Part {
-        address: part.address.0,
+        address: part.address.get(),
         len: part.len,
         writable,
     };
@@ -71,7 +71,7 @@ fn batch_is_shown_whole_by_one_publish() {
                 .iter()
                 .map(|buffer| buffer.parts[0].address)
                 .collect();
-            let want: Vec<_> = (0..depth).map(|n| part(n, 8).address.0).collect();
+            let want: Vec<_> = (0..depth).map(|n| part(n, 8).address.get()).collect();
             assert_eq!(first, want, "{mode:?} size {size}");
             assert!(!rig.publish(), "nothing new to tell");
             for buffer in buffers {
@@ -176,7 +176,7 @@ fn direct_and_indirect_chains_share_a_ring() {
 fn table_is_written_before_the_lock_and_used_after_it() {
     for mode in Mode::all().into_iter().filter(|mode| mode.indirect) {
         let mut rig = Rig::new(mode, 4);
-        let address = rig.driver.addresses().descriptor.0 + 0x2000;
+        let address = rig.driver.addresses().descriptor.get() + 0x2000;
         let mut table = rig.memory.lend(address, 64);
         let parts = [part(0, 4), part(1, 4), part(2, 4)];
         let chain = IndirectChain::write(&mut table, mode.features(), parts, [part(3, 1)]).unwrap();

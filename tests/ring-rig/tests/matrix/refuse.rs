@@ -1,7 +1,7 @@
 //! What is no chain is refused, with the token handed back and nothing changed.
 
-use ring_rig::{Mode, Rig, part};
-use virtio_core::mem::DeviceAddress;
+use ring_rig::{GuestMemory, Mode, Rig, part};
+use virtio_core::mem::Dma;
 use virtio_core::ring::{AddError, IndirectChain, Part};
 use virtio_core::spec::features::Features;
 
@@ -9,7 +9,7 @@ use virtio_core::spec::features::Features;
 fn chains_that_are_none_are_refused() {
     for mode in Mode::all() {
         let mut rig = Rig::new(mode, 8);
-        let huge = Part::new(DeviceAddress(0), u32::MAX);
+        let huge = Part::new(GuestMemory::given(0), u32::MAX);
         let cases: [(&[Part], &[Part], AddError); 6] = [
             (&[], &[], AddError::EmptyChain),
             (&[part(0, 0)], &[], AddError::EmptyPart),
@@ -71,7 +71,7 @@ fn chain_is_at_most_as_long_as_the_queue() {
 fn table_has_to_hold_the_chain_and_be_aligned() {
     for mode in Mode::judged().into_iter().filter(|mode| mode.indirect) {
         let rig = Rig::new(mode, 8);
-        let at = rig.driver.addresses().descriptor.0 + 0x1000;
+        let at = rig.driver.addresses().descriptor.get() + 0x1000;
         let parts = [part(0, 4), part(1, 4), part(2, 4)];
         for (len, entries) in [(0, 0), (15, 0), (16, 1), (47, 2)] {
             let mut table = rig.memory.lend(at, len);
@@ -92,7 +92,7 @@ fn indirect_needs_the_feature() {
     // Virtio 1.3 §2.7.5.3.1, §2.8.19
     for mode in Mode::judged().into_iter().filter(|mode| !mode.indirect) {
         let mut rig = Rig::new(mode, 8);
-        let at = rig.driver.addresses().descriptor.0 + 0x1000;
+        let at = rig.driver.addresses().descriptor.get() + 0x1000;
         let mut table = rig.memory.lend(at, 64);
         let without = IndirectChain::write(&mut table, mode.features(), [part(0, 4)], []);
         assert_eq!(without, Err(AddError::IndirectNotNegotiated));
@@ -111,7 +111,7 @@ fn indirect_needs_the_feature() {
 fn table_of_the_other_format_is_refused() {
     for mode in Mode::judged().into_iter().filter(|mode| mode.indirect) {
         let mut rig = Rig::new(mode, 8);
-        let at = rig.driver.addresses().descriptor.0 + 0x1000;
+        let at = rig.driver.addresses().descriptor.get() + 0x1000;
         let mut table = rig.memory.lend(at, 64);
         let other = mode.features() ^ Features::RING_PACKED;
         let chain = IndirectChain::write(&mut table, other, [part(0, 4)], [part(1, 4)]).unwrap();

@@ -138,7 +138,7 @@ fn memory_that_changes_while_it_is_read_loses_no_token() {
     for (seed, mode) in (1..).zip(Mode::judged()) {
         let mut rig = Rig::new(mode, 8);
         let len = Queue::<u64>::layout(8, mode.features()).unwrap().len() as u64;
-        let start = rig.driver.addresses().descriptor.0;
+        let start = rig.driver.addresses().descriptor.get();
         let memory = rig.memory.clone();
         let mut token = 0;
         for round in 0..20 {
