@@ -4,12 +4,15 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use sha2::{Digest, Sha256};
 use winpv_inject::trust::{self, Trust};
 use winpv_msi::{Content, Platform};
 
 use crate::build::{self, Built, Form, Request};
 use crate::drivers::{Arch, DRIVERS, Driver};
+use crate::pack::hex;
 use crate::resource::{self, FileKind, Messages, VersionInfo};
+use crate::sbom::Binary;
 use crate::sign::{Signer, Subject};
 use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
@@ -126,6 +129,24 @@ pub fn make(options: &Options<'_>) -> Result<()> {
         "WinPV virtio drivers",
         options.epoch,
     )
+}
+
+/// The helper program's two forms as they lie in the finished MSI, for the bill of materials.
+pub fn binaries(dist: &Path, arch: Arch, version: Version) -> Result<Vec<Binary<'static>>> {
+    let name = file_name(version, arch);
+    let bytes = fs::read(dist.join(&name)).with_context(|| format!("cannot read {name}"))?;
+    let content = winpv_msi::read(&bytes)?;
+    let binary = |file: String, bytes: &[u8], kind| Binary {
+        package: SETUP,
+        arch,
+        path: format!("{name}/{file}"),
+        sha256: hex(&Sha256::digest(bytes)),
+        kind,
+    };
+    Ok(vec![
+        binary(format!("{SETUP}.exe"), &content.setup, "application"),
+        binary(format!("{CHECK}.dll"), &content.check, "library"),
+    ])
 }
 
 fn content(options: &Options<'_>) -> Result<Content> {

@@ -230,26 +230,24 @@ impl Packer<'_> {
         Ok(())
     }
 
-    /// Writes what the drivers are made of.
+    /// Writes what the drivers, and the programs in the MSIs, are made of.
     fn bill_of_materials(&self) -> Result<()> {
         let mut binaries = Vec::new();
         for driver in drivers::packages() {
             for arch in Arch::ALL {
                 let path = driver.file(arch, "sys");
-                let sha256 = hex(&Sha256::digest(fs::read(self.dist.join(&path))?));
-                binaries.push((driver.source, arch, path, sha256));
+                binaries.push(Binary {
+                    package: driver.source,
+                    arch,
+                    sha256: hex(&Sha256::digest(fs::read(self.dist.join(&path))?)),
+                    path,
+                    kind: "device-driver",
+                });
             }
         }
-        let binaries: Vec<_> = binaries
-            .iter()
-            .map(|(package, arch, path, sha256)| Binary {
-                package,
-                arch: *arch,
-                path,
-                sha256,
-                kind: "device-driver",
-            })
-            .collect();
+        for arch in Arch::ALL {
+            binaries.extend(msi::binaries(self.dist, arch, self.version)?);
+        }
         let bill = sbom::write(
             &self.toolchain,
             self.options.root,

@@ -1,7 +1,7 @@
 //! The pack's bill of materials: what each shipped binary is made of, as CycloneDX 1.6.
 //!
 //! It lists code that ends up in a binary. Build scripts, procedural macros and tools leave nothing in it and are not
-//! listed; the Rust library `core` does and is.
+//! listed; the Rust libraries `core` and `alloc` do and are.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -23,11 +23,11 @@ pub struct Binary<'a> {
     pub package: &'a str,
     /// Its processor.
     pub arch: Arch,
-    /// Path below `dist/`.
-    pub path: &'a str,
+    /// Path below `dist/`, with that of the MSI before the name of what is in it.
+    pub path: String,
     /// SHA-256 in hexadecimal digits.
-    pub sha256: &'a str,
-    /// CycloneDX component type: `device-driver` or `application`.
+    pub sha256: String,
+    /// CycloneDX component type: `device-driver`, `application` or `library`.
     pub kind: &'a str,
 }
 
@@ -135,8 +135,8 @@ pub fn write(
         for binary in binaries.iter().filter(|binary| binary.arch == arch) {
             let top = graph.shipped(binary.package, &checksums, &mut components, &mut edges)?;
             let core = library(rustc, &mut components);
-            components.insert(binary.path.to_owned(), of_binary(binary, version));
-            edges.insert(binary.path.to_owned(), BTreeSet::from([top, core]));
+            components.insert(binary.path.clone(), of_binary(binary, version));
+            edges.insert(binary.path.clone(), BTreeSet::from([top, core]));
         }
     }
     let dependencies: Vec<Value> = components
@@ -272,7 +272,8 @@ fn library(rustc: &str, components: &mut BTreeMap<String, Value>) -> String {
         json!({
             "type": "library",
             "bom-ref": reference,
-            "name": "core and compiler_builtins",
+            // Drivers have no `alloc`.
+            "name": "core, alloc and compiler_builtins",
             "version": rustc,
             "purl": reference,
             "licenses": [{ "expression": "MIT OR Apache-2.0" }],

@@ -7,23 +7,42 @@ use anyhow::{Context as _, Result, bail, ensure};
 use driver_catalog::{Catalog, Signature};
 use sha2::{Digest, Sha256};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, bill};
 use winpv::drivers::{self, Arch, Driver};
 use winpv::inf::{self, Inf};
 use winpv::pack::{MANIFEST, SUMS, hex};
 use winpv::process::Run;
 use winpv::sign;
 
+/// Longest driver file: code that grows without need shows.
+const MOST_BYTES: u64 = 96 << 10;
+
 /// Files, checksums, manifest, INF.
 pub fn pack(context: &Context) -> Result<Vec<Outcome>> {
     let dist = &context.dist;
     let mut outcomes = vec![
         Outcome::of("SHA256SUMS names every file and its digest", || sums(dist)),
-        Outcome::of("manifest.json names every file and its size", || {
-            manifest(dist)
+        Outcome::of(
+            "manifest.json names every file, its size and its digest",
+            || manifest(dist),
+        ),
+        Outcome::of(
+            "manifest.json says for each package which devices and Windows it is for",
+            || described(dist),
+        ),
+        Outcome::of("sbom.cdx.json names every program and its digest", || {
+            bill::complete(dist)
         }),
     ];
     for (driver, arch, package) in packages(dist) {
+        outcomes.push(Outcome::of(
+            format!("{} {arch}: signed, not over {MOST_BYTES} bytes", driver.name),
+            || {
+                let bytes = fs::metadata(package.sys())?.len();
+                ensure!(bytes <= MOST_BYTES, "it has {bytes}");
+                Ok(())
+            },
+        ));
         outcomes.push(Outcome::of(format!("{} {arch}: INF", driver.name), || {
             let text = fs::read_to_string(package.inf())?;
             let files = package.files()?;
@@ -279,12 +298,10 @@ fn manifest(dist: &Path) -> Result<()> {
     let mut named = Vec::new();
     for file in listed {
         let path = file["path"].as_str().context("a file without a path")?;
-        let size = fs::metadata(dist.join(path))
-            .with_context(|| path.to_owned())?
-            .len();
+        let bytes = fs::read(dist.join(path)).with_context(|| path.to_owned())?;
         ensure!(
-            file["size"].as_u64() == Some(size),
-            "{path} has another size"
+            file["size"] == bytes.len() && file["sha256"] == hex(&Sha256::digest(&bytes)),
+            "{path} has another size or digest"
         );
         named.push(path.to_owned());
     }
@@ -294,6 +311,60 @@ fn manifest(dist: &Path) -> Result<()> {
     present.retain(|path| path != SUMS && path != MANIFEST && path != iso);
     present.sort();
     ensure!(named == present, "named {named:?}, present {present:?}");
+    Ok(())
+}
+
+/// What the manifest says of each package agrees with the package's own files.
+fn described(dist: &Path) -> Result<()> {
+    let manifest: serde_json::Value =
+        serde_json::from_str(&fs::read_to_string(dist.join(MANIFEST))?)?;
+    let listed = manifest["packages"].as_array().context("no packages")?;
+    let all = packages(dist);
+    ensure!(listed.len() == all.len(), "{} packages", listed.len());
+    for (driver, arch, package) in all {
+        let path = driver.file(arch, "sys");
+        let entry = listed
+            .iter()
+            .find(|entry| entry["driver"] == path)
+            .with_context(|| path.clone())?;
+        let catalog = Catalog::parse(&fs::read(package.cat())?)?;
+        let ids: Vec<String> = entry["hardware_ids"]
+            .as_array()
+            .context("no hardware ids")?
+            .iter()
+            .filter_map(|id| Some(id.as_str()?.to_lowercase()))
+            .collect();
+        ensure!(ids == catalog.hardware_ids(), "{path}: {ids:?}");
+        let inf = Inf::parse(&fs::read(package.inf())?);
+        let stamp = inf
+            .section("Version")
+            .and_then(|section| section.all("DriverVer").next());
+        let version = stamp
+            .and_then(|entry| entry.value(1))
+            .context("no DriverVer")?;
+        ensure!(entry["version"] == version.text.as_str(), "{path}: version");
+        // The models' decorations end with the first build that they are for.
+        let first = inf
+            .sections
+            .iter()
+            .filter_map(|section| {
+                section
+                    .name
+                    .strip_prefix("Models.")?
+                    .rsplit('.')
+                    .next()?
+                    .parse::<u64>()
+                    .ok()
+            })
+            .min()
+            .context("no build number in the INF")?;
+        let ranges = entry["windows"].as_array().context("no Windows")?;
+        ensure!(!ranges.is_empty(), "{path}: for no Windows");
+        for range in ranges {
+            let (from, to) = (range["first_build"].as_u64(), range["last_build"].as_u64());
+            ensure!(from == Some(first) && from < to, "{path}: {range}");
+        }
+    }
     Ok(())
 }
 

@@ -13,11 +13,8 @@ fn bill() -> Value {
     let binaries = Arch::ALL.map(|arch| Binary {
         package: "vioblk",
         arch,
-        path: match arch {
-            Arch::Amd64 => "drivers/vioblk/amd64/vioblk.sys",
-            Arch::Arm64 => "drivers/vioblk/arm64/vioblk.sys",
-        },
-        sha256: "00",
+        path: format!("drivers/vioblk/{arch}/vioblk.sys"),
+        sha256: "00".to_owned(),
         kind: "device-driver",
     });
     let toolchain = Toolchain::find().unwrap();
@@ -53,7 +50,7 @@ fn what_is_linked_is_listed_and_nothing_else() {
         "zerocopy",
         "bitflags",
         "thiserror",
-        "core and compiler_builtins",
+        "core, alloc and compiler_builtins",
         "drivers/vioblk/amd64/vioblk.sys",
         "drivers/vioblk/arm64/vioblk.sys",
     ] {
