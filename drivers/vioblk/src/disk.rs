@@ -21,12 +21,14 @@ const BUDGET: u32 = 128;
 
 /// Work for the service DPC, as bits.
 pub mod work {
-    /// The device broke the protocol or wants a reset.
+    /// StorPort wants the device reset.
     pub const RESET: u32 = 1;
     /// The device configuration may have changed.
     pub const CONFIG: u32 = 2;
     /// The device has been removed.
     pub const REMOVED: u32 = 4;
+    /// The device broke the protocol.
+    pub const BROKEN: u32 = 8;
 }
 
 /// What has changed, as bits.
@@ -84,6 +86,10 @@ pub struct Disk {
     pub halted: AtomicBool,
     /// The device has been removed.
     pub gone: AtomicBool,
+    /// Resets that the device caused since it last finished a request.
+    pub troubles: AtomicU32,
+    /// Most interrupt messages that the administrator wants used.
+    pub most_messages: u32,
     /// Interrupt messages; 0: line interrupt.
     pub messages: AtomicU32,
     /// StorPort chooses an interrupt message for each request.
@@ -155,6 +161,9 @@ impl Disk {
             ring.process(&self.rules, BUDGET, &mut done)
         });
         self.notify(notice);
+        if !done.is_empty() && self.troubles.load(Ordering::Relaxed) != 0 {
+            self.troubles.store(0, Ordering::Relaxed);
+        }
         self.end_all(at, &mut done);
         match progress {
             Progress::Idle => {}
@@ -164,7 +173,7 @@ impl Disk {
                     queue: u16::try_from(index).unwrap_or(u16::MAX),
                     code: crate::events::code::queue(&error),
                 });
-                self.want(work::RESET);
+                self.want(work::BROKEN);
             }
         }
     }
@@ -254,7 +263,10 @@ impl Disk {
             Ok(Command::LogSense { allocation, .. }) => allocation,
             _ => 0,
         };
-        self.reply(srb, &scsi::wear(&lifetime).truncated(allocation));
+        let mut reply = Reply::EMPTY;
+        scsi::wear(&lifetime, &mut reply);
+        reply.truncate(allocation);
+        self.reply(srb, &reply);
     }
 
     /// The command that wanted the serial number can be answered now.

@@ -59,6 +59,11 @@ pub enum Event {
     DeviceNeedsReset,
     /// The serial number has as many characters as fit.
     SerialMayBeCut,
+    /// The device caused nothing but resets.
+    GivenUp {
+        /// How many.
+        resets: u32,
+    },
     /// The device does not stop.
     ResetFailed {
         /// What went wrong, as a number of this driver.
@@ -98,6 +103,7 @@ impl Event {
             Self::ResetFailed { .. } => 9,
             Self::ConfigUnreadable { .. } => 10,
             Self::SerialMayBeCut => 11,
+            Self::GivenUp { .. } => 12,
         }
     }
 
@@ -132,6 +138,7 @@ impl Event {
                 [Some(Bits(offered)), Some(Bits(accepted))]
             }
             Self::NoMemory { bytes } => [number(bytes), None],
+            Self::GivenUp { resets } => [number(resets), None],
             Self::InitializationFailed { step, code } => [number(step), number(code)],
             Self::QueueBroken { queue, code } => [number(u32::from(queue)), number(code)],
             Self::DeviceNeedsReset | Self::SerialMayBeCut => [None, None],
@@ -140,7 +147,7 @@ impl Event {
 }
 
 /// One more than the highest id.
-const KINDS: usize = 12;
+const KINDS: usize = 13;
 
 /// Keeps one device from filling the event log: of each kind the 1st, 2nd, 4th, 8th … are written.
 #[derive(Debug, Default)]
@@ -170,9 +177,10 @@ impl Journal {
 
 /// Writes an entry. IRQL <= DISPATCH_LEVEL. If Windows has no memory for it, it is not written.
 pub fn write(adapter: Adapter, event: Event) {
-    let [first, second] = event.values().map(|value| value.map(|value| value.text()));
+    let values = event.values();
+    let used = values.iter().flatten().count();
+    let [first, second] = values.map(|value| value.map(|value| value.text()));
     let strings = [until_nul(&first), until_nul(&second)];
-    let used = event.values().iter().flatten().count();
     let strings = strings.get(..used).unwrap_or_default();
     let _ = adapter.log(
         Code::Message(event.code()),

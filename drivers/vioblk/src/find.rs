@@ -4,13 +4,13 @@
 use crate::config::{Config, Raw, Refusal};
 use crate::disk::{Disk, cache, notice};
 use crate::events::{Event, Journal, code};
-use crate::ffi::device_extension::Memory;
+use crate::ffi::device_extension::{MAX_QUEUES, Memory};
 use crate::ffi::dma::{StorPort, region};
 use crate::ffi::extension;
 use crate::ffi::lock::Once;
 use crate::ffi::registers;
 use crate::identity::Place;
-use crate::lifecycle::{RESET_TIMEOUT_US, StallClock};
+use crate::lifecycle::{PASSIVE_RESET_TIMEOUT_US, StallClock};
 use crate::limits::{self, FIXED_DESCRIPTORS, Limits, PAGE};
 use crate::pool::{MAX_PIECES, Pool};
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
@@ -44,6 +44,8 @@ fn wanted() -> Features {
         Features::VERSION_1,
         Features::INDIRECT_DESC,
         Features::EVENT_IDX,
+        // Not IN_ORDER: a disk finishes requests in any order, and would have to hold back those that are ready.
+        Features::RING_PACKED,
         // Virtio 1.3 §6.1: a driver should accept it; a device in hardware may refuse one that does not.
         Features::ORDER_PLATFORM,
         blk::F_SIZE_MAX,
@@ -67,8 +69,31 @@ const MAX_OUTSTANDING: u32 = 4096;
 /// Slots of all queues together, for requests whose own memory is not contiguous.
 const SLOTS: usize = 64;
 
+/// What the administrator wants, from the registry (docs/vioblk.md).
+#[derive(Clone, Copy)]
+struct Settings {
+    /// Most queues.
+    queues: u16,
+    /// Most requests that StorPort may have outstanding.
+    depth: u32,
+    /// Most interrupt messages.
+    messages: u32,
+}
+
+impl Settings {
+    fn read(find: &FindAdapter<'_>) -> Self {
+        let value = |name, most| find.registry(name, 1..=most, most);
+        Self {
+            queues: u16::try_from(value(c"QueueCount", MAX_QUEUES)).unwrap_or(1),
+            depth: value(c"QueueDepth", MAX_OUTSTANDING),
+            messages: value(c"InterruptMessages", MAX_QUEUES.saturating_add(1)),
+        }
+    }
+}
+
 /// What was agreed with a device that can be used.
 struct Found {
+    settings: Settings,
     features: Features,
     config: Config,
     limits: Limits,
@@ -79,7 +104,8 @@ struct Found {
 /// Looks at the device, tells StorPort what it can do, and sets everything up that needs no interrupt. PASSIVE_LEVEL.
 pub fn find(find: &mut FindAdapter<'_>, memory: &Memory) -> Result<Disk, Event> {
     let transport = map(find)?;
-    match negotiate(find.adapter(), &transport, memory) {
+    let settings = Settings::read(find);
+    match negotiate(find.adapter(), &transport, memory, settings) {
         Ok(found) => {
             tell_storport(find, &found);
             set_up(find, transport, &found, memory)
@@ -87,7 +113,7 @@ pub fn find(find: &mut FindAdapter<'_>, memory: &Memory) -> Result<Disk, Event> 
         Err(event) => {
             // The device is left as it was found: without a driver. Virtio 1.3 §3.1.1
             transport.fail();
-            let _ = transport.reset(&StallClock::new(find.adapter()), RESET_TIMEOUT_US);
+            let _ = transport.reset(&StallClock::new(find.adapter()), PASSIVE_RESET_TIMEOUT_US);
             Err(event)
         }
     }
@@ -126,13 +152,15 @@ fn failed(step: u32) -> impl Fn(TransportError) -> Event {
 }
 
 /// Negotiates with the device and reads what it is, without starting it.
+#[inline(never)] // as above
 fn negotiate(
     adapter: storport::Adapter,
     transport: &Transport<MmioWindow>,
     memory: &Memory,
+    settings: Settings,
 ) -> Result<Found, Event> {
     let stopped: DeviceStopped = transport
-        .reset(&StallClock::new(adapter), RESET_TIMEOUT_US)
+        .reset(&StallClock::new(adapter), PASSIVE_RESET_TIMEOUT_US)
         .map_err(failed(1))?;
     let offered = transport.acknowledge(stopped).map_err(failed(4))?;
     let unreadable = |error| Event::ConfigUnreadable {
@@ -161,11 +189,13 @@ fn negotiate(
         .map_err(Event::Refused)?
         .with_features(features);
     let present = transport.queue_count().map_err(failed(7))?;
+    let present = present.min(settings.queues);
     let (queues, queue_size) = queues(transport, &config, present, memory)?;
     let limits = Limits::new(&config, queue_size).map_err(Event::Refused)?;
     // Bounce pages belong to one queue, so that what waits for a page is looked at when a page comes back.
     let queues = if limits.bounce { 1 } else { queues };
     Ok(Found {
+        settings,
         features,
         config,
         limits,
@@ -232,7 +262,7 @@ fn outstanding(found: &Found) -> u32 {
         // Header, status and two pieces of data.
         descriptors >> 2
     };
-    requests.clamp(1, MAX_OUTSTANDING)
+    requests.clamp(1, found.settings.depth)
 }
 
 /// Takes memory for rings and pools and builds the disk.
@@ -297,6 +327,8 @@ fn set_up(
         in_setup: AtomicBool::new(false),
         halted: AtomicBool::new(true),
         gone: AtomicBool::new(false),
+        troubles: AtomicU32::new(0),
+        most_messages: found.settings.messages,
         messages: AtomicU32::new(0),
         by_message: AtomicBool::new(false),
         blocks: AtomicU64::new(found.config.blocks),

@@ -65,7 +65,7 @@ impl Serial {
 ///
 /// With a serial number: vendor, product and serial, as T10 advises; it moves with the disk. Without: vendor, product and the
 /// place, unique in this machine and the same after every restart.
-pub fn designation(serial: &Serial, place: Place) -> Reply {
+pub fn designation(serial: &Serial, place: Place, reply: &mut Reply) {
     const DESCRIPTOR: usize = 4;
     const HEADER: usize = 4;
     const NAME: usize = VENDOR.len() + PRODUCT.len();
@@ -80,8 +80,8 @@ pub fn designation(serial: &Serial, place: Place) -> Reply {
     };
     let designator = NAME.saturating_add(specific.len());
     let page = DESCRIPTOR.saturating_add(designator);
-    let mut reply = Reply::new(HEADER.saturating_add(page));
     reply
+        .of(HEADER.saturating_add(page))
         .put(1, &[0x83])
         .put(3, &[low_byte(page)])
         // Code set ASCII; association logical unit, type T10 vendor identification.
@@ -89,7 +89,6 @@ pub fn designation(serial: &Serial, place: Place) -> Reply {
         .put(8, VENDOR)
         .put(16, PRODUCT)
         .put(32, specific);
-    reply
 }
 
 fn low_byte(len: usize) -> u8 {

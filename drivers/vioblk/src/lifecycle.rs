@@ -16,7 +16,16 @@ use virtio_core::spec::pci::Status;
 use virtio_core::transport::{DeviceStopped, How, TransportError};
 
 /// How long a device may take to stop, in microseconds. Spent spinning, so not longer than a processor can be missed.
-pub const RESET_TIMEOUT_US: u64 = 500_000;
+const RESET_TIMEOUT_US: u64 = 500_000;
+
+/// The same at PASSIVE_LEVEL, where other threads take their turns meanwhile.
+pub const PASSIVE_RESET_TIMEOUT_US: u64 = 10_000_000;
+
+/// How long a routine above DISPATCH_LEVEL waits for a reset on another processor, in microseconds: longer than that takes.
+const SETUP_TIMEOUT_US: u64 = 2 * RESET_TIMEOUT_US;
+
+/// Resets that the device may cause without finishing a request in between.
+const MAX_TROUBLES: u32 = 8;
 
 /// Counts the time that it spins itself: enough for deadlines, at any IRQL.
 pub struct StallClock {
@@ -140,10 +149,58 @@ impl Disk {
         Ok(())
     }
 
+    /// Gives up a device that could not be started: it may be half set up, and must not use what it was given.
+    fn give_up(&self) {
+        self.transport.fail();
+        // Virtio 1.3 §2.1.1: what was given up is reset before anything else. If it does not stop, nothing was in flight, and the
+        // rings stay where they are.
+        let _ = self.stop_device();
+    }
+
+    /// Claims the set-up, above DISPATCH_LEVEL. False: somebody else keeps it.
+    ///
+    /// The wait is bounded because the owner may be a DPC that waits itself, interrupted, for the interrupt lock that the caller
+    /// holds.
+    fn claim_setup(&self) -> bool {
+        const POLL_US: u32 = 10;
+        let clock = self.clock();
+        // Acquire orders what follows after the last owner's work; it pairs with the release below. Relaxed would let the
+        // registers be read as they were before.
+        while self.in_setup.swap(true, Ordering::Acquire) {
+            if clock.now_us() >= SETUP_TIMEOUT_US {
+                return false;
+            }
+            clock.wait_us(POLL_US);
+        }
+        true
+    }
+
+    fn release_setup(&self) {
+        self.in_setup.store(false, Ordering::Release);
+    }
+
     /// Stops the device if it runs and starts it; nothing is in flight. From HwInitialize and ScsiRestartAdapter.
     fn start_at_device_level(&self, at: Device) -> Result<(), Failure> {
+        if !self.claim_setup() {
+            return Err(Failure::own(1, code::LOCKED));
+        }
+        let result = self.start_claimed(Level::Device(at));
+        match result {
+            // Whatever it was before, it is there now and has done nothing wrong yet.
+            Ok(()) => {
+                self.gone.store(false, Ordering::Relaxed);
+                self.troubles.store(0, Ordering::Relaxed);
+                // StorPort may have forgotten what it was told before it stopped the adapter.
+                self.notice.store(notice::NONE, Ordering::Relaxed);
+            }
+            Err(_) => self.give_up(),
+        }
+        self.release_setup();
+        result
+    }
+
+    fn start_claimed(&self, level: Level) -> Result<(), Failure> {
         self.halted.store(false, Ordering::Relaxed);
-        let level = Level::Device(at);
         let stopped = self.stop_device().map_err(Failure::at(1))?;
         let mut ended = List::EMPTY;
         for cell in self.queues {
@@ -159,7 +216,6 @@ impl Disk {
     pub fn initialize(&self, at: Device) {
         self.agree_on_interrupts();
         if let Err(failure) = self.start_at_device_level(at) {
-            self.transport.fail();
             self.failure.store(failure.packed(), Ordering::Relaxed);
         }
     }
@@ -167,7 +223,8 @@ impl Disk {
     fn agree_on_interrupts(&self) {
         use storport::perf::{Options, Request};
         let queues = u32::try_from(self.queues.len()).unwrap_or(u32::MAX);
-        let messages = self.adapter.message_count(queues.saturating_add(1));
+        let most = queues.saturating_add(1).min(self.most_messages);
+        let messages = self.adapter.message_count(most);
         self.messages.store(messages, Ordering::Relaxed);
         let mut options = Options::DPC_REDIRECTION;
         if queues > 1 {
@@ -210,20 +267,18 @@ impl Disk {
     /// ScsiStopAdapter, above DISPATCH_LEVEL: StorPort has nothing outstanding.
     pub fn stop(&self) {
         self.halted.store(true, Ordering::Relaxed);
-        // A device that does not stop is reset again at the restart; StorPort takes no failure here.
-        let _ = self.stop_device();
+        // A reset that is under way on another processor stops the device itself when it finds `halted`. A device that does not
+        // stop is reset again at the restart; StorPort takes no failure here.
+        if self.claim_setup() {
+            let _ = self.stop_device();
+            self.release_setup();
+        }
     }
 
     /// ScsiRestartAdapter, above DISPATCH_LEVEL.
     pub fn restart(&self, at: Device) -> bool {
         self.stopped.store(false, Ordering::Relaxed);
-        match self.start_at_device_level(at) {
-            Ok(()) => true,
-            Err(_) => {
-                self.transport.fail();
-                false
-            }
-        }
+        self.start_at_device_level(at).is_ok()
     }
 
     /// Resets the device and starts it again. What it had, and what waited, ends as [`Outcome::Reset`], but not before the
@@ -231,6 +286,11 @@ impl Disk {
     pub fn reset(&self, at: Dispatch) -> bool {
         if self.in_setup.swap(true, Ordering::Acquire) {
             // The reset that is under way does all that this one should.
+            return true;
+        }
+        if self.halted.load(Ordering::Relaxed) && !self.gone.load(Ordering::Relaxed) {
+            // Nothing is outstanding, and the restart resets the device.
+            self.release_setup();
             return true;
         }
         for cell in self.queues {
@@ -248,7 +308,11 @@ impl Disk {
             }
         };
         self.stopped.store(false, Ordering::Relaxed);
-        self.in_setup.store(false, Ordering::Release);
+        if self.halted.load(Ordering::Relaxed) {
+            // StorPort stopped the adapter meanwhile (`stop`).
+            let _ = self.stop_device();
+        }
+        self.release_setup();
         self.end_all(at, &mut ended);
         // What came in meanwhile waits for the first look at its queue.
         for (index, cell) in self.queues.iter().enumerate() {
@@ -273,7 +337,7 @@ impl Disk {
         match self.start_device(stopped, Level::Dispatch(at)) {
             Ok(()) => true,
             Err(failure) => {
-                self.transport.fail();
+                self.give_up();
                 self.report(failure.event());
                 self.end_queues(at, Outcome::Gone, ended);
                 false
@@ -315,10 +379,23 @@ impl Disk {
             // The reset finds the device gone, and ends everything.
             Err(_) => true,
         };
-        if needs_reset || wanted & (work::RESET | work::REMOVED) != 0 {
+        if needs_reset || wanted & work::BROKEN != 0 {
+            self.count_trouble();
+        }
+        if needs_reset || wanted & (work::RESET | work::BROKEN | work::REMOVED) != 0 {
             self.reset(at);
         } else if wanted & work::CONFIG != 0 {
             self.look_at_capacity();
+        }
+    }
+
+    /// A device that does nothing but ask for resets is not served for ever: after some of them it counts as gone.
+    fn count_trouble(&self) {
+        let before = self.troubles.fetch_add(1, Ordering::Relaxed);
+        if before >= MAX_TROUBLES && !self.gone.swap(true, Ordering::Relaxed) {
+            self.report(Event::GivenUp {
+                resets: MAX_TROUBLES,
+            });
         }
     }
 

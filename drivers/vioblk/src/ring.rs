@@ -446,7 +446,13 @@ impl Ring {
         features: Features,
         enable: impl FnOnce(&RequestQueue) -> Result<Doorbell, E>,
     ) -> Option<Result<(), E>> {
-        let memory = self.memory.take()?;
+        // Looked at first, as a queue that cannot be made would take its memory with it.
+        let layout = RequestQueue::layout(size, features).ok()?;
+        let memory = self.memory.take_if(|memory| {
+            memory.ring.len() >= layout.len()
+                && memory.ring.is_aligned_to(layout.align())
+                && memory.slots.len() >= usize::from(size)
+        })?;
         let queue = self.queue.insert(Queue::new(size, features, memory).ok()?);
         Some(enable(queue).map(|doorbell| self.doorbell = Some(doorbell)))
     }

@@ -9,7 +9,7 @@ use crate::ffi::lock::QueueCell;
 use crate::ranges;
 use crate::request::{Operation, Outcome, Request};
 use crate::ring::Submitted;
-use crate::scsi::{self, Command, Plan};
+use crate::scsi::{self, Command, Plan, Reply};
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use storport::srb::Address;
@@ -31,19 +31,18 @@ impl Disk {
         if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
             return OTHER;
         }
-        let Ok(command @ (Command::Read(_) | Command::Write { .. })) = scsi::decode(srb.cdb())
-        else {
+        let Ok(command) = scsi::decode(srb.cdb()) else {
             return OTHER;
         };
         let (_, available) = srb.data();
-        match scsi::plan(&command, &self.unit(), None, available) {
-            Ok(Plan::Read(transfer)) => {
+        match scsi::plan_transfer(&command, &self.unit(), available) {
+            Some(Ok(Plan::Read(transfer))) => {
                 Request::new(Operation::Read, transfer.sector, transfer.bytes)
             }
-            Ok(Plan::Write {
+            Some(Ok(Plan::Write {
                 transfer,
                 force_unit_access,
-            }) => Request::new(
+            })) => Request::new(
                 Operation::Write { force_unit_access },
                 transfer.sector,
                 transfer.bytes,
@@ -113,7 +112,14 @@ impl Disk {
     /// Executes a command that HwBuildIo did not recognise as a transfer.
     pub fn emulate(&self, at: Dispatch, mut request: RequestBox) {
         let Some(srb) = &request.srb else { return };
-        match scsi::decode(srb.cdb()).and_then(|command| self.plan(&command, srb)) {
+        let mut reply = Reply::EMPTY;
+        let plan = scsi::decode(srb.cdb()).and_then(|command| self.plan(&command, srb, &mut reply));
+        match plan {
+            Ok(Plan::Reply) => {
+                if let Some(srb) = request.finish() {
+                    self.reply(srb, &reply);
+                }
+            }
             Ok(plan) => self.carry_out(at, request, plan),
             Err(sense) => {
                 request.outcome = Outcome::Failed(sense);
@@ -126,7 +132,7 @@ impl Disk {
         if silent { None } else { self.take_attention() }
     }
 
-    fn plan(&self, command: &Command, srb: &Srb) -> Result<Plan, Sense> {
+    fn plan(&self, command: &Command, srb: &Srb, reply: &mut Reply) -> Result<Plan, Sense> {
         // SAM-6 §5.14: these do not report what changed.
         let silent = matches!(
             command,
@@ -134,23 +140,20 @@ impl Disk {
         );
         match self.take_attention_unless(silent) {
             Some(sense) => Err(sense),
-            None => scsi::plan_with(command, &self.unit(), self.serial.get(), &SrbData(srb)),
+            None => {
+                let serial = self.serial.get();
+                scsi::plan(command, &self.unit(), serial, &SrbData(srb), reply)
+            }
         }
     }
 
     fn carry_out(&self, at: Dispatch, mut request: RequestBox, plan: Plan) {
         let mut work = 0;
         let operation = match plan {
-            Plan::Done => {
+            Plan::Done | Plan::Reply => {
                 // Data that said what to do was taken, though there was nothing to do.
                 request.bytes = request.srb.as_ref().map_or(0, |srb| srb.data().1);
                 return self.end(at, request);
-            }
-            Plan::Reply(reply) => {
-                if let Some(srb) = request.finish() {
-                    self.reply(srb, &reply);
-                }
-                return;
             }
             Plan::Start | Plan::Stop => {
                 self.stopped

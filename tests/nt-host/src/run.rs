@@ -6,7 +6,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail, ensure};
 use host_machine::ram::Ram;
 use host_ntos::Clock;
-use host_storport::{Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, StartError};
+use host_storport::{
+    Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, StartError, Value,
+};
 use test_device::image::Image;
 
 use crate::cdb::{self, Form, Transfer};
@@ -185,7 +187,13 @@ impl Session<'_> {
         device: Box<dyn test_device::Device>,
     ) -> anyhow::Result<()> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let driver = host_storport::load(sys, &name, DriverOptions::default())
+        let mut options = DriverOptions::default();
+        for (name, value) in &self.scenario.settings {
+            options
+                .registry
+                .set(r"Parameters\Device", name, Value::Dword(*value));
+        }
+        let driver = host_storport::load(sys, &name, options)
             .with_context(|| format!("{} was not loaded", path.display()))?;
         let adapter = driver.add_adapter(
             device,
@@ -281,6 +289,14 @@ impl Session<'_> {
                 adapter.restart().context("the adapter was not restarted")?;
                 self.work(adapter, address, operations - operations / 2, 1)
             }
+            Goal::Limited(allowed) => {
+                let limits = adapter.limits()?;
+                ensure!(
+                    limits.max_number_of_io == allowed.depth && limits.channels == allowed.channels,
+                    "allowed are {allowed:?}, the driver says {limits:?}"
+                );
+                self.work(adapter, address, operations, 0)
+            }
             Goal::Reset => self.reset(adapter, address),
             Goal::Vanish => self.vanish(adapter, address),
             Goal::Commands(abilities) => self.commands(adapter, address, abilities),
@@ -289,7 +305,7 @@ impl Session<'_> {
                 commands::grows(adapter, address, disk, sectors)?;
                 self.work(adapter, address, operations, 0)
             }
-            Goal::Silent | Goal::NeedsReset => self.cut_off(adapter, address),
+            Goal::Silent | Goal::NeedsReset | Goal::GivenUp => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),
             Goal::Refuse | Goal::Provoke => Ok(()),
         }

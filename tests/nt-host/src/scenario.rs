@@ -41,6 +41,8 @@ pub struct Scenario {
     pub forms: Vec<Form>,
     /// Whether the driver's package opts in to DMA remapping, on a machine that has an IOMMU.
     pub dma_remapping: bool,
+    /// Values in the driver's `Parameters\\Device` key.
+    pub settings: Vec<(&'static str, u32)>,
     /// Time that all of it may take.
     pub deadline: Duration,
 }
@@ -92,10 +94,23 @@ pub enum Goal {
     Silent,
     /// The device asks for a reset again and again under load.
     NeedsReset,
+    /// The device is given up: every request comes back, and from some time on nothing reaches it.
+    GivenUp,
+    /// As [`Goal::Move`], and what the driver asks of the port driver is limited to this.
+    Limited(Allowed),
     /// The disk is empty: there is a unit, and no command reads or writes it.
     Empty,
     /// Whatever comes of it: a driver that breaks a rule gets the occasion to.
     Provoke,
+}
+
+/// What a driver may ask of the port driver.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Allowed {
+    /// `MaxNumberOfIO`.
+    pub depth: u32,
+    /// Concurrent channels; 0: none.
+    pub channels: u32,
 }
 
 impl Scenario {

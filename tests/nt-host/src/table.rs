@@ -42,6 +42,7 @@ pub fn plain(name: &str, about: &str, backend: Backend) -> Scenario {
         depth: DEPTH,
         forms: vec![Form::Ten, Form::Sixteen],
         dma_remapping: false,
+        settings: Vec::new(),
         deadline: Duration::from_secs(240),
     }
 }
@@ -101,6 +102,11 @@ fn qemu(kind: Kind) -> Vec<Scenario> {
         }
         scenario.backend = backend;
         scenario
+    };
+    let ring_format = |name, about, properties| {
+        changed(scenario(name, about, properties), &|scenario, _| {
+            short(scenario);
+        })
     };
     let iommu = |name, about, dma_remapping| {
         let base = scenario(name, about, ",disable-legacy=on,iommu_platform=on");
@@ -178,6 +184,12 @@ fn qemu(kind: Kind) -> Vec<Scenario> {
                 scenario.size = 16 << 20;
                 scenario.most = 64 << 10;
             },
+        ),
+        ring_format("packed", "packed=on", ",packed=on"),
+        ring_format(
+            "packed-direct",
+            "packed=on, indirect_desc=off, in_order=on, which the driver need not take",
+            ",packed=on,indirect_desc=off,in_order=on",
         ),
         changed(
             scenario(

@@ -38,13 +38,15 @@ pub(super) struct Found {
     isr: Option<Location>,
     device: Option<Location>,
     msix: Option<Msix>,
+    /// Of each structure, from type 1 on, what was wrong with the first capability that cannot be used.
+    bad: [Option<CapabilityError>; 4],
 }
 
 impl Found {
     /// Walks the list in a copy of configuration space; ends on any content.
     ///
-    /// Of each type the first capability in a BAR with a length counts; shared memory, vendor data, access through
-    /// configuration space and unknown types are passed over.
+    /// Of each type the first capability counts that lies in a BAR with a length and is well-formed; shared memory, vendor data,
+    /// access through configuration space and unknown types are passed over.
     pub(super) fn walk(
         config: &[u8; CONFIG_LEN],
         bar_len: impl Fn(u8) -> Option<u64>,
@@ -74,7 +76,11 @@ impl Found {
                 return Err(CapabilityError::BadPointer { offset: pointer });
             }
             match id {
-                CAP_ID_VENDOR => found.take(pointer, rest, &bar_len)?,
+                CAP_ID_VENDOR => match found.take(pointer, rest, &bar_len) {
+                    Err(error @ CapabilityError::BadPointer { .. }) => return Err(error),
+                    Err(error) => found.pass_over(rest, error),
+                    Ok(()) => {}
+                },
                 CAP_ID_MSIX if found.msix.is_none() => found.msix = Some(msix(pointer, rest)?),
                 _ => {}
             }
@@ -83,9 +89,21 @@ impl Found {
         Ok(found)
     }
 
-    /// The common configuration.
-    pub(super) const fn common(&self) -> Option<Location> {
-        self.common
+    /// Leaves a capability out, as a later one may do. // Virtio 1.3 §4.1.4.1
+    fn pass_over(&mut self, rest: &[u8], error: CapabilityError) {
+        let bad = match *rest {
+            [_, _, _, cfg_type, ..] => self.bad.get_mut(usize::from(cfg_type.wrapping_sub(1))),
+            _ => None,
+        };
+        if let Some(bad) = bad {
+            bad.get_or_insert(error);
+        }
+    }
+
+    /// Whether there is a common configuration, be it one that cannot be used.
+    pub(super) const fn shows_common(&self) -> bool {
+        let [bad_common, ..] = self.bad;
+        self.common.is_some() || bad_common.is_some()
     }
 
     /// MSI-X.
@@ -177,15 +195,24 @@ impl Found {
 
     /// All structures, if none is missing that every device has.
     pub(super) fn complete(self) -> Result<Locations, CapabilityError> {
-        let missing = |cfg_type| CapabilityError::Missing { cfg_type };
-        let common = self.common.ok_or(missing(cfg_type::COMMON))?;
-        let (notify, notify_off_multiplier) = self.notify.ok_or(missing(cfg_type::NOTIFY))?;
+        let [bad_common, bad_notify, bad_isr, bad_device] = self.bad;
+        let missing = |bad: Option<CapabilityError>, cfg_type| {
+            bad.unwrap_or(CapabilityError::Missing { cfg_type })
+        };
+        let common = self.common.ok_or(missing(bad_common, cfg_type::COMMON))?;
+        let (notify, notify_off_multiplier) = self
+            .notify
+            .ok_or(missing(bad_notify, cfg_type::NOTIFY))?;
         Ok(Locations {
             common,
             notify,
             notify_off_multiplier,
-            isr: self.isr.ok_or(missing(cfg_type::ISR))?,
-            device: self.device,
+            isr: self.isr.ok_or(missing(bad_isr, cfg_type::ISR))?,
+            device: match (self.device, bad_device) {
+                // A device need not have one, but one that cannot be read is not none.
+                (None, Some(error)) => return Err(error),
+                (device, _) => device,
+            },
             msix: self.msix,
         })
     }

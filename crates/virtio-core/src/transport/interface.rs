@@ -91,7 +91,7 @@ impl Interface {
         let found = Found::walk(config, &bar_len)?;
         // Virtio 1.3 §4.1.5.1.1.1: the legacy interface is for devices that show no virtio capability. A transitional one,
         // which has both, is driven by it as well when the driver has no way to the BARs of the other.
-        if found.common().is_none() && is_transitional(config) {
+        if !found.shows_common() && is_transitional(config) {
             return legacy(config, &found, bar_len).map(Self::Legacy);
         }
         found.complete().map(Self::Modern)

@@ -59,6 +59,7 @@ mod config;
 mod doorbell;
 mod error;
 mod interface;
+#[cfg(feature = "legacy")]
 mod legacy;
 mod modern;
 mod progress;
@@ -71,6 +72,7 @@ pub use config::ConfigView;
 pub use doorbell::Doorbell;
 pub use error::{CapabilityError, ConfigError, TransportError};
 pub use interface::{CONFIG_LEN, Interface, LegacyLocation, Location, Locations, Msix};
+#[cfg(feature = "legacy")]
 pub use legacy::Legacy;
 pub use modern::Modern;
 pub use stopped::{ConfigSpace, DeviceStopped, How, QueueStopped, Stopped, stop_bus_mastering};
@@ -97,7 +99,8 @@ const RING_FEATURES: Features = Features::VERSION_1
 pub enum Transport<R> {
     /// A device that follows version 1 of the specification, over PCI.
     Modern(Modern<R>),
-    /// A device that follows a version before it.
+    /// A device that follows a version before it. With the crate's feature `legacy`: a driver without it carries none of the code.
+    #[cfg(feature = "legacy")]
     Legacy(Legacy<R>),
 }
 
@@ -106,6 +109,7 @@ macro_rules! on {
     ($self:expr, $transport:ident => $what:expr) => {
         match $self {
             Transport::Modern($transport) => $what,
+            #[cfg(feature = "legacy")]
             Transport::Legacy($transport) => $what,
         }
     };
@@ -118,14 +122,18 @@ impl<R: Registers> Transport<R> {
     ///
     /// # Errors
     ///
-    /// [`TransportError::Map`] when `map` gives nothing, or a window of another length.
+    /// [`TransportError::Map`] when `map` gives nothing, or a window of another length; [`TransportError::NotModern`] for a
+    /// legacy interface without the crate's feature `legacy`.
     pub fn new(
         interface: &Interface,
         map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
         match interface {
             Interface::Modern(locations) => Modern::new(locations, map).map(Self::Modern),
+            #[cfg(feature = "legacy")]
             Interface::Legacy(location) => Legacy::new(location, map).map(Self::Legacy),
+            #[cfg(not(feature = "legacy"))]
+            Interface::Legacy(_) => Err(TransportError::NotModern),
         }
     }
 
@@ -154,7 +162,7 @@ impl<R: Registers> Transport<R> {
     /// Whether the device is driven by the legacy interface.
     #[must_use]
     pub const fn is_legacy(&self) -> bool {
-        matches!(self, Self::Legacy(_))
+        !matches!(self, Self::Modern(_))
     }
 
     /// Step 1: resets the device and waits until it is. // Virtio 1.3 §3.1.1, §2.4
@@ -260,6 +268,7 @@ impl<R: Registers> Transport<R> {
         let device = self.queue_max_size(queue)?;
         let features = on!(self, transport => transport.progress().features());
         let possible = match self {
+            #[cfg(feature = "legacy")]
             Self::Legacy(_) if device > most => 0,
             _ if features.contains(Features::RING_PACKED) => device.min(most),
             // A power of two. // Virtio 1.3 §2.7
@@ -323,6 +332,7 @@ impl<R: Registers> Transport<R> {
         let descriptor = queue.addresses().descriptor;
         match self {
             Self::Modern(transport) => transport.reset_queue(index, descriptor, clock, timeout_us),
+            #[cfg(feature = "legacy")]
             Self::Legacy(_) => Err(TransportError::NotNegotiated(Features::RING_RESET)),
         }
     }
@@ -342,6 +352,7 @@ impl<R: Registers> Transport<R> {
     ) -> Result<Doorbell, TransportError> {
         match self {
             Self::Modern(_) => self.give_ring(stopped.index(), queue, vector, Phase::Live),
+            #[cfg(feature = "legacy")]
             Self::Legacy(_) => Err(TransportError::NotNegotiated(Features::RING_RESET)),
         }
     }

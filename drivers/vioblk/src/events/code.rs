@@ -1,10 +1,13 @@
 //! Numbers for what a device did wrong, as event-log entries show them. A number is never given a second meaning.
 #![forbid(unsafe_code)]
 
+// Not inlined: each is a table, asked for at many places and hardly ever.
+
 use virtio_core::ring::QueueError;
 use virtio_core::transport::{CapabilityError, ConfigError, TransportError};
 
 /// Number of a broken capability list: 1 to 19.
+#[inline(never)]
 pub const fn capability(error: &CapabilityError) -> u32 {
     match error {
         CapabilityError::DeviceGone => 1,
@@ -20,6 +23,7 @@ pub const fn capability(error: &CapabilityError) -> u32 {
 }
 
 /// Number of a failure to bring the device up or down: 20 to 49.
+#[inline(never)]
 pub const fn transport(error: &TransportError) -> u32 {
     match error {
         TransportError::DeviceGone => 20,
@@ -51,6 +55,7 @@ pub const fn transport(error: &TransportError) -> u32 {
 }
 
 /// Number of an unreadable device configuration: 50 to 59.
+#[inline(never)]
 pub const fn config(error: &ConfigError) -> u32 {
     match error {
         ConfigError::DeviceGone => 50,
@@ -66,6 +71,7 @@ pub const MEMORY: u32 = 60;
 pub const LOCKED: u32 = 61;
 
 /// Number of a violation of the ring protocol: 70 to 79.
+#[inline(never)]
 pub const fn queue(error: &QueueError) -> u32 {
     match error {
         QueueError::UsedIndexJump { .. } => 70,

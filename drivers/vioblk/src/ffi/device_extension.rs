@@ -23,7 +23,7 @@ use virtio_core::ring::Slot;
 const SLOTS_PER_QUEUE: usize = 512;
 const MIN_SLOTS: usize = 1024;
 /// Most queues. Windows has at most 64 processors in a group; more queues than that help nobody.
-const MAX_QUEUES: u32 = 64;
+pub const MAX_QUEUES: u32 = 64;
 
 /// Value of [`Header::ready`] when the disk is there. Zeroed memory is not ready.
 const READY: u32 = 0x6b6c_6276;

@@ -1,5 +1,11 @@
 use super::*;
 
+fn designation(serial: &Serial, place: Place) -> Reply {
+    let mut reply = Reply::EMPTY;
+    super::designation(serial, place, &mut reply);
+    reply
+}
+
 fn id(text: &[u8]) -> [u8; ID_LEN] {
     let mut id = [0; ID_LEN];
     id[..text.len()].copy_from_slice(text);

@@ -185,24 +185,27 @@ impl Fields {
         }
     }
 
-    fn be<const N: usize>(&self, offset: usize) -> u64 {
-        self.bytes
-            .iter()
-            .skip(offset)
-            .take(N)
-            .fold(0, |value, byte| (value << 8) | u64::from(*byte))
+    /// `N` bytes; zeroes past the end of the longest command.
+    fn at<const N: usize>(&self, offset: usize) -> [u8; N] {
+        let rest = self.bytes.get(offset..).unwrap_or_default();
+        rest.first_chunk().copied().unwrap_or([0; N])
     }
 
     fn u8(&self, offset: usize) -> u8 {
-        self.bytes.get(offset).copied().unwrap_or(0)
+        let [byte] = self.at(offset);
+        byte
     }
 
     fn u16(&self, offset: usize) -> usize {
-        usize::from(u16::try_from(self.be::<2>(offset)).unwrap_or(u16::MAX))
+        usize::from(u16::from_be_bytes(self.at(offset)))
     }
 
     fn u32(&self, offset: usize) -> u32 {
-        u32::try_from(self.be::<4>(offset)).unwrap_or(u32::MAX)
+        u32::from_be_bytes(self.at(offset))
+    }
+
+    fn u64(&self, offset: usize) -> u64 {
+        u64::from_be_bytes(self.at(offset))
     }
 
     fn allocation32(&self, offset: usize) -> usize {
@@ -228,28 +231,28 @@ fn extent6(f: &Fields) -> Extent {
         n => u32::from(n),
     };
     Extent {
-        lba: f.be::<3>(1) & 0x1f_ffff,
+        lba: u64::from(f.u32(0)) & 0x1f_ffff,
         blocks,
     }
 }
 
 fn extent10(f: &Fields) -> Extent {
     Extent {
-        lba: f.be::<4>(2),
+        lba: u64::from(f.u32(2)),
         blocks: u32::try_from(f.u16(7)).unwrap_or(u32::MAX),
     }
 }
 
 fn extent12(f: &Fields) -> Extent {
     Extent {
-        lba: f.be::<4>(2),
+        lba: u64::from(f.u32(2)),
         blocks: f.u32(6),
     }
 }
 
 fn extent16(f: &Fields) -> Extent {
     Extent {
-        lba: f.be::<8>(2),
+        lba: f.u64(2),
         blocks: f.u32(10),
     }
 }
@@ -451,7 +454,7 @@ fn start_stop(f: &Fields) -> Result<Command, Sense> {
 
 /// SBC-4 §5.19: without the obsolete PMI bit the address must be zero, and with it nothing else is known.
 fn read_capacity10(f: &Fields) -> Result<Command, Sense> {
-    if f.u8(8) & 0x01 != 0 || f.be::<4>(2) != 0 {
+    if f.u8(8) & 0x01 != 0 || f.u32(2) != 0 {
         return Err(Sense::INVALID_FIELD);
     }
     Ok(Command::ReadCapacity10)

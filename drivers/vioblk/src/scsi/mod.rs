@@ -19,15 +19,11 @@ use storport::Sense;
 
 /// What has to happen for a command.
 #[derive(Debug, PartialEq, Eq)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "a plan is carried out at once, and there is no heap to put a reply on"
-)]
 pub enum Plan {
     /// The command is done and has no data.
     Done,
-    /// The command is done and returns this data.
-    Reply(Reply),
+    /// The command is done and returns the reply.
+    Reply,
     /// Data moves from the device to memory.
     Read(Transfer),
     /// Data moves from memory to the device.
@@ -69,133 +65,142 @@ pub enum Plan {
     SetCache(bool),
 }
 
-/// Decides what a command with parameter data needs; as [`plan`] for all others.
-pub fn plan_with(
+/// Decides what READ or WRITE needs; `None` for any other command. `available` is the length of the data buffer in bytes.
+pub fn plan_transfer(
     command: &Command,
     unit: &Unit<'_>,
-    serial: Option<&Serial>,
-    data: &dyn Parameters,
-) -> Result<Plan, Sense> {
+    available: u32,
+) -> Option<Result<Plan, Sense>> {
+    let transfer = |extent| unit.transfer(extent, available);
     match *command {
-        Command::Unmap { list } => parameters::unmap(unit, list, data),
-        Command::WriteSame(ref command) => parameters::write_same(unit, command, data),
-        Command::ModeSelect { ten, list } => parameters::mode_select(unit, ten, list, data),
-        _ => plan(
-            command,
-            unit,
-            serial,
-            u32::try_from(data.size()).unwrap_or(u32::MAX),
-        ),
+        Command::Read(extent) => Some(transfer(extent).map(|transfer| match transfer.bytes {
+            0 => Plan::Done,
+            _ => Plan::Read(transfer),
+        })),
+        Command::Write { .. } if unit.read_only => Some(Err(Sense::WRITE_PROTECTED)),
+        Command::Write {
+            extent,
+            force_unit_access,
+        } => Some(transfer(extent).map(|transfer| match transfer.bytes {
+            0 => Plan::Done,
+            _ => Plan::Write {
+                transfer,
+                force_unit_access: force_unit_access && unit.write_cache,
+            },
+        })),
+        _ => None,
     }
 }
 
-/// Decides what a command needs. `serial` is `None` until the device has been asked; `available` is the length of the data
-/// buffer in bytes.
+/// Decides what a command needs, and fills in the reply of one that needs nothing more. `serial` is `None` until the device has
+/// been asked.
 pub fn plan(
     command: &Command,
     unit: &Unit<'_>,
     serial: Option<&Serial>,
-    available: u32,
+    data: &dyn Parameters,
+    reply: &mut Reply,
 ) -> Result<Plan, Sense> {
-    Ok(match *command {
-        Command::Read(extent) => match unit.transfer(extent, available)? {
-            Transfer { bytes: 0, .. } => Plan::Done,
-            transfer => Plan::Read(transfer),
-        },
-        Command::Write {
-            extent,
-            force_unit_access,
-        } => {
-            unit.writable()?;
-            match unit.transfer(extent, available)? {
-                Transfer { bytes: 0, .. } => Plan::Done,
-                transfer => Plan::Write {
-                    transfer,
-                    force_unit_access: force_unit_access && unit.write_cache,
-                },
-            }
+    let available = u32::try_from(data.size()).unwrap_or(u32::MAX);
+    if let Some(plan) = plan_transfer(command, unit, available) {
+        return plan;
+    }
+    let allocation = match *command {
+        Command::Unmap { list } => return parameters::unmap(unit, list, data),
+        Command::WriteSame(ref command) => return parameters::write_same(unit, command, data),
+        Command::ModeSelect { ten, list } => {
+            return parameters::mode_select(unit, ten, list, data);
         }
         Command::SynchronizeCache(extent) => {
             unit.ready()?;
             unit.contains(extent)?;
-            flush(unit)
+            return Ok(flush(unit));
         }
-        Command::TestUnitReady => {
+        // `plan_transfer` knows the transfers.
+        Command::TestUnitReady | Command::Read(_) | Command::Write { .. } => {
             unit.ready()?;
-            Plan::Done
+            return Ok(Plan::Done);
         }
-        Command::StartStopUnit { start: true, .. } => Plan::Start,
-        Command::StartStopUnit {
-            start: false,
-            no_flush,
-        } => {
-            if unit.flushes && !no_flush {
+        Command::StartStopUnit { start: true, .. } => return Ok(Plan::Start),
+        Command::StartStopUnit { no_flush, .. } => {
+            return Ok(if unit.flushes && !no_flush {
                 Plan::FlushAndStop
             } else {
                 Plan::Stop
-            }
+            });
+        }
+        Command::Verify(extent) => {
+            unit.ready()?;
+            return Ok(match unit.span(extent)? {
+                Span { blocks: 0, .. } => Plan::Done,
+                span => Plan::Verify(span),
+            });
         }
         Command::RequestSense {
             descriptor,
             allocation,
         } => {
             let sense = unit.ready().err().unwrap_or(Sense::NONE);
-            Plan::Reply(pages::request_sense(descriptor, sense).truncated(allocation))
+            pages::request_sense(descriptor, sense, reply);
+            allocation
         }
         Command::Inquiry {
             page: None,
             allocation,
-        } => Plan::Reply(pages::standard_inquiry().truncated(allocation)),
+        } => {
+            pages::standard_inquiry(reply);
+            allocation
+        }
         Command::Inquiry {
             page: Some(page),
             allocation,
-        } => match serial {
-            None if pages::needs_serial(page) => Plan::Identify,
-            serial => {
-                let serial = serial.unwrap_or(&Serial::EMPTY);
-                Plan::Reply(pages::vital_product_data(page, unit, serial)?.truncated(allocation))
+        } => {
+            if serial.is_none() && pages::needs_serial(page) {
+                return Ok(Plan::Identify);
             }
-        },
-        Command::ReadCapacity10 => Plan::Reply(pages::read_capacity10(unit)?),
+            let serial = serial.unwrap_or(&Serial::EMPTY);
+            pages::vital_product_data(page, unit, serial, reply)?;
+            allocation
+        }
+        Command::ReadCapacity10 => {
+            pages::read_capacity10(unit, reply)?;
+            usize::MAX
+        }
         Command::ReadCapacity16 { allocation } => {
-            Plan::Reply(pages::read_capacity16(unit)?.truncated(allocation))
+            pages::read_capacity16(unit, reply)?;
+            allocation
         }
         Command::ReportLuns { select, allocation } => {
-            Plan::Reply(pages::report_luns(select)?.truncated(allocation))
-        }
-        Command::Verify(extent) => {
-            unit.ready()?;
-            match unit.span(extent)? {
-                Span { blocks: 0, .. } => Plan::Done,
-                span => Plan::Verify(span),
-            }
+            pages::report_luns(select, reply)?;
+            allocation
         }
         Command::LogSense {
             page,
             subpage,
             allocation,
-        } => match pages::log_sense(unit, page, subpage)? {
-            Some(reply) => Plan::Reply(reply.truncated(allocation)),
-            None => Plan::Lifetime,
-        },
+        } => {
+            if !pages::log_sense(unit, page, subpage, reply)? {
+                return Ok(Plan::Lifetime);
+            }
+            allocation
+        }
         Command::SupportedOpcodes {
             ref one,
             allocation,
         } => {
-            let reply = match one {
-                Some(one) => opcodes::one(one)?,
-                None => opcodes::all(),
-            };
-            Plan::Reply(reply.truncated(allocation))
-        }
-        // They have parameter data: `plan_with`.
-        Command::Unmap { .. } | Command::WriteSame(_) | Command::ModeSelect { .. } => {
-            return Err(Sense::INVALID_OPCODE);
+            match one {
+                Some(one) => opcodes::one(one, reply)?,
+                None => opcodes::all(reply),
+            }
+            allocation
         }
         Command::ModeSense(ref command) => {
-            Plan::Reply(pages::mode_sense(command, unit)?.truncated(command.allocation))
+            pages::mode_sense(command, unit, reply)?;
+            command.allocation
         }
-    })
+    };
+    reply.truncate(allocation);
+    Ok(Plan::Reply)
 }
 
 /// A disk that takes no flush has no volatile cache. One that writes through is flushed all the same: what was written while

@@ -86,12 +86,13 @@ impl Known {
 }
 
 /// The list of all commands.
-pub fn all() -> Reply {
+pub fn all(reply: &mut Reply) {
     const HEADER: usize = 4;
     const DESCRIPTOR: usize = 8;
     let bytes = KNOWN.len().saturating_mul(DESCRIPTOR);
-    let mut reply = Reply::new(HEADER.saturating_add(bytes));
-    reply.put(0, &u32::try_from(bytes).unwrap_or(0).to_be_bytes());
+    reply
+        .of(HEADER.saturating_add(bytes))
+        .put(0, &u32::try_from(bytes).unwrap_or(0).to_be_bytes());
     for (index, known) in KNOWN.iter().enumerate() {
         let at = HEADER.saturating_add(index.saturating_mul(DESCRIPTOR));
         let has_action = u8::from(known.action.is_some());
@@ -99,11 +100,10 @@ pub fn all() -> Reply {
         let descriptor = [known.operation, 0, 0, action, 0, has_action, 0, known.len()];
         reply.put(at, &descriptor);
     }
-    reply
 }
 
 /// What there is to say of one command.
-pub fn one(asked: &OneOpcode) -> Result<Reply, Sense> {
+pub fn one(asked: &OneOpcode, reply: &mut Reply) -> Result<(), Sense> {
     const NOT_SUPPORTED: u8 = 1;
     const SUPPORTED: u8 = 3;
     // No command has more than one service action here.
@@ -118,14 +118,13 @@ pub fn one(asked: &OneOpcode) -> Result<Reply, Sense> {
         _ => found,
     };
     let Some(found) = found else {
-        let mut reply = Reply::new(4);
-        reply.put(1, &[NOT_SUPPORTED]);
-        return Ok(reply);
+        reply.of(4).put(1, &[NOT_SUPPORTED]);
+        return Ok(());
     };
     let len = found.len();
-    let mut reply = Reply::new(usize::from(len).saturating_add(4));
     reply
+        .of(usize::from(len).saturating_add(4))
         .put(1, &[SUPPORTED, 0, len, found.operation])
         .put(5, found.usage);
-    Ok(reply)
+    Ok(())
 }

@@ -19,9 +19,9 @@ pub fn needs_serial(page: u8) -> bool {
 }
 
 /// Standard INQUIRY data. SPC-5 §6.7.2
-pub fn standard_inquiry() -> Reply {
-    let mut reply = Reply::new(36);
+pub fn standard_inquiry(reply: &mut Reply) {
     reply
+        .of(36)
         // Version SPC-4; response data format 2; 31 bytes follow byte 4.
         .put(2, &[0x06, 0x02, 31])
         // Command queuing.
@@ -29,51 +29,51 @@ pub fn standard_inquiry() -> Reply {
         .put(8, VENDOR)
         .put(16, PRODUCT)
         .put(32, REVISION);
-    reply
 }
 
 /// A vital product data page.
-pub fn vital_product_data(page: u8, unit: &Unit<'_>, serial: &Serial) -> Result<Reply, Sense> {
-    Ok(match page {
+pub fn vital_product_data(
+    page: u8,
+    unit: &Unit<'_>,
+    serial: &Serial,
+    reply: &mut Reply,
+) -> Result<(), Sense> {
+    match page {
         0x00 => {
-            let mut reply = Reply::new(10);
-            reply.put(3, &[6]).put(4, &VPD_PAGES);
-            reply
+            reply.of(10).put(3, &[6]).put(4, &VPD_PAGES);
         }
-        0x80 => unit_serial_number(serial),
-        0x83 => identity::designation(serial, unit.place),
-        0xb0 => block_limits(unit),
+        0x80 => unit_serial_number(serial, reply),
+        0x83 => identity::designation(serial, unit.place, reply),
+        0xb0 => block_limits(unit, reply),
         // Block device characteristics: the rotation rate is not known. SBC-4 §6.6.2
         0xb1 => {
-            let mut reply = Reply::new(64);
-            reply.put(1, &[0xb1, 0, 60]);
-            reply
+            reply.of(64).put(1, &[0xb1, 0, 60]);
         }
-        0xb2 => provisioning(unit),
+        0xb2 => provisioning(unit, reply),
         _ => return Err(Sense::INVALID_FIELD),
-    })
+    }
+    Ok(())
 }
 
 /// SPC-5 §7.7.17: spaces if the serial number is not available.
-fn unit_serial_number(serial: &Serial) -> Reply {
+fn unit_serial_number(serial: &Serial, reply: &mut Reply) {
     let text = match serial.bytes() {
         [] => b"    ",
         text => text,
     };
-    let mut reply = Reply::new(text.len().saturating_add(4));
     reply
+        .of(text.len().saturating_add(4))
         .put(1, &[0x80, 0, u8::try_from(text.len()).unwrap_or(0)])
         .put(4, text);
-    reply
 }
 
 /// SBC-4 §6.6.4
-fn block_limits(unit: &Unit<'_>) -> Reply {
+fn block_limits(unit: &Unit<'_>, reply: &mut Reply) {
     let config = unit.config;
     let max_blocks = unit.max_transfer >> config.block_size.trailing_zeros();
     let optimal = config.topology.opt_io_size.min(max_blocks);
-    let mut reply = Reply::new(64);
     reply
+        .of(64)
         // WSNZ: a WRITE SAME of zero blocks is not understood as one of all blocks.
         .put(1, &[0xb0, 0, 60, 0x01])
         .put(6, &config.topology.min_io_size.to_be_bytes())
@@ -89,13 +89,12 @@ fn block_limits(unit: &Unit<'_>) -> Reply {
             // Multiples of the granularity, counted from block 0.
             .put(32, &ALIGNMENT_VALID.to_be_bytes());
     }
-    reply
 }
 
 /// Logical block provisioning. SBC-4 §6.6.6
 ///
 /// Discarded blocks may hold anything afterwards (Virtio 1.3 §5.2.6.1), so LBPRZ is 0. WRITE SAME with UNMAP leaves zeroes.
-fn provisioning(unit: &Unit<'_>) -> Reply {
+fn provisioning(unit: &Unit<'_>, reply: &mut Reply) {
     const UNMAP: u8 = 0x80;
     const WRITE_SAME: u8 = 0x60;
     // Windows treats a disk as thin only if it says so and has UNMAP (classpnp, ClasspIsThinProvisioned).
@@ -110,23 +109,23 @@ fn provisioning(unit: &Unit<'_>) -> Reply {
     } else {
         0
     };
-    let mut reply = Reply::new(8);
-    reply.put(1, &[0xb2, 0, 4, 0, unmap | write_same, kind]);
     reply
+        .of(8)
+        .put(1, &[0xb2, 0, 4, 0, unmap | write_same, kind]);
 }
 
 /// SBC-4 §5.19: all ones if the last address needs more than 32 bits.
-pub fn read_capacity10(unit: &Unit<'_>) -> Result<Reply, Sense> {
+pub fn read_capacity10(unit: &Unit<'_>, reply: &mut Reply) -> Result<(), Sense> {
     let last = unit.last_block()?;
-    let mut reply = Reply::new(8);
     reply
+        .of(8)
         .put(0, &u32::try_from(last).unwrap_or(u32::MAX).to_be_bytes())
         .put(4, &unit.config.block_size.to_be_bytes());
-    Ok(reply)
+    Ok(())
 }
 
 /// SBC-4 §5.20
-pub fn read_capacity16(unit: &Unit<'_>) -> Result<Reply, Sense> {
+pub fn read_capacity16(unit: &Unit<'_>, reply: &mut Reply) -> Result<(), Sense> {
     let last = unit.last_block()?;
     let topology = unit.config.topology;
     // Logical block provisioning management is enabled, with the same condition as in page B2h.
@@ -135,8 +134,8 @@ pub fn read_capacity16(unit: &Unit<'_>) -> Result<Reply, Sense> {
     } else {
         0
     };
-    let mut reply = Reply::new(32);
     reply
+        .of(32)
         .put(0, &last.to_be_bytes())
         .put(8, &unit.config.block_size.to_be_bytes())
         .put(
@@ -147,33 +146,28 @@ pub fn read_capacity16(unit: &Unit<'_>) -> Result<Reply, Sense> {
                 topology.alignment_offset,
             ],
         );
-    Ok(reply)
+    Ok(())
 }
 
 /// SPC-5 §6.33: logical unit 0 is the only one, and there are no well-known ones.
-pub fn report_luns(select: u8) -> Result<Reply, Sense> {
+pub fn report_luns(select: u8, reply: &mut Reply) -> Result<(), Sense> {
     match select {
-        0x00 | 0x02 => {
-            let mut reply = Reply::new(16);
-            reply.put(3, &[8]);
-            Ok(reply)
-        }
-        0x01 => Ok(Reply::new(8)),
-        _ => Err(Sense::INVALID_FIELD),
-    }
+        0x00 | 0x02 => reply.of(16).put(3, &[8]),
+        0x01 => reply.of(8),
+        _ => return Err(Sense::INVALID_FIELD),
+    };
+    Ok(())
 }
 
 /// SPC-5 §6.39, §4.4
-pub fn request_sense(descriptor: bool, sense: Sense) -> Reply {
+pub fn request_sense(descriptor: bool, sense: Sense, reply: &mut Reply) {
     let (fixed, with_descriptors) = (sense.encode(), sense.encode_descriptor());
     let data: &[u8] = if descriptor {
         &with_descriptors
     } else {
         &fixed
     };
-    let mut reply = Reply::new(data.len());
-    reply.put(0, data);
-    reply
+    reply.of(data.len()).put(0, data);
 }
 
 /// Code of the caching page.
@@ -197,7 +191,7 @@ pub fn caching_page(unit: &Unit<'_>, control: PageControl) -> [u8; CACHING_PAGE_
 }
 
 /// MODE SENSE. SPC-5 §6.14, §7.5.6
-pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>) -> Result<Reply, Sense> {
+pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>, reply: &mut Reply) -> Result<(), Sense> {
     if command.control == PageControl::Saved {
         return Err(Sense::SAVING_NOT_SUPPORTED);
     }
@@ -218,7 +212,7 @@ pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>) -> Result<Reply, Sense> 
     let total = body.saturating_add(page.len());
     let byte = |len: usize| u8::try_from(len).unwrap_or(u8::MAX);
 
-    let mut reply = Reply::new(total);
+    reply.of(total);
     if command.ten {
         // The length counts what follows it.
         reply
@@ -244,14 +238,14 @@ pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>) -> Result<Reply, Sense> 
         );
     }
     reply.put(body, &page);
-    Ok(reply)
+    Ok(())
 }
 
 /// Log pages: the list of them, and how worn a solid-state medium is, where the device tells. SPC-5 §7.3.1
 const SOLID_STATE_MEDIA: u8 = 0x11;
 
-/// LOG SENSE. `None`: the device has to be asked first. SPC-5 §6.8
-pub fn log_sense(unit: &Unit<'_>, page: u8, subpage: u8) -> Result<Option<Reply>, Sense> {
+/// LOG SENSE. False: the device has to be asked first. SPC-5 §6.8
+pub fn log_sense(unit: &Unit<'_>, page: u8, subpage: u8, reply: &mut Reply) -> Result<bool, Sense> {
     let known: &[u8] = if unit.config.lifetime {
         &[0, SOLID_STATE_MEDIA]
     } else {
@@ -259,13 +253,13 @@ pub fn log_sense(unit: &Unit<'_>, page: u8, subpage: u8) -> Result<Option<Reply>
     };
     match (page, subpage) {
         (0, 0) => {
-            let mut reply = Reply::new(known.len().saturating_add(4));
             reply
+                .of(known.len().saturating_add(4))
                 .put(3, &[u8::try_from(known.len()).unwrap_or(0)])
                 .put(4, known);
-            Ok(Some(reply))
+            Ok(true)
         }
-        (SOLID_STATE_MEDIA, 0) if unit.config.lifetime => Ok(None),
+        (SOLID_STATE_MEDIA, 0) if unit.config.lifetime => Ok(false),
         _ => Err(Sense::INVALID_FIELD),
     }
 }
@@ -273,7 +267,7 @@ pub fn log_sense(unit: &Unit<'_>, page: u8, subpage: u8) -> Result<Option<Reply>
 /// The solid-state media log page: percentage used endurance indicator. SBC-4 §6.4.9
 ///
 /// The device tells tenths, of two kinds of cells (Virtio 1.3 §5.2.6); the worse is taken. A device that does not know says 0.
-pub fn wear(lifetime: &Lifetime) -> Reply {
+pub fn wear(lifetime: &Lifetime, reply: &mut Reply) {
     let tenths = [
         lifetime.device_lifetime_est_typ_a,
         lifetime.device_lifetime_est_typ_b,
@@ -281,10 +275,9 @@ pub fn wear(lifetime: &Lifetime) -> Reply {
     let worst = tenths.map(|value| value.get()).into_iter().max();
     // 11 stands for "exceeded", and what is above is reserved.
     let percent = u8::try_from(worst.unwrap_or(0).min(11)).unwrap_or(0);
-    let mut reply = Reply::new(12);
     reply
+        .of(12)
         .put(0, &[SOLID_STATE_MEDIA, 0, 0, 8])
         // Parameter 0001h, binary list, four bytes, of which the last is the value.
         .put(4, &[0, 0x01, 0x03, 4, 0, 0, 0, percent.saturating_mul(10)]);
-    reply
 }

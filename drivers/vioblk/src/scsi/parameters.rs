@@ -137,9 +137,9 @@ pub fn mode_select(
         return Ok(Plan::Done);
     }
     let list = list.min(data.size());
-    let header = if ten { 8 } else { 4 };
+    let (header, descriptor_at) = if ten { (8usize, 7) } else { (4, 3) };
     let byte = |at: usize| (at < list).then(|| read::<1>(data, at)).flatten();
-    let [descriptor] = byte(header - 1).ok_or(Sense::PARAMETER_LIST_LENGTH)?;
+    let [descriptor] = byte(descriptor_at).ok_or(Sense::PARAMETER_LIST_LENGTH)?;
     if ten {
         // Long block descriptors, and more than one, are not known.
         let [long] = byte(4).unwrap_or([0]);

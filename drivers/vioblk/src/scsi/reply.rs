@@ -14,13 +14,16 @@ pub struct Reply {
 impl Reply {
     // Not inlined: nothing here is on a transfer's way, and a page has many fields.
 
-    /// A reply of `len` zero bytes, at most [`MAX_REPLY`].
-    #[inline(never)]
-    pub fn new(len: usize) -> Self {
-        Self {
-            bytes: [0; MAX_REPLY],
-            len: len.min(MAX_REPLY),
-        }
+    /// No bytes.
+    pub const EMPTY: Self = Self {
+        bytes: [0; MAX_REPLY],
+        len: 0,
+    };
+
+    /// Makes an empty reply one of `len` zero bytes, at most [`MAX_REPLY`].
+    pub fn of(&mut self, len: usize) -> &mut Self {
+        self.len = len.min(MAX_REPLY);
+        self
     }
 
     /// Puts `field` at `offset`. What lies outside the reply is left out.
@@ -49,10 +52,8 @@ impl Reply {
     }
 
     /// Cuts the reply to what the command asked for.
-    #[must_use]
-    pub fn truncated(mut self, allocation: usize) -> Self {
+    pub fn truncate(&mut self, allocation: usize) {
         self.len = self.len.min(allocation);
-        self
     }
 
     /// The reply.

@@ -64,13 +64,26 @@ fn serial() -> Serial {
     Serial::new(&id)
 }
 
+/// Plans a command whose data buffer has so many bytes.
+fn run_with(
+    unit: &Unit<'_>,
+    cdb: &[u8],
+    serial: Option<&Serial>,
+    available: usize,
+) -> (Result<Plan, Sense>, Vec<u8>) {
+    let mut reply = Reply::EMPTY;
+    let data = vec![0; available];
+    let plan = decode(cdb).and_then(|command| plan(&command, unit, serial, &data, &mut reply));
+    (plan, reply.bytes().to_vec())
+}
+
 fn run_on(unit: &Unit<'_>, cdb: &[u8]) -> Result<Plan, Sense> {
-    decode(cdb).and_then(|command| plan(&command, unit, Some(&serial()), 1 << 20))
+    run_with(unit, cdb, Some(&serial()), 1 << 20).0
 }
 
 fn reply_on(unit: &Unit<'_>, cdb: &[u8]) -> Vec<u8> {
-    match run_on(unit, cdb) {
-        Ok(Plan::Reply(reply)) => reply.bytes().to_vec(),
+    match run_with(unit, cdb, Some(&serial()), 1 << 20) {
+        (Ok(Plan::Reply), reply) => reply,
         other => panic!("{cdb:02x?}: {other:?}"),
     }
 }
@@ -186,14 +199,7 @@ fn transfers_are_checked_against_the_disk_and_the_buffer() {
         blocks: 100,
         ..unit()
     };
-    let at = |lba, blocks, available| {
-        plan(
-            &decode(&cdb16(0x88, lba, blocks)).unwrap(),
-            &unit,
-            None,
-            available,
-        )
-    };
+    let at = |lba, blocks, available| run_with(&unit, &cdb16(0x88, lba, blocks), None, available).0;
     let Ok(Plan::Read(transfer)) = at(99, 1, 4096) else {
         panic!()
     };
@@ -222,8 +228,8 @@ fn transfers_are_checked_against_the_disk_and_the_buffer() {
     };
     let command = decode(&cdb16(0x88, 0, 1 << 20)).unwrap();
     assert_eq!(
-        plan(&command, &huge, None, u32::MAX).unwrap_err(),
-        Sense::INVALID_FIELD
+        plan_transfer(&command, &huge, u32::MAX),
+        Some(Err(Sense::INVALID_FIELD))
     );
 }
 
@@ -368,9 +374,8 @@ fn every_listed_page_exists_and_no_other() {
 #[test]
 fn only_pages_with_the_serial_number_wait_for_it() {
     for page in [0x00, 0x80, 0x83, 0xb0, 0xb1, 0xb2] {
-        let command = decode(&[0x12, 1, page, 0, 255, 0]).unwrap();
-        let plan = plan(&command, &unit(), None, 255).unwrap();
-        assert_eq!(matches!(plan, Plan::Identify), page == 0x80 || page == 0x83);
+        let (plan, _) = run_with(&unit(), &[0x12, 1, page, 0, 255, 0], None, 255);
+        assert_eq!(plan == Ok(Plan::Identify), page == 0x80 || page == 0x83);
     }
     assert_eq!(reply(&[0x12, 1, 0x80, 0, 255, 0])[4..], *b"S123");
 }

@@ -365,6 +365,22 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     row(
+        "T177",
+        "Virtio 1.3 §4.1.4.1",
+        "each structure is named first by a capability that is too short or leads out of its BAR",
+        Ignored,
+        MODERN,
+        |_| {
+            first(|space| {
+                space.virtio(1, 4, 0x3fc4, 0x40, &[]);
+                space.virtio(2, 4, 0x3000, 0x1000, &[]);
+                space.virtio(2, 4, 0x3000, 0x1000, &3_u32.to_le_bytes());
+                space.virtio(3, 4, 0, 0, &[]);
+                space.virtio(4, 4, 0x2001, 0x1000, &[]);
+            })
+        },
+    ),
+    row(
         "T032",
         NOTIFY,
         "there is no notify capability",

@@ -139,7 +139,6 @@ pub(super) const ROWS: &[Row] = &[
         |_| {
             let mut space = Space::legacy(false);
             space.virtio(1, 4, 0x3fff_fffc, 64, &[]);
-            space.structures();
             legacy(&space)
         },
     ),

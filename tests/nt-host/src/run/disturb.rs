@@ -5,6 +5,7 @@ use host_ntos::sched;
 use host_storport::{Adapter, Address, Data, Function, Request};
 
 use super::Session;
+use crate::cdb::{self, Form, Transfer};
 use crate::judge::{Disturbance, describe};
 use crate::scenario::Goal;
 use crate::workload::Workload;
@@ -12,12 +13,15 @@ use crate::workload::Workload;
 /// Bus resets in [`Goal::Reset`].
 const RESETS: u64 = 8;
 
+/// Workloads in [`Goal::Silent`], [`Goal::NeedsReset`] and [`Goal::GivenUp`], with a stop and a restart after each.
+const CUTS: u32 = 4;
+
 impl Session<'_> {
     /// Starts a workload that will be disturbed.
     fn disturbed(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<Workload> {
         let mut task = self.task(adapter, self.scenario.operations, 2)?;
         task.faults.disturbance = match self.scenario.goal {
-            Goal::Vanish => Disturbance::Removal,
+            Goal::Vanish | Goal::GivenUp => Disturbance::Removal,
             _ => Disturbance::Reset,
         };
         Ok(Workload::start(adapter, address, self.take_disk()?, task))
@@ -80,13 +84,35 @@ impl Session<'_> {
 
     /// A device that does not answer, or wants a reset: the port driver or the driver resets it, and what it had is cut off.
     pub(super) fn cut_off(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
-        let workload = self.disturbed(adapter, address)?;
-        let drained = adapter.drain(self.scenario.deadline);
-        self.put_back(workload.finish());
-        drained.context("the workload did not come to its end")?;
+        // A device that is given up can be started again, and a reset may be under way when it is stopped.
+        for _ in 0..CUTS {
+            let workload = self.disturbed(adapter, address)?;
+            let drained = adapter.drain(self.scenario.deadline);
+            self.put_back(workload.finish());
+            drained.context("the workload did not come to its end")?;
+            if self.scenario.goal == Goal::GivenUp {
+                self.given_up(adapter, address)?;
+            }
+            adapter.stop().context("the adapter was not stopped")?;
+            adapter.restart().context("the adapter was not restarted")?;
+        }
         ensure!(
             self.verdict.tally.disturbed > 0,
             "the device disturbed nothing"
+        );
+        Ok(())
+    }
+
+    /// Requests end at once, as if there were no device.
+    fn given_up(&self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
+        // storport.h
+        const NO_DEVICE: u8 = 0x08;
+        let cdb = cdb::transfer(Form::Ten, Transfer::Read, 0, 1);
+        let outcome = adapter.execute(address, &cdb, Data::In(self.scenario.block as usize))?;
+        ensure!(
+            outcome.srb_status() == NO_DEVICE,
+            "the device was not given up: {}",
+            describe(&outcome)
         );
         Ok(())
     }

@@ -2,7 +2,7 @@
 
 use super::{own as scenario, short};
 use crate::commands::Abilities;
-use crate::scenario::{Goal, Scenario};
+use crate::scenario::{Allowed, Goal, Scenario};
 
 /// All of them, on the device in this process.
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -87,6 +87,52 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 short(scenario);
                 scenario.goal = Goal::NeedsReset;
                 scenario.operations = 1_000;
+            },
+        ),
+        scenario(
+            "storm",
+            "the device asks for a reset instead of every answer, until it is given up",
+            "needs-reset-every=1 queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::GivenUp;
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
+            "settings",
+            "one queue, 16 requests, one interrupt message, as the registry says",
+            "queues=4 vectors=5",
+            &|scenario| {
+                short(scenario);
+                scenario.settings = vec![
+                    ("QueueCount", 1),
+                    ("QueueDepth", 16),
+                    ("InterruptMessages", 1),
+                ];
+                scenario.goal = Goal::Limited(Allowed {
+                    depth: 16,
+                    channels: 0,
+                });
+                scenario.operations = 1_000;
+            },
+        ),
+        scenario(
+            "settings-out-of-range",
+            "registry values that are too small and too large",
+            "queues=4 vectors=5",
+            &|scenario| {
+                short(scenario);
+                scenario.settings = vec![
+                    ("QueueCount", u32::MAX),
+                    ("QueueDepth", 0),
+                    ("InterruptMessages", 1000),
+                ];
+                scenario.goal = Goal::Limited(Allowed {
+                    depth: 1,
+                    channels: 4,
+                });
+                scenario.operations = 200;
             },
         ),
         scenario(
