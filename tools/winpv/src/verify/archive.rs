@@ -204,7 +204,7 @@ fn directory(msi: &Msi, component: &str) -> Result<String> {
 }
 
 /// Where a member goes; None if its path leads out of the folder.
-fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
+pub(super) fn inside(folder: &Path, name: &str) -> Option<PathBuf> {
     let mut path = folder.to_owned();
     for part in name
         .split(['/', '\\'])

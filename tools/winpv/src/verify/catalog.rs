@@ -257,14 +257,15 @@ impl Matched<'_> {
 }
 
 /// One entry of the OS attribute.
-struct System {
+pub(super) struct System {
     /// Windows' major version.
-    version: u32,
-    arch: &'static str,
+    pub version: u32,
+    /// The processor, as INF files name it.
+    pub arch: &'static str,
 }
 
 impl System {
-    fn parse(text: &str) -> Option<System> {
+    pub fn parse(text: &str) -> Option<System> {
         let mut parts = text.trim().split('_');
         // It starts with an underscore.
         let number: u32 = parts.nth(1)?.strip_prefix('v')?.parse().ok()?;
