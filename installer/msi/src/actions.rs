@@ -29,6 +29,8 @@ const RESTART: &str = "WinPVRestart";
 const STAGE_OPTION: &str = "WinPVStageOption";
 const ACCEPT_OPTION: &str = "WinPVAcceptOption";
 const FORCE_OPTION: &str = "WinPVForceOption";
+/// The three together: the column for a command is short.
+const OPTIONS: &str = "WinPVOptions";
 
 /// One custom action: where it stands, when it runs and what it is.
 struct Action {
@@ -105,6 +107,14 @@ fn custom(content: &Content) -> Vec<Action> {
             kind::SET_PROPERTY,
             Some(FORCE_OPTION),
             "--force",
+        ),
+        immediate(
+            "WinPVSetOptions",
+            None,
+            1050,
+            kind::SET_PROPERTY,
+            Some(OPTIONS),
+            &format!("[{ACCEPT_OPTION}] [{FORCE_OPTION}] [{STAGE_OPTION}]"),
         ),
         // MS: "Commit Custom Actions": neither they nor rollback actions run when rollback is disabled.
         immediate(
@@ -200,7 +210,7 @@ fn custom(content: &Content) -> Vec<Action> {
                 sequence,
                 kind::DEFERRED,
                 &format!(
-                    "install --driver {name} --inf \"[dir_{name}]{name}.inf\" --class {}{boot}{devices} --product [ProductCode] --version {version} [{ACCEPT_OPTION}] [{FORCE_OPTION}] [{STAGE_OPTION}]",
+                    "install --driver {name} --inf \"[dir_{name}]{name}.inf\" --class {}{boot}{devices} --product [ProductCode] --version {version} [{OPTIONS}]",
                     content.signature
                 ),
             )
@@ -223,10 +233,11 @@ fn custom(content: &Content) -> Vec<Action> {
     actions
 }
 
-/// True if the driver's feature is installed or repaired (MS: "Conditional Statement Syntax", feature states).
+/// True if the driver's feature is installed or repaired (MS: "Conditional Statement Syntax", feature states): 3 is local, 4 from the
+/// source, which `ADDSOURCE` says though the files are installed locally all the same (MS: "ADDSOURCE property").
 fn installs(driver: &Driver) -> String {
     let name = &driver.name;
-    format!("&{name}=3 OR (REINSTALL AND !{name}=3)")
+    format!("&{name}>=3 OR (REINSTALL AND !{name}>=3)")
 }
 
 /// CustomAction.

@@ -234,6 +234,13 @@ fn properties(msi: &Msi, problems: &mut Vec<String>) {
     if msi.property("ALLUSERS") != Some("1") {
         problems.push("ALLUSERS is not 1: drivers are there for the machine".to_owned());
     }
+    if !msi
+        .property("REINSTALLMODE")
+        .unwrap_or_default()
+        .contains('a')
+    {
+        problems.push("REINSTALLMODE keeps files of another build of the same version".to_owned());
+    }
     let secure: BTreeSet<&str> = msi
         .property("SecureCustomProperties")
         .unwrap_or_default()
@@ -296,8 +303,15 @@ fn components(msi: &Msi, problems: &mut Vec<String>) {
             problems.push(format!("component {name} belongs to no feature (ICE21)"));
         }
     }
+    // msidbFeatureAttributesDisallowAdvertise.
+    const DISALLOW_ADVERTISE: i32 = 8;
     for row in msi.rows("Feature") {
         let name = text(row, "Feature");
+        if number(row, "Attributes").unwrap_or(0) & DISALLOW_ADVERTISE == 0 {
+            problems.push(format!(
+                "feature {name} may be advertised, but no first use installs a driver"
+            ));
+        }
         if !msi
             .rows("FeatureComponents")
             .iter()

@@ -273,7 +273,9 @@ fn components(content: &Content, ids: &Ids) -> Vec<Row> {
 }
 
 fn features(content: &Content) -> Vec<Row> {
-    // MS: "Feature Table": Display even: not expanded; Level 1: installed unless told otherwise; 16: cannot be left out.
+    // MS: "Feature Table": Display even: not expanded; Level 1: installed unless told otherwise.
+    const DISALLOW_ADVERTISE: i32 = 8;
+    const DISALLOW_ABSENT: i32 = 16;
     let row = |name: &str, parent: Option<&str>, title: &str, about: &str, display, attributes| {
         vec![
             text(name),
@@ -296,7 +298,8 @@ fn features(content: &Content) -> Vec<Row> {
         PRODUCT_NAME,
         "The program that adds and removes driver packages",
         1,
-        16,
+        // A driver cannot be installed on its first use.
+        DISALLOW_ADVERTISE + DISALLOW_ABSENT,
     )];
     for (driver, display) in content.drivers.iter().zip((2..).step_by(2)) {
         rows.push(row(
@@ -305,7 +308,7 @@ fn features(content: &Content) -> Vec<Row> {
             &driver.description,
             "Driver package: added to the driver store, given to matching devices",
             display,
-            0,
+            DISALLOW_ADVERTISE,
         ));
     }
     rows

@@ -126,7 +126,7 @@ fn one_feature_and_two_actions_a_driver() {
             .iter()
             .find(|row| text(row, "Action") == action)
             .unwrap();
-        assert!(text(check, "Condition").contains("&toyblk=3"));
+        assert!(text(check, "Condition").contains("&toyblk>=3"));
         assert!(!text(check, "Condition").contains("toynet"));
     }
 }
@@ -162,6 +162,18 @@ fn bad_content_is_refused() {
         &|content| content.drivers[0].name.push_str("0123456789abcde"),
         "20 at most",
     );
+    // ICE03: no more than the column's 255 characters.
+    refused(
+        &|content| content.drivers[0].hardware_ids = vec![r"PCI\VEN_1AF4&DEV_1000".to_owned(); 9],
+        "not a valid value for column \"Target\"",
+    );
+    // A driver's name has up to 20 characters.
+    let mut longest = content(Platform::X64);
+    longest.drivers[0].name = "a".repeat(20);
+    longest.drivers[0].files = vec![(format!("{}.inf", "a".repeat(20)), Vec::new())];
+    longest.drivers[0].hardware_ids = vec![r"PCI\VEN_1AF4&DEV_1000".to_owned(); 2];
+    longest.version = [255, 255, 65535, 65535];
+    write(&longest).unwrap();
     for id in ["", r"PCI\[A]", "A B", "A,B"] {
         refused(
             &|content| content.drivers[0].hardware_ids.push(id.to_owned()),

@@ -113,6 +113,7 @@ fn properties_are_sound() {
     broken(property("ProductVersion", "256.0.0.0"), "ProductVersion");
     broken(property("ProductVersion", "1.x"), "ProductVersion");
     broken(property("ALLUSERS", "2"), "ALLUSERS");
+    broken(property("REINSTALLMODE", "omus"), "another build");
     broken(property("SecureCustomProperties", "NEWERFOUND"), "ICE61");
     broken(
         property("SecureCustomProperties", "OLDERFOUND;NEWERFOUND;private"),
@@ -139,6 +140,18 @@ fn components_are_sound() {
     broken(
         delete("FeatureComponents", "Component_", "cmp_toynet"),
         "feature toynet",
+    );
+}
+
+#[test]
+fn drivers_are_not_advertised() {
+    broken(
+        update(
+            "Feature",
+            ("Feature", "toynet"),
+            ("Attributes", Value::Int(0)),
+        ),
+        "feature toynet may be advertised",
     );
 }
 
@@ -242,7 +255,7 @@ fn actions_stand_in_order() {
         update(
             "InstallExecuteSequence",
             ("Action", "WinPVInstall_toynet"),
-            ("Condition", Value::from("&toyscsi=3")),
+            ("Condition", Value::from("&toyscsi>=3")),
         ),
         "ICE79",
     );

@@ -6,11 +6,11 @@ use alloc::vec::Vec;
 use core::ptr::{null, null_mut};
 
 use super::import::{
-    AdjustTokenPrivileges, CloseHandle, CodeIntegrityInformation, GetCurrentProcess,
-    GetFirmwareEnvironmentVariableW, GetFirmwareType, GetLastError, INVALID_FUNCTION,
-    LookupPrivilegeValueW, NtQuerySystemInformation, OnePrivilege, OpenProcessToken, RtlGetVersion,
-    VersionInfo,
+    AdjustTokenPrivileges, Bool, CloseHandle, CodeIntegrityInformation, GetCurrentProcess,
+    GetFirmwareEnvironmentVariableW, GetLastError, INVALID_FUNCTION, LookupPrivilegeValueW,
+    NtQuerySystemInformation, OnePrivilege, OpenProcessToken, RtlGetVersion, VersionInfo,
 };
+use super::library;
 use super::registry::Key;
 use super::text::wide;
 use crate::bcd::{self, NextStart};
@@ -119,10 +119,7 @@ fn noted() -> Option<u32> {
 ///
 /// MS: nf-winbase-getfirmwaretype; nf-winbase-getfirmwareenvironmentvariablew; the variable is UEFI 2.10 §3.3's `SecureBoot` of EFI_GLOBAL_VARIABLE.
 fn firmware() -> Firmware {
-    const FIRMWARE_TYPE_BIOS: u32 = 1;
-    let mut kind = 0;
-    // SAFETY: `kind` receives the answer.
-    if unsafe { GetFirmwareType(&raw mut kind) } != 0 && kind == FIRMWARE_TYPE_BIOS {
+    if is_bios() {
         return Firmware::Bios;
     }
     let name = wide("SecureBoot");
@@ -143,6 +140,22 @@ fn firmware() -> Firmware {
     } else {
         Firmware::Unreadable
     }
+}
+
+/// Whether Windows was started from a BIOS, as far as it says. Wine 8 lacks the function.
+fn is_bios() -> bool {
+    /// GetFirmwareType (winbase.h).
+    type Function = unsafe extern "system" fn(kind: *mut u32) -> Bool;
+    const FIRMWARE_TYPE_BIOS: u32 = 1;
+    let Some(function) = library::function("kernel32.dll", c"GetFirmwareType") else {
+        return false;
+    };
+    // SAFETY: winbase.h declares GetFirmwareType so.
+    let firmware_type: Function = unsafe { core::mem::transmute(function) };
+    let mut kind = 0;
+    // SAFETY: `kind` receives the answer.
+    let done = unsafe { firmware_type(&raw mut kind) };
+    done != 0 && kind == FIRMWARE_TYPE_BIOS
 }
 
 /// Switches on the privilege that reading firmware variables takes. Where that fails, so does the reading, which is then told.

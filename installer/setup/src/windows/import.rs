@@ -136,7 +136,6 @@ unsafe extern "system" {
         buffer: *mut u8,
         size: u32,
     ) -> u32;
-    pub fn GetFirmwareType(kind: *mut u32) -> Bool;
     pub fn GetLastError() -> u32;
     pub fn GetLocalTime(time: *mut Time);
     pub fn GetProcAddress(module: Handle, name: *const u8) -> *const c_void;

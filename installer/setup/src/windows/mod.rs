@@ -4,6 +4,7 @@ mod devices;
 mod entry;
 mod guard;
 mod import;
+mod library;
 mod log;
 mod msi;
 mod registry;

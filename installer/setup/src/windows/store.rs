@@ -6,9 +6,10 @@ use core::ffi::c_void;
 use core::ptr::{null, null_mut};
 
 use super::import::{
-    Bool, FILE_EXISTS, FILE_NOT_FOUND, GetProcAddress, Handle, INF_IN_USE, LoadLibraryExW,
-    NO_MORE_ITEMS, SetupCopyOEMInfW, SetupSetNonInteractiveMode, SetupUninstallOEMInfW, last,
+    Bool, FILE_EXISTS, FILE_NOT_FOUND, Handle, INF_IN_USE, NO_MORE_ITEMS, SetupCopyOEMInfW,
+    SetupSetNonInteractiveMode, SetupUninstallOEMInfW, last,
 };
+use super::library;
 use super::log::windows_folder;
 use super::text::{narrow, wide};
 use crate::system::{Added, Removed, WinError};
@@ -117,19 +118,8 @@ type DiFunction = unsafe extern "system" fn(
     restart: *mut Bool,
 ) -> Bool;
 
-/// A function of newdev.dll, from System32 and nowhere else.
 fn newdev(name: &core::ffi::CStr) -> Option<*const c_void> {
-    const LOAD_LIBRARY_SEARCH_SYSTEM32: u32 = 0x800;
-    let library = wide("newdev.dll");
-    // SAFETY: the name ends in zero. The library stays loaded until the process ends.
-    let module =
-        unsafe { LoadLibraryExW(library.as_ptr(), null_mut(), LOAD_LIBRARY_SEARCH_SYSTEM32) };
-    if module.is_null() {
-        return None;
-    }
-    // SAFETY: the module is loaded and the name ends in zero.
-    let function = unsafe { GetProcAddress(module, name.as_ptr().cast()) };
-    (!function.is_null()).then_some(function)
+    library::function("newdev.dll", name)
 }
 
 /// Nobody sees a dialog in the installer's session: functions fail instead of showing one

@@ -51,7 +51,8 @@ pub fn alone(kit: &Kit<'_>) -> Result<()> {
         Ok(())
     };
     let run = |argument: &str| prefix.msiexec_ends(&["/i", &two.path, argument], exit::SUCCESS);
-    run(&format!("ADDLOCAL={}", second.name))?;
+    // Windows installs a feature's parent with it (MS: "Feature Table"), Wine does not.
+    run(&format!("ADDLOCAL=WinPV,{}", second.name))?;
     there(first, false)?;
     there(second, true)?;
     published(&prefix, first)

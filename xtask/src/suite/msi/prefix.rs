@@ -278,10 +278,10 @@ impl Prefix {
     /// Brings in keys and values, written as regedit writes them.
     pub fn import(&self, keys: &str) -> Result<()> {
         let file = self.dir.join("drive_c/import.reg");
-        fs::write(
-            &file,
-            format!("Windows Registry Editor Version 5.00\r\n\r\n{keys}"),
-        )?;
+        // With a byte order mark: in other files, lists of texts are not UTF-16.
+        let text = format!("\u{feff}Windows Registry Editor Version 5.00\r\n\r\n{keys}");
+        let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+        fs::write(&file, bytes)?;
         let (code, text) = self.run("reg", &["import", r"C:\import.reg"])?;
         ensure!(code == 0, "reg import: {text}");
         Ok(())

@@ -158,7 +158,7 @@ pub fn no_rollback(kit: &Kit<'_>) -> Result<()> {
         exit::FAILURE,
     )?;
     let log = prefix.msi_log();
-    ensure!(log.contains("remove DISABLEROLLBACK"), "{log}");
+    ensure!(log.contains("WinPVNeedRollback. Return value 0"), "{log}");
     untouched(&prefix, &kit.trusted)
 }
 

@@ -165,19 +165,38 @@ fn failing_upgrade(kit: &Kit<'_>) -> Result<()> {
     kit.trusted.is_installed(&prefix)
 }
 
-/// As on Windows: the older build goes once the newer one is in place, though both have the same folder and component codes.
+/// The older build goes once the newer one is in place, though both have the same folder and component codes. Wine replaces a
+/// program only by a later version, whatever REINSTALLMODE says, so that only INF and catalog show whose files are there.
 fn rebuilt(kit: &Kit<'_>) -> Result<()> {
-    ensure!(kit.rebuilt.product != kit.trusted.product);
-    ensure!(kit.rebuilt.folder() == kit.trusted.folder());
+    let rebuilt = &kit.rebuilt;
+    ensure!(rebuilt.product != kit.trusted.product);
+    ensure!(rebuilt.folder() == kit.trusted.folder());
     let prefix = kit.with_trusted()?;
-    prefix.msiexec_ends(&["/i", &kit.rebuilt.path], exit::SUCCESS)?;
-    kit.rebuilt.is_installed(&prefix)?;
+    prefix.msiexec_ends(&["/i", &rebuilt.path], exit::SUCCESS)?;
+    for driver in &rebuilt.content.drivers {
+        for (name, bytes) in &driver.files {
+            let path = format!(r"{}\{}\{name}", rebuilt.folder(), driver.name);
+            if bytes.starts_with(b"MZ") {
+                prefix.find(&path).with_context(|| path)?;
+            } else {
+                prefix.holds(&path, bytes)?;
+            }
+        }
+    }
+    let version = rebuilt.content.version_text();
+    prefix.registered(
+        &format!(r"{UNINSTALL}\{}", rebuilt.product),
+        &[("DisplayVersion", &version)],
+    )?;
     prefix.unregistered(&format!(r"{UNINSTALL}\{}", kit.trusted.product))?;
     let records = prefix.registry(WINPV)?;
-    ensure!(!records.contains(&kit.trusted.product), "{records}");
-    // Nor does the other build leave anything.
-    prefix.msiexec_ends(&["/x", &kit.rebuilt.path], exit::SUCCESS)?;
-    kit.rebuilt.is_absent(&prefix)?;
+    ensure!(
+        records.contains(&rebuilt.product) && !records.contains(&kit.trusted.product),
+        "{records}"
+    );
+    // Nor does the newer build leave anything.
+    prefix.msiexec_ends(&["/x", &rebuilt.path], exit::SUCCESS)?;
+    rebuilt.is_absent(&prefix)?;
     prefix.lacks(PROGRAM_FILES)?;
     prefix.unregistered(WINPV)
 }
