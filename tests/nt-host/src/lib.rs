@@ -12,6 +12,7 @@ pub mod matrix;
 pub mod plan;
 pub mod run;
 pub mod scenario;
+pub mod states;
 pub mod table;
 pub mod verdict;
 pub mod workload;

@@ -16,6 +16,7 @@ use crate::commands::{self, Abilities, Commands};
 use crate::disk::Disk;
 use crate::judge::describe;
 use crate::scenario::{Goal, Scenario};
+use crate::states;
 use crate::verdict::Verdict;
 use crate::workload::{Tally, Task, Workload};
 
@@ -305,6 +306,8 @@ impl Session<'_> {
                 commands::grows(adapter, address, disk, sectors)?;
                 self.work(adapter, address, operations, 0)
             }
+            Goal::FlushesFail => states::flushes_fail(adapter, address, self.scenario.block),
+            Goal::Protect => states::becomes_read_only(adapter, address, self.scenario.block),
             Goal::Silent | Goal::NeedsReset | Goal::GivenUp => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),
             Goal::Refuse | Goal::Provoke => Ok(()),

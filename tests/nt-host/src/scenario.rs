@@ -90,6 +90,10 @@ pub enum Goal {
     Commands(Abilities),
     /// The disk grows to so many sectors while it is used.
     Grow(u64),
+    /// Flushes fail: so does every write that is to reach the medium, and no other.
+    FlushesFail,
+    /// The disk becomes read-only while the adapter is stopped.
+    Protect,
     /// The device leaves requests unanswered, and every one comes back all the same.
     Silent,
     /// The device asks for a reset again and again under load.

@@ -24,6 +24,13 @@ fn a_serial_number_ends_at_the_first_nul_and_is_trimmed() {
 }
 
 #[test]
+fn a_serial_number_of_full_length_may_have_been_cut() {
+    assert!(Serial::new(b"exactly-20-bytes-abc").may_be_cut());
+    assert!(!Serial::new(&id(b"only-19-bytes-long-")).may_be_cut());
+    assert!(!Serial::EMPTY.may_be_cut());
+}
+
+#[test]
 fn what_scsi_cannot_carry_is_replaced() {
     assert_eq!(Serial::new(&id(b"a\x01\xffb\x7f")).bytes(), b"a__b_");
 }

@@ -75,6 +75,11 @@ impl Disk {
         self.taken += 1;
     }
 
+    /// Takes no writes from now on.
+    pub(super) fn protect(&mut self) {
+        self.config.read_only = true;
+    }
+
     /// Changes the capacity.
     pub(super) fn resize(&mut self, sectors: u64) {
         self.sectors = sectors;
@@ -255,7 +260,10 @@ impl Disk {
                         format!("a flush of sector {}", request.sector),
                     );
                 }
-                self.file.sync_data().map_or(STATUS_IOERR, |()| STATUS_OK)
+                match self.file.sync_data() {
+                    Ok(()) => self.config.flush_status,
+                    Err(_) => STATUS_IOERR,
+                }
             }
             TYPE_DISCARD | TYPE_WRITE_ZEROES => self.ranges(memory, request, out, complain),
             TYPE_GET_LIFETIME if self.config.lifetime.is_some() => {

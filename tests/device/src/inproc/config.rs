@@ -54,6 +54,10 @@ pub struct Config {
     pub lifetime: Option<u16>,
     /// Offer ZONED with this model; host-managed (1) needs a driver that takes it.
     pub zoned: Option<u8>,
+    /// The status that flushes end with.
+    pub flush_status: u8,
+    /// After so many resets the disk is read-only.
+    pub protect_after: Option<u32>,
     /// Requests that are taken and never answered: so many after the first `hang_after`.
     pub hang: u64,
     /// See `hang`.
@@ -138,6 +142,8 @@ impl Config {
             write_zeroes: None,
             lifetime: None,
             zoned: None,
+            flush_status: STATUS_OK,
+            protect_after: None,
             hang: 0,
             hang_after: 0,
             needs_reset_every: 0,
@@ -156,7 +162,7 @@ impl Config {
 
     /// The keys that [`Config::set`] knows.
     pub const KEYS: &'static str = "seed, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
-        writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, hang,
+        writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
         config-len, reset-reads, serial, pace, fail-nth, fail-every, fail-sector";
 
@@ -187,6 +193,8 @@ impl Config {
             "write-zeroes" => self.write_zeroes = Some(ranges(value)?),
             "lifetime" => self.lifetime = optional(value)?,
             "zoned" => self.zoned = optional(value)?,
+            "flush-status" => self.flush_status = number(value)?,
+            "protect-after" => self.protect_after = optional(value)?,
             "hang" => self.hang = number(value)?,
             "hang-after" => self.hang_after = number(value)?,
             "needs-reset-every" => self.needs_reset_every = number(value)?,

@@ -33,6 +33,7 @@ pub(super) struct Registers {
     queues: Vec<Queue>,
     isr: u8,
     generation: u8,
+    resets: u32,
     /// Requests that were never answered.
     hung: u64,
     raised: Vec<u16>,
@@ -68,6 +69,7 @@ impl Registers {
             queues: Vec::new(),
             isr: 0,
             generation: 0,
+            resets: 0,
             hung: 0,
             raised: Vec::new(),
             random: Pcg64Mcg::seed_from_u64(config.seed),
@@ -88,6 +90,11 @@ impl Registers {
         self.select = 0;
         self.isr = 0;
         self.fields[WRITEBACK] = self.config.writeback.into();
+        self.resets += 1;
+        if self.config.protect_after == Some(self.resets) {
+            self.disk.protect();
+            self.offered |= self.disk.features();
+        }
         let size = self.config.queue_size;
         self.queues = (0..self.config.queues).map(|_| Queue::new(size)).collect();
     }

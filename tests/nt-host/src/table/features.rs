@@ -70,6 +70,24 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "flush-fails",
+            "flushes end with IOERR: what was to reach the medium failed",
+            "flush-status=1",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::FlushesFail;
+            },
+        ),
+        scenario(
+            "becomes-read-only",
+            "the disk is read-only after a restart",
+            "protect-after=4",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Protect;
+            },
+        ),
+        scenario(
             "silent",
             "the device leaves five requests unanswered",
             "hang=5 hang-after=500 queues=2 vectors=3",

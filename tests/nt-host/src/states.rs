@@ -1,0 +1,71 @@
+//! What a disk says when the device under it fails flushes, or has become read-only.
+
+use anyhow::{Result, ensure};
+use host_storport::{Adapter, Address, Data, Function, Request};
+
+use crate::cdb::{self, Form, Transfer};
+use crate::judge::{attention, describe, failure, success};
+
+// Sense keys: MEDIUM ERROR and HARDWARE ERROR; DATA PROTECT. // SPC-4 §4.5.6
+const FAILED: [u8; 2] = [0x3, 0x4];
+const PROTECTED: [u8; 1] = [0x7];
+
+/// Checks that flushes fail, writes through the cache with them, and other writes do not.
+///
+/// # Errors
+/// The first thing that went wrong.
+pub fn flushes_fail(adapter: &Adapter, address: Address, block: u32) -> Result<()> {
+    let block = block as usize;
+    let write = |what| {
+        let cdb = cdb::transfer(Form::Ten, what, 3, 1);
+        // What the disk was made with, so that it holds the same whether or not the data arrives.
+        let read = cdb::transfer(Form::Ten, Transfer::Read, 3, 1);
+        let data = adapter.execute(address, &read, Data::In(block))?.data;
+        adapter.execute(address, &cdb, Data::Out(data))
+    };
+    success(&write(Transfer::Write)?, block).map_err(anyhow::Error::msg)?;
+    failure(&write(Transfer::WriteThrough)?, &FAILED).map_err(anyhow::Error::msg)?;
+    let flush = adapter.execute(address, &cdb::synchronize_cache(), Data::None)?;
+    failure(&flush, &FAILED).map_err(anyhow::Error::msg)?;
+    for function in [Function::Flush, Function::Shutdown] {
+        let outcome = adapter.request(Request::new(address, function, Data::None))?;
+        ensure!(
+            !outcome.is_success(),
+            "a flush that failed: {}",
+            describe(&outcome)
+        );
+    }
+    // A disk that could not be flushed is not stopped.
+    let stop = adapter.execute(address, &[0x1b, 0, 0, 0, 0, 0], Data::None)?;
+    failure(&stop, &FAILED).map_err(anyhow::Error::msg)?;
+    success(&write(Transfer::Write)?, block).map_err(anyhow::Error::msg)
+}
+
+/// Checks that a disk that has become read-only over a restart says so before the next command, and from then on refuses writes.
+///
+/// # Errors
+/// The first thing that went wrong.
+pub fn becomes_read_only(adapter: &Adapter, address: Address, block: u32) -> Result<()> {
+    let block = block as usize;
+    let read = cdb::transfer(Form::Ten, Transfer::Read, 3, 1);
+    let write = cdb::transfer(Form::Ten, Transfer::Write, 3, 1);
+    let data = adapter.execute(address, &read, Data::In(block))?.data;
+    let send = || adapter.execute(address, &write, Data::Out(data.clone()));
+    success(&send()?, block).map_err(anyhow::Error::msg)?;
+    adapter.stop()?;
+    adapter.restart()?;
+    let mode = adapter.execute(address, &cdb::mode_sense(), Data::In(0xff))?;
+    // The scan that the port driver makes may have been told already.
+    let mode = if attention(&mode) {
+        let changed = mode.sense_code() == Some((6, 0x2a, 1));
+        ensure!(changed, "{}", describe(&mode));
+        adapter.execute(address, &cdb::mode_sense(), Data::In(0xff))?
+    } else {
+        mode
+    };
+    let protected = mode.data.get(2).is_some_and(|byte| byte & 0x80 != 0);
+    ensure!(protected, "MODE SENSE shows no write protection");
+    failure(&send()?, &PROTECTED).map_err(anyhow::Error::msg)?;
+    let outcome = adapter.execute(address, &read, Data::In(block))?;
+    success(&outcome, block).map_err(anyhow::Error::msg)
+}
