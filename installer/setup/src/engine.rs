@@ -93,6 +93,10 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
             "{driver}: has only Microsoft's attestation signature, which Windows Server may not load"
         ));
     }
+    let before = system.devices(&request.devices)?;
+    for device in &before {
+        system.log(format_args!("{driver}: {} runs on {device}", device.id));
+    }
     if let Some(earlier) = pending(system, driver)? {
         settle(system, driver, &earlier)?;
     }
@@ -108,7 +112,12 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
     if !record::is_published(&added.published) {
         return Err(Failure::Unnamed(request.inf.clone(), added.published));
     }
-    note.step = if added.new { Step::Added } else { Step::Found };
+    let others = !before.is_empty() && before.iter().all(|device| !device.inf.is_empty());
+    note.step = match (added.new, others) {
+        (true, true) => Step::AddedOver,
+        (true, false) => Step::Added,
+        (false, _) => Step::Found,
+    };
     note.published = added.published;
     let published = &note.published;
     if let Err(error) = system.write(Table::Pending, driver, &note.to_text()) {
@@ -135,10 +144,6 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
             "{driver}: present devices keep their driver, as was asked for"
         ));
         return Ok(());
-    }
-    let before = system.devices(&request.devices)?;
-    for device in &before {
-        system.log(format_args!("{driver}: {} runs on {device}", device.id));
     }
     let own = policy::replaces_own(&before, &note.published, &request.version);
     if request.force {
@@ -291,14 +296,14 @@ fn settle(system: &mut impl System, driver: &str, pending: &Pending) -> Result<(
     match pending.step {
         Step::Adding => {}
         Step::Removed | Step::Released => system.erase(Table::Installed, driver)?,
-        Step::Added | Step::Found => {
+        Step::Added | Step::AddedOver | Step::Found => {
             let same = |record: &Installed| record.published == pending.published;
             let ours_before = before
                 .as_ref()
                 .is_some_and(|record| record.added && same(record));
             let record = Installed {
                 published: pending.published.clone(),
-                added: pending.step == Step::Added || ours_before,
+                added: pending.step != Step::Found || ours_before,
                 product: pending.product.clone(),
                 version: pending.version.clone(),
             };
@@ -366,8 +371,9 @@ fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Fai
         Step::Found | Step::Released => system.log(format_args!(
             "{driver}: rolled back; {published} was in the driver store before and stays"
         )),
-        Step::Added => {
-            let removed = if has_way_back(system, driver, published)? {
+        Step::Added | Step::AddedOver => {
+            let way_back = note.step == Step::AddedOver || has_way_back(system, driver, published)?;
+            let removed = if way_back {
                 system.remove_package(published)?
             } else {
                 system.delete_unused_package(published)?

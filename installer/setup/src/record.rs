@@ -26,6 +26,8 @@ pub enum Step {
     Adding,
     /// It was added, and was not in the store before.
     Added,
+    /// The same, and every device that it is for had another driver, which stays in the store.
+    AddedOver,
     /// It was in the store already.
     Found,
     /// It was removed.
@@ -35,9 +37,10 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 5] = [
+    const ALL: [Step; 6] = [
         Step::Adding,
         Step::Added,
+        Step::AddedOver,
         Step::Found,
         Step::Removed,
         Step::Released,
@@ -47,6 +50,7 @@ impl Step {
         match self {
             Step::Adding => "adding",
             Step::Added => "added",
+            Step::AddedOver => "added-over",
             Step::Found => "found",
             Step::Removed => "removed",
             Step::Released => "released",

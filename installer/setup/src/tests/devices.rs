@@ -3,9 +3,9 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
-use super::commands::{OLD, installing};
+use super::commands::{OLD, installing, removing};
 use super::fake::Fake;
-use crate::engine::install;
+use crate::engine::{commit, install, rollback, uninstall};
 use crate::policy::replaces_own;
 use crate::system::Device;
 
@@ -63,6 +63,25 @@ fn another_vendors_driver_that_is_replaced() {
         assert!(fake.logged("runs on vioblk (oem5.inf, WinPV 0.1.0.0) now"));
         assert!(!fake.logged("stays on"));
     }
+}
+
+#[test]
+fn rollback_gives_a_boot_device_its_other_driver_back() {
+    for (before, expected) in [(of_virtio_win(), 0), (device("", "", "", ""), 1)] {
+        let mut fake = Fake::new();
+        fake.plug("vioblk");
+        fake.boot.insert("vioblk".to_string());
+        fake.bound = ([before].into(), [new()].into());
+        install(&mut fake, &installing("vioblk", OLD)).unwrap();
+        rollback(&mut fake, OLD).unwrap();
+        assert_eq!(fake.published().len(), expected, "{:?}", fake.log);
+    }
+    // Committed, it is ours like any other.
+    let mut fake = installed(of_virtio_win(), new(), false);
+    commit(&mut fake, OLD).unwrap();
+    uninstall(&mut fake, &removing("vioblk", OLD)).unwrap();
+    commit(&mut fake, OLD).unwrap();
+    assert!(fake.published().is_empty());
 }
 
 #[test]

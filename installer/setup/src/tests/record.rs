@@ -18,6 +18,7 @@ fn round_trip() {
     for step in [
         Step::Adding,
         Step::Added,
+        Step::AddedOver,
         Step::Found,
         Step::Removed,
         Step::Released,
