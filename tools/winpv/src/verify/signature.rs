@@ -65,6 +65,9 @@ impl Verdict {
     }
 }
 
+/// Tells whether a digest is that of the signed file.
+type IsOfFile<'a> = &'a dyn Fn(&[u8]) -> bool;
+
 /// A file's content, what it is and whom to trust.
 type Key = ([u8; 32], Subject, Option<PathBuf>);
 
@@ -244,7 +247,7 @@ impl Checker {
     fn one(
         &self,
         signature: &[u8],
-        is_of_file: Option<&dyn Fn(&[u8]) -> bool>,
+        is_of_file: Option<IsOfFile<'_>>,
         anchors: Option<&Anchors>,
         verdict: &mut Verdict,
     ) -> Result<()> {
