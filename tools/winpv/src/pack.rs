@@ -87,7 +87,7 @@ pub fn pack(options: &Options<'_>) -> Result<Vec<Packed>> {
         )?;
     }
     packer.bill_of_materials()?;
-    iso::write_texts(packer.dist, packer.version)?;
+    iso::write_texts(packer.dist, options.root, packer.version)?;
     let files = packer.describe()?;
     fs::set_permissions(new.path(), fs::Permissions::from_mode(0o755))?;
     place::replace(new.path(), options.out)?;

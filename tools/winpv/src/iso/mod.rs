@@ -28,6 +28,9 @@ const TEXTS: [(&str, &str); 4] = [
     ("examples/winpv.cmd", include_str!("texts/winpv.cmd")),
 ];
 
+/// What collects the findings of a real Windows: copied from the folder `docs` of the sources as it is.
+const COLLECT: [&str; 2] = ["collect/Collect-WinPV.ps1", "collect/report.schema.json"];
+
 /// The ISO's name below `dist/`.
 #[must_use]
 pub fn file_name(version: Version) -> String {
@@ -35,12 +38,12 @@ pub fn file_name(version: Version) -> String {
     format!("WinPV-{major}.{minor}.{patch}.iso")
 }
 
-/// Writes the read-me and the examples into `dist`, with the line ends that Windows wants.
+/// Writes the read-me and the examples into `dist`, with the line ends that Windows wants, and copies what collects findings.
 ///
 /// # Errors
 ///
-/// They cannot be written.
-pub fn write_texts(dist: &Path, version: Version) -> Result<()> {
+/// They cannot be written, or the sources at `root` are not complete.
+pub fn write_texts(dist: &Path, root: &Path, version: Version) -> Result<()> {
     for (path, text) in TEXTS {
         let path = dist.join(path);
         if let Some(folder) = path.parent() {
@@ -50,6 +53,14 @@ pub fn write_texts(dist: &Path, version: Version) -> Result<()> {
             .replace("@VERSION@", &version.to_string())
             .replace('\n', "\r\n");
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    for path in COLLECT {
+        let (from, to) = (root.join("docs").join(path), dist.join(path));
+        let bytes = fs::read(&from).with_context(|| format!("cannot read {}", from.display()))?;
+        if let Some(folder) = to.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&to, bytes).with_context(|| format!("cannot write {}", to.display()))?;
     }
     Ok(())
 }

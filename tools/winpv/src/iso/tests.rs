@@ -92,7 +92,7 @@ fn two_files_for_one_place_are_refused() {
 #[test]
 fn the_texts_are_for_windows_and_name_this_version() {
     let dir = tempfile::tempdir().unwrap();
-    write_texts(dir.path(), Version([1, 2, 3, 4])).unwrap();
+    write_texts(dir.path(), &crate::root(), Version([1, 2, 3, 4])).unwrap();
     for (path, _) in TEXTS {
         let text = std::fs::read_to_string(dir.path().join(path)).unwrap();
         assert!(
