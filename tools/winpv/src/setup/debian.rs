@@ -71,12 +71,14 @@ pub fn provide(packages: &[&str], stale: bool) -> Result<()> {
     if let Err(error) = apt(&["update".to_owned()]) {
         println!("{error:#}");
     }
-    let plan = plan(packages, stale)?;
+    let mut plan = plan(packages, stale)?;
     if let Some(source) = &plan.source {
         println!("Debian's own packages do not fit; adding to {SOURCE_FILE}: {source}");
         fs::write(SOURCE_FILE, format!("{source}\n"))
             .with_context(|| format!("cannot write {SOURCE_FILE}"))?;
         apt(&["update".to_owned()])?;
+        // A package that only backports have needs no more than this; the others then stay the release's own.
+        plan = self::plan(packages, stale)?;
     }
     println!("installing {}", plan.packages.join(", "));
     apt(&plan.install_arguments())
