@@ -4,10 +4,10 @@
 use crate::ffi::dma::{StorPort, region};
 use crate::ffi::extension;
 use crate::limits::PAGE;
-use crate::ranges;
+use crate::ranges::{self, Steps};
 use crate::request::{
-    DESCRIPTOR_LEN, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET,
-    Stage,
+    DESCRIPTOR_LEN, Extra, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request,
+    STATUS_OFFSET, Stage,
 };
 use crate::ring::Rules;
 use crate::segments::{Measure, Parts, measure};
@@ -226,19 +226,23 @@ pub fn prepare_repeat(rules: &Rules, srb: &Srb, request: &mut Request) {
     let block = rules.config.block_size;
     let measure = extension::segments(rules.adapter, srb)
         .map(|list| measure(Parts::new(list, block, rules.limits.segment_bytes)));
-    request.steps.amount = match measure {
+    let mut amount = match measure {
         Some(measure) if measure.bytes == block => measure.parts,
         _ => {
             request.outcome = Outcome::Invalid;
             return;
         }
     };
-    if request.steps.amount > rules.limits.segments {
+    if amount > rules.limits.segments {
         // One block lies in one page there.
         request.bytes = block;
         bounce(rules, srb, request);
-        request.steps.amount = request.parts;
+        amount = request.parts;
     }
+    request.extra = Extra::Steps(Steps {
+        amount,
+        ..Steps::default()
+    });
 }
 
 /// Describes a transfer to the device as far as that needs no lock: head, table, number of parts.

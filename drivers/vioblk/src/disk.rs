@@ -194,21 +194,20 @@ impl Disk {
 
     /// Completes a request whose outcome is known: the one place where an outcome becomes an SRB status.
     pub fn end(&self, at: Dispatch, request: RequestBox) {
-        let (operation, outcome, bytes, id) = (
-            request.operation,
-            request.outcome,
-            request.bytes,
-            request.id,
-        );
+        let (operation, outcome, bytes) = (request.operation, request.outcome, request.bytes);
         match (operation, outcome) {
             (Operation::Identify, Outcome::Done) => {
-                return self.identified(at, request, Serial::new(&id));
+                let serial = Serial::new(&request.answer());
+                return self.identified(at, request, serial);
             }
             // A device that knows no such request has no serial number.
             (Operation::Identify, Outcome::Failed(Sense::INVALID_OPCODE)) => {
                 return self.identified(at, request, Serial::EMPTY);
             }
-            (Operation::Lifetime, Outcome::Done) => return self.worn(request, &id),
+            (Operation::Lifetime, Outcome::Done) => {
+                let answer = request.answer();
+                return self.worn(request, &answer);
+            }
             (Operation::Lifetime, Outcome::Failed(Sense::INVALID_OPCODE)) => {
                 return self.fail_with(request, &Sense::INVALID_FIELD);
             }

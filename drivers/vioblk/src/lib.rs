@@ -16,6 +16,7 @@
 #![deny(unsafe_code)]
 
 mod chain;
+mod changes;
 pub mod config;
 mod disk;
 pub mod events;

@@ -1,7 +1,7 @@
 //! Bringing the device up and down: start, stop, restart, reset, removal.
 #![forbid(unsafe_code)]
 
-use crate::disk::{Disk, cache, change, notice, work};
+use crate::disk::{Disk, change, notice, work};
 use crate::events::{Event, code};
 use crate::ffi::lock::Level;
 use crate::request::{List, Outcome};
@@ -396,70 +396,6 @@ impl Disk {
             self.report(Event::GivenUp {
                 resets: MAX_TROUBLES,
             });
-        }
-    }
-
-    fn look_at_capacity(&self) {
-        let offset = core::mem::offset_of!(blk::Config, capacity);
-        let Ok(sectors) = self.transport.read_config(|config| config.u64(offset)) else {
-            return;
-        };
-        let mut config = self.rules.config;
-        config.set_capacity(sectors);
-        if self.blocks.swap(config.blocks, Ordering::Relaxed) != config.blocks {
-            self.changed(change::CAPACITY);
-        }
-    }
-
-    /// Sets the cache mode that a command asked for, which a reset undoes, and finds out which one is in force.
-    pub fn settle_cache(&self) {
-        let offset = core::mem::offset_of!(blk::Config, writeback);
-        if !self.rules.config.cache_mode {
-            return;
-        }
-        let wanted = match self.cache.load(Ordering::Relaxed) {
-            cache::OFF => Some(0),
-            cache::ON => Some(1),
-            _ => None,
-        };
-        if let Some(wanted) = wanted {
-            let _ = self.transport.write_config_u8(offset, wanted);
-        }
-        // A mode that cannot be read may be the volatile one.
-        let on = !matches!(
-            self.transport.read_config(|config| config.u8(offset)),
-            Ok(0)
-        );
-        self.write_cache.store(on, Ordering::Relaxed);
-    }
-
-    /// Has the next command answered with what changed, and StorPort look at the unit again. Any IRQL.
-    fn changed(&self, bit: u8) {
-        self.attention.fetch_or(bit, Ordering::Relaxed);
-        let step = |state| match state {
-            notice::NONE => Some(notice::TOLD),
-            _ => Some(notice::AGAIN),
-        };
-        let before = self
-            .notice
-            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, step);
-        if before == Ok(notice::NONE) {
-            self.tell_storport();
-        }
-    }
-
-    /// Before Windows 8, or if StorPort is busy with another change, the answer to the next command has to do.
-    fn tell_storport(&self) {
-        if crate::ffi::entry::unit_changed(self.adapter).is_err() {
-            self.notice.store(notice::NONE, Ordering::Relaxed);
-        }
-    }
-
-    /// StorPort has looked at the unit.
-    pub fn looked(&self) {
-        if self.notice.swap(notice::NONE, Ordering::Relaxed) == notice::AGAIN {
-            self.notice.store(notice::TOLD, Ordering::Relaxed);
-            self.tell_storport();
         }
     }
 

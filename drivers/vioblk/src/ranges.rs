@@ -5,7 +5,7 @@
 use crate::config::{Config, RangeLimits};
 use crate::ffi::data::SrbData;
 use crate::limits::PAGE;
-use crate::request::{Operation, Request, Stage};
+use crate::request::{Extra, Operation, Request, Stage};
 use crate::ring::Rules;
 use crate::scsi::{Extent, unmap_extent};
 use virtio_core::spec::blk::DiscardWriteZeroes;
@@ -100,10 +100,10 @@ impl<'a> Segments<'a> {
         let (listed, unmap) = match request.operation {
             Operation::Zero { unmap } => {
                 first.lba = request.sector >> shift;
-                first.blocks = request.steps.amount;
+                first.blocks = request.steps().amount;
                 (0, unmap)
             }
-            _ => (request.steps.amount, false),
+            _ => (request.steps().amount, false),
         };
         Some(Self {
             config,
@@ -144,33 +144,40 @@ pub fn present<'a>(
     rules: &'a Rules,
     request: &'a Request,
 ) -> Option<impl Iterator<Item = DiscardWriteZeroes> + 'a> {
-    let Steps { done, now, .. } = request.steps;
+    let Steps { done, now, .. } = request.steps();
     let segments = Segments::new(rules, request)?;
     Some(segments.skip(done as usize).take(now as usize))
 }
 
 /// Starts a discard of so many block descriptors, or a write of zeroes to so many blocks. False: there is nothing to do.
 pub fn begin_segments(rules: &Rules, request: &mut Request, amount: u32) -> bool {
-    request.steps.amount = amount;
+    request.extra = Extra::Steps(Steps {
+        amount,
+        ..Steps::default()
+    });
     let count = Segments::new(rules, request).map_or(0, Iterator::count);
     begin(rules, request, u32::try_from(count).unwrap_or(u32::MAX))
 }
 
 /// Starts a request of so many segments or blocks. False: there is nothing to do.
 pub fn begin(rules: &Rules, request: &mut Request, total: u32) -> bool {
-    request.steps.total = total;
-    request.steps.done = 0;
-    next_step(rules, request)
+    let amount = request.steps().amount;
+    let steps = Steps {
+        amount,
+        total,
+        ..Steps::default()
+    };
+    next_step(rules, request, steps)
 }
 
 /// Chooses what the device is to do next.
-fn next_step(rules: &Rules, request: &mut Request) -> bool {
+fn next_step(rules: &Rules, request: &mut Request, mut steps: Steps) -> bool {
     let most = match request.operation {
         Operation::Discard | Operation::Zero { .. } => {
             limits(rules, request.operation).map_or(0, |limits| limits.segments)
         }
         Operation::Repeat => {
-            let one = request.steps.amount.max(1);
+            let one = steps.amount.max(1);
             rules.limits.segments.checked_div(one).unwrap_or(0)
         }
         Operation::Verify => {
@@ -183,13 +190,14 @@ fn next_step(rules: &Rules, request: &mut Request) -> bool {
         }
         _ => 0,
     };
-    let left = request.steps.total.saturating_sub(request.steps.done);
+    let left = steps.total.saturating_sub(steps.done);
     let now = left.min(most);
-    request.steps.now = now;
+    steps.now = now;
+    request.extra = Extra::Steps(steps);
     (request.bytes, request.parts) = match request.operation {
         Operation::Repeat => (
             now.saturating_mul(rules.config.block_size),
-            now.saturating_mul(request.steps.amount),
+            now.saturating_mul(steps.amount),
         ),
         Operation::Verify => {
             let bytes = now.saturating_mul(rules.config.block_size);
@@ -208,6 +216,13 @@ fn next_step(rules: &Rules, request: &mut Request) -> bool {
 
 /// After a step that succeeded: whether the device has to do more, which the request then says.
 pub fn goes_on(rules: &Rules, request: &mut Request) -> bool {
+    let advanced = |request: &Request| {
+        let steps = request.steps();
+        Steps {
+            done: steps.done.saturating_add(steps.now),
+            ..steps
+        }
+    };
     match (request.operation, request.stage) {
         (
             Operation::Write {
@@ -219,14 +234,12 @@ pub fn goes_on(rules: &Rules, request: &mut Request) -> bool {
             true
         }
         (Operation::Discard | Operation::Zero { .. }, Stage::Operation) => {
-            request.steps.done = request.steps.done.saturating_add(request.steps.now);
-            next_step(rules, request)
+            next_step(rules, request, advanced(request))
         }
         (Operation::Repeat | Operation::Verify, Stage::Operation) => {
-            request.steps.done = request.steps.done.saturating_add(request.steps.now);
-            let sectors = rules.config.sector(u64::from(request.steps.now));
+            let sectors = rules.config.sector(u64::from(request.steps().now));
             request.sector = request.sector.saturating_add(sectors);
-            next_step(rules, request)
+            next_step(rules, request, advanced(request))
         }
         _ => false,
     }

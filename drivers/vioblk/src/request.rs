@@ -69,6 +69,17 @@ pub enum Outcome {
     Invalid,
 }
 
+/// What some operations need besides what all have. Of a transfer only the tag is written.
+#[derive(Clone, Copy, Debug)]
+pub enum Extra {
+    /// Nothing.
+    Nothing,
+    /// How far an operation on ranges of blocks has come.
+    Steps(Steps),
+    /// What the device returned to [`Operation::Identify`] and, in the first bytes, to [`Operation::Lifetime`].
+    Answer([u8; ID_LEN]),
+}
+
 /// The driver's private part of an SRB extension.
 #[derive(Debug)]
 pub struct Request {
@@ -86,8 +97,6 @@ pub struct Request {
     pub bytes: u32,
     /// Data descriptors, of the present step.
     pub parts: u32,
-    /// How far an operation on ranges of blocks has come.
-    pub steps: Steps,
     /// What the device is asked to do.
     pub operation: Operation,
     /// What it is doing now.
@@ -100,8 +109,8 @@ pub struct Request {
     pub bounce: Option<u8>,
     /// How it ended.
     pub outcome: Outcome,
-    /// What the device returned to [`Operation::Identify`] and, in the first bytes, to [`Operation::Lifetime`].
-    pub id: [u8; ID_LEN],
+    /// What only some operations need.
+    pub extra: Extra,
 }
 
 /// Memory that the device sees, before the indirect table: header, serial number, status. In bytes.
@@ -128,19 +137,29 @@ impl Request {
             sector,
             bytes,
             parts: 0,
-            steps: Steps {
-                amount: 0,
-                total: 0,
-                done: 0,
-                now: 0,
-            },
             operation,
             stage: Stage::Operation,
             slot: None,
             needs_bounce: false,
             bounce: None,
             outcome: Outcome::Done,
-            id: [0; ID_LEN],
+            extra: Extra::Nothing,
+        }
+    }
+
+    /// How far an operation on ranges of blocks has come.
+    pub fn steps(&self) -> Steps {
+        match self.extra {
+            Extra::Steps(steps) => steps,
+            _ => Steps::default(),
+        }
+    }
+
+    /// What the device returned to a question.
+    pub fn answer(&self) -> [u8; ID_LEN] {
+        match self.extra {
+            Extra::Answer(answer) => answer,
+            _ => [0; ID_LEN],
         }
     }
 

@@ -13,7 +13,7 @@ use crate::limits::Limits;
 use crate::pool::Pool;
 use crate::ranges;
 use crate::request::{
-    HEAD_LEN, ID_OFFSET, List, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
+    Extra, HEAD_LEN, ID_OFFSET, List, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
 };
 use storport::{Adapter, Dma};
 use virtio_core::ring::{
@@ -248,7 +248,7 @@ impl Ring {
     /// Takes out of the shared memory what is still needed of it, and gives back what was borrowed.
     fn finish(&mut self, mut request: RequestBox, done: &mut List) {
         if matches!(request.operation, Operation::Identify | Operation::Lifetime) {
-            request.id = self.read(&request, ID_OFFSET).unwrap_or_default();
+            request.extra = Extra::Answer(self.read(&request, ID_OFFSET).unwrap_or_default());
         }
         if let Some(page) = request.bounce
             && request.operation == Operation::Read

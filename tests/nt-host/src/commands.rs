@@ -451,10 +451,11 @@ pub fn grows(adapter: &Adapter, address: Address, disk: &mut Disk, sectors: u64)
     let told = calls
         .iter()
         .any(|(name, count)| name == STATE_CHANGE && *count == 1);
-    // The scan that follows the notification may be what is told, and it asks again then.
+    // The scan that follows the notification may be what is told; it asks again then.
+    let all = adapter.counters().attentions;
     ensure!(
-        attentions <= 1 && told,
-        "{attentions} unit attentions; {calls:?}"
+        all == 1 && attentions <= all && told,
+        "{all} unit attentions; {calls:?}"
     );
     let capacity = adapter.execute(address, &[0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0], Data::In(8))?;
     let blocks = u64::from(word(&capacity.data, 0)) + 1;

@@ -55,7 +55,6 @@ pub fn becomes_read_only(adapter: &Adapter, address: Address, block: u32) -> Res
     adapter.stop()?;
     adapter.restart()?;
     let mode = adapter.execute(address, &cdb::mode_sense(), Data::In(0xff))?;
-    // The scan that the port driver makes may have been told already.
     let mode = if attention(&mode) {
         let changed = mode.sense_code() == Some((6, 0x2a, 1));
         ensure!(changed, "{}", describe(&mode));
@@ -63,6 +62,9 @@ pub fn becomes_read_only(adapter: &Adapter, address: Address, block: u32) -> Res
     } else {
         mode
     };
+    // A scan by the port driver may have been told instead.
+    let told = adapter.counters().attentions;
+    ensure!(told == 1, "{told} unit attentions for one change");
     let protected = mode.data.get(2).is_some_and(|byte| byte & 0x80 != 0);
     ensure!(protected, "MODE SENSE shows no write protection");
     failure(&send()?, &PROTECTED).map_err(anyhow::Error::msg)?;

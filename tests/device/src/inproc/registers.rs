@@ -1,6 +1,6 @@
 //! The virtio side of the in-process device: common configuration, status, features, and the work itself.
 
-use rand_core::{RngCore, SeedableRng};
+use rand_core::SeedableRng;
 use rand_pcg::Pcg64Mcg;
 
 use super::Config;
@@ -10,10 +10,7 @@ use super::queue::{NO_VECTOR, Queue};
 use crate::memory::GuestMemory;
 use crate::{Violation, common};
 
-/// ISR status: a queue. // Virtio 1.3 §4.1.4.5
-const ISR_QUEUE: u8 = 1;
-/// ISR status: the configuration.
-const ISR_CONFIG: u8 = 2;
+mod work;
 
 /// Registers and state.
 pub(super) struct Registers {
@@ -431,100 +428,6 @@ impl Registers {
 
     fn running(&self) -> bool {
         self.status & common::DRIVER_OK != 0 && self.status & common::NEEDS_RESET == 0
-    }
-
-    /// Does a random amount of work.
-    pub(super) fn work(&mut self, msix: bool) {
-        let units = self.below(self.config.pace + 1);
-        for _ in 0..units {
-            if self.idle() {
-                return;
-            }
-            let at = self.below(self.queues.len() as u32) as usize;
-            if self.below(2) == 0 {
-                self.take(at, msix);
-            } else {
-                self.complete(at, msix);
-            }
-        }
-    }
-
-    fn below(&mut self, bound: u32) -> u32 {
-        self.random.next_u32() % bound.max(1)
-    }
-
-    fn take(&mut self, at: usize, msix: bool) {
-        let (memory, features) = (&self.memory, self.features);
-        let Some(queue) = self.queues.get_mut(at).filter(|queue| queue.active) else {
-            return;
-        };
-        if let Err(violation) = queue.take(memory, features) {
-            self.violations.push(violation);
-            // The device cannot go on with a driver that does this. // Virtio 1.3 §2.1.2
-            self.status |= common::NEEDS_RESET;
-            self.interrupt(self.config_vector, ISR_CONFIG, msix);
-        }
-    }
-
-    /// Gives back up to three buffers in random order, then interrupts once if the driver wants it.
-    fn complete(&mut self, at: usize, msix: bool) {
-        let count = 1 + self.below(3);
-        let mut any = false;
-        for _ in 0..count {
-            let waiting = self.queues.get(at).map_or(0, |queue| queue.taken.len());
-            if waiting == 0 {
-                break;
-            }
-            let chosen = self.below(waiting as u32) as usize;
-            let Some(queue) = self.queues.get_mut(at) else {
-                break;
-            };
-            let taken = queue.taken.swap_remove(chosen);
-            let number = self.disk.requests() + 1;
-            if number > self.config.hang_after && self.hung < self.config.hang {
-                self.hung += 1;
-                self.disk.skip();
-                continue;
-            }
-            let every = self.config.needs_reset_every;
-            if every != 0 && number.is_multiple_of(every) {
-                self.disk.skip();
-                self.status |= common::NEEDS_RESET;
-                self.interrupt(self.config_vector, ISR_CONFIG, msix);
-                return;
-            }
-            let written = self.disk.execute(
-                &self.memory,
-                &taken.walk,
-                self.features,
-                &mut self.violations,
-            );
-            queue.give_back(&self.memory, &taken, written);
-            any = true;
-            if let Some((at, sectors)) = self.config.resize
-                && number == at
-            {
-                self.fields[..8].copy_from_slice(&sectors.to_le_bytes());
-                self.disk.resize(sectors);
-                self.generation = self.generation.wrapping_add(1);
-                self.interrupt(self.config_vector, ISR_CONFIG, msix);
-            }
-        }
-        let Some(queue) = self.queues.get_mut(at) else {
-            return;
-        };
-        if any && queue.wants_interrupt(&self.memory, self.features) {
-            let vector = queue.vector;
-            self.interrupt(vector, ISR_QUEUE, msix);
-        }
-    }
-
-    fn interrupt(&mut self, vector: u16, isr: u8, msix: bool) {
-        if !msix {
-            self.isr |= isr;
-        } else if vector != NO_VECTOR {
-            self.raised.push(vector);
-        }
     }
 }
 

@@ -238,6 +238,10 @@ fn finish(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding, result: &srb::
     {
         let mut counters = adapter.counters.borrow_mut();
         counters.completed += 1;
+        // SPC-4 §4.5.6
+        if outcome.sense_code().is_some_and(|(key, ..)| key == 6) {
+            counters.attentions += 1;
+        }
         if outcome.is_success() {
             counters.bytes += u64::from(outcome.transferred);
         }

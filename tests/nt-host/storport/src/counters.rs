@@ -17,6 +17,8 @@ pub struct Counters {
     pub dpcs: u64,
     /// Requests completed.
     pub completed: u64,
+    /// Requests that came back with UNIT ATTENTION, the port driver's own among them.
+    pub attentions: u64,
     /// Requests that came back with SRB_STATUS_BUSY and were sent again.
     pub busy: u64,
     /// Requests that timed out.
