@@ -5,6 +5,7 @@ mod bill;
 mod cargo;
 mod clear_errors;
 mod dist;
+mod documentation;
 mod host;
 mod inject;
 mod iso;
@@ -188,6 +189,11 @@ const STEPS: &[Step] = &[
         name: "MSI in Wine",
         full: false,
         run: msi::wine,
+    },
+    Step {
+        name: "documentation",
+        full: false,
+        run: documentation::all,
     },
     Step {
         name: "clear errors",

@@ -153,6 +153,14 @@ pub const NEEDS: &[Need] = &[
         before: "isoinfo ",
     },
     Need {
+        program: "jsonschema",
+        package: "python3-jsonschema",
+        minimum: Number([4, 10, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "",
+    },
+    Need {
         program: "guestfish",
         package: "libguestfs-tools",
         minimum: Number([1, 48, 0]),
