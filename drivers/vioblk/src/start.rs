@@ -150,8 +150,8 @@ impl Disk {
     fn carry_out(&self, at: Dispatch, mut request: RequestBox, plan: Plan) {
         let mut work = 0;
         let operation = match plan {
-            Plan::Done | Plan::Reply => {
-                // Data that said what to do was taken, though there was nothing to do.
+            Plan::Done | Plan::Reply => return self.end(at, request),
+            Plan::Taken => {
                 request.bytes = request.srb.as_ref().map_or(0, |srb| srb.data().1);
                 return self.end(at, request);
             }

@@ -397,6 +397,10 @@ impl Commands<'_> {
     }
 
     fn states(&self) -> Result<()> {
+        // A transfer of no blocks moves nothing, whatever the buffer has room for.
+        let none = cdb::transfer(Form::Ten, Transfer::Read, 0, 0);
+        let outcome = self.done(&none, Data::In(self.disk.block()))?;
+        ensure!(outcome.transferred == 0, "{}", describe(&outcome));
         self.done(&[0x1b, 0, 0, 0, 0, 0], Data::None)?;
         let one = cdb::transfer(Form::Ten, Transfer::Read, 0, 1);
         self.refused(&one, Data::In(self.disk.block()), NOT_STARTED)?;

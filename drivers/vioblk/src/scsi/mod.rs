@@ -22,6 +22,8 @@ use storport::Sense;
 pub enum Plan {
     /// The command is done and has no data.
     Done,
+    /// The command is done and its data, which said that there is nothing to do, was taken.
+    Taken,
     /// The command is done and returns the reply.
     Reply,
     /// Data moves from the device to memory.

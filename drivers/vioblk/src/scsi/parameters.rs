@@ -61,7 +61,7 @@ pub fn unmap(unit: &Unit<'_>, list: usize, data: &dyn Parameters) -> Result<Plan
     }
     unit.writable()?;
     if list == 0 {
-        return Ok(Plan::Done);
+        return Ok(Plan::Taken);
     }
     let list = list.min(data.size());
     let lengths: Option<[u8; UNMAP_HEADER]> =
@@ -85,7 +85,7 @@ pub fn unmap(unit: &Unit<'_>, list: usize, data: &dyn Parameters) -> Result<Plan
             .ok_or(Sense::INVALID_PARAMETER)?;
     }
     if blocks == 0 {
-        return Ok(Plan::Done);
+        return Ok(Plan::Taken);
     }
     Ok(Plan::Unmap { count })
 }
@@ -134,7 +134,7 @@ pub fn mode_select(
     data: &dyn Parameters,
 ) -> Result<Plan, Sense> {
     if list == 0 {
-        return Ok(Plan::Done);
+        return Ok(Plan::Taken);
     }
     let list = list.min(data.size());
     let (header, descriptor_at) = if ten { (8usize, 7) } else { (4, 3) };
@@ -166,7 +166,7 @@ pub fn mode_select(
     }
     match wanted {
         Some(wanted) if wanted != unit.write_cache => Ok(Plan::SetCache(wanted)),
-        _ => Ok(Plan::Done),
+        _ => Ok(Plan::Taken),
     }
 }
 

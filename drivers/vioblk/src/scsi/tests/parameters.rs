@@ -60,9 +60,9 @@ fn a_list_is_taken_whole() {
 
 #[test]
 fn nothing_to_give_up_is_no_error() {
-    assert!(matches!(unmap(&[]), Ok(Plan::Done)));
-    assert!(matches!(unmap(&[(5, 0), (6, 0)]), Ok(Plan::Done)));
-    assert!(matches!(with(&unit(), &unmap_cdb(0), &[]), Ok(Plan::Done)));
+    assert!(matches!(unmap(&[]), Ok(Plan::Taken)));
+    assert!(matches!(unmap(&[(5, 0), (6, 0)]), Ok(Plan::Taken)));
+    assert!(matches!(with(&unit(), &unmap_cdb(0), &[]), Ok(Plan::Taken)));
 }
 
 #[test]
@@ -77,7 +77,7 @@ fn each_extent_has_to_lie_on_the_disk() {
     ] {
         assert_eq!(unmap(extents).unwrap_err(), Sense::LBA_OUT_OF_RANGE);
     }
-    assert!(matches!(unmap(&[(end, 0)]), Ok(Plan::Done)));
+    assert!(matches!(unmap(&[(end, 0)]), Ok(Plan::Taken)));
 }
 
 #[test]
@@ -326,7 +326,7 @@ fn the_write_cache_can_be_switched() {
         let off = select(&unit(), ten, descriptor, |page| page[2] = 0);
         assert!(matches!(off, Ok(Plan::SetCache(false))), "{off:?}");
         let same = select(&unit(), ten, descriptor, |_| ());
-        assert!(matches!(same, Ok(Plan::Done)), "{same:?}");
+        assert!(matches!(same, Ok(Plan::Taken)), "{same:?}");
         let through = Unit {
             write_cache: false,
             ..unit()
@@ -356,7 +356,10 @@ fn nothing_else_can_be_changed() {
         ..unit()
     };
     assert_eq!(select(&fixed, false, true, |page| page[2] = 0), refused());
-    assert!(matches!(select(&fixed, true, true, |_| ()), Ok(Plan::Done)));
+    assert!(matches!(
+        select(&fixed, true, true, |_| ()),
+        Ok(Plan::Taken)
+    ));
 }
 
 #[test]
@@ -365,12 +368,12 @@ fn mode_lists_that_contradict_themselves() {
         0, 0, 0, 0, 8, 18, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
     ];
     let at = |len: u8, data: &[u8]| with(&unit(), &[0x15, 0x10, 0, 0, len, 0], data);
-    assert!(matches!(at(0, &[]), Ok(Plan::Done)));
-    assert!(matches!(at(24, &whole), Ok(Plan::Done)));
+    assert!(matches!(at(0, &[]), Ok(Plan::Taken)));
+    assert!(matches!(at(24, &whole), Ok(Plan::Taken)));
     for len in 1..24 {
         let plan = at(len, &whole);
         if len == 4 {
-            assert!(matches!(plan, Ok(Plan::Done)));
+            assert!(matches!(plan, Ok(Plan::Taken)));
         } else {
             assert_eq!(plan, Err(Sense::PARAMETER_LIST_LENGTH), "{len}");
         }
