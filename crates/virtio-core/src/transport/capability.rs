@@ -200,9 +200,8 @@ impl Found {
             bad.unwrap_or(CapabilityError::Missing { cfg_type })
         };
         let common = self.common.ok_or(missing(bad_common, cfg_type::COMMON))?;
-        let (notify, notify_off_multiplier) = self
-            .notify
-            .ok_or(missing(bad_notify, cfg_type::NOTIFY))?;
+        let (notify, notify_off_multiplier) =
+            self.notify.ok_or(missing(bad_notify, cfg_type::NOTIFY))?;
         Ok(Locations {
             common,
             notify,
