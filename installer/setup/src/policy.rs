@@ -243,7 +243,7 @@ pub fn may_remove(boot_start: bool, present_devices: usize) -> bool {
 }
 
 /// Who provides the pack's drivers, as their INFs say.
-const PROVIDER: &str = "WinPV";
+pub const PROVIDER: &str = "WinPV";
 
 /// Whether matching devices get a package even where Windows does not take it for a better one.
 ///

@@ -17,7 +17,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
-use winpv::drivers::{Arch, DRIVERS};
+use winpv::drivers::{Arch, DRIVERS, PROVIDER};
 use winpv::process::Run;
 use winpv::sign;
 use winpv::verify;
@@ -42,7 +42,14 @@ pub fn tables(context: &Context) -> Result<Vec<Outcome>> {
         .arg("-out")
         .arg(&root)
         .ok()?;
-    let mut outcomes = Vec::new();
+    let mut outcomes = vec![Outcome::of(
+        "the helper knows the pack's drivers by the provider that their INFs name",
+        || {
+            let known = winpv_setup::policy::PROVIDER;
+            ensure!(PROVIDER == known, "INFs: {PROVIDER}, helper: {known}");
+            Ok(())
+        },
+    )];
     for arch in Arch::ALL {
         let path = shipped(context, arch)?;
         let bytes = fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
