@@ -21,8 +21,9 @@ const RESET_TIMEOUT_US: u64 = 500_000;
 /// The same at PASSIVE_LEVEL, where other threads take their turns meanwhile.
 pub const PASSIVE_RESET_TIMEOUT_US: u64 = 10_000_000;
 
-/// How long a routine above DISPATCH_LEVEL waits for a reset on another processor, in microseconds: longer than that takes.
-const SETUP_TIMEOUT_US: u64 = 2 * RESET_TIMEOUT_US;
+/// How long a routine above DISPATCH_LEVEL waits for a reset on another processor, in microseconds: longer than that takes, which
+/// may stop the device three times.
+const SETUP_TIMEOUT_US: u64 = 4 * RESET_TIMEOUT_US;
 
 /// Resets that the device may cause without finishing a request in between.
 const MAX_TROUBLES: u32 = 8;
