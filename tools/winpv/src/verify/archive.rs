@@ -43,7 +43,7 @@ pub fn check(
         label: place.label.clone(),
     };
     let unpacked = if place.has_ending("iso") {
-        winpv_inject::package::extract(&place.path, scratch.path()).map(|()| strictness)
+        iso(report, place, &content, strictness).map(|()| strictness)
     } else if place.has_ending("cab") {
         let bytes = place.read()?;
         session.signature(
@@ -82,6 +82,34 @@ pub fn check(
         );
     }
     Ok(packages)
+}
+
+fn iso(report: &mut Report, place: &Place, content: &Place, strictness: Strictness) -> Result<()> {
+    winpv_inject::package::extract(&place.path, &content.path)?;
+    let root = content.path.canonicalize()?;
+    remove_links(report, place, &root, &content.path, strictness)
+}
+
+/// Removes links that Rock Ridge brought along and that lead out of the ISO: they would be read as if they were in it.
+fn remove_links(
+    report: &mut Report,
+    place: &Place,
+    root: &Path,
+    folder: &Path,
+    strictness: Strictness,
+) -> Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        if kind.is_dir() {
+            remove_links(report, place, root, &path, strictness)?;
+        } else if kind.is_symlink() && !path.canonicalize().is_ok_and(|to| to.starts_with(root)) {
+            let name = path.strip_prefix(root).unwrap_or(&path);
+            outside(report, place, &name.display().to_string(), strictness);
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 fn cabinet(

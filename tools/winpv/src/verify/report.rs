@@ -128,12 +128,14 @@ impl Report {
         message: impl Into<String>,
         mend: impl Into<String>,
     ) {
+        // A finding is one line, also where a program's answer has more.
+        let line = |text: String| text.split_whitespace().collect::<Vec<_>>().join(" ");
         self.findings.push(Finding {
             path: path.to_owned(),
             rule,
             level,
-            message: message.into(),
-            mend: mend.into(),
+            message: line(message.into()),
+            mend: line(mend.into()),
         });
     }
 

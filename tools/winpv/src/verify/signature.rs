@@ -128,7 +128,7 @@ impl Checker {
             Subject::Image | Subject::BootDriver => {
                 self.image(bytes, subject, anchors, &mut verdict)?
             }
-            Subject::Catalog => self.one(bytes, None, anchors, &mut verdict)?,
+            Subject::Catalog => self.one(bytes, None, anchors, false, &mut verdict)?,
             Subject::Archive => self.archive(bytes, anchors, &mut verdict)?,
         }
         // Windows needs one signature that it trusts: Microsoft adds its own to the vendor's.
@@ -179,7 +179,7 @@ impl Checker {
         }
         let is_of_file = |digest: &[u8]| digest == digests.sha256 || digest == digests.sha1;
         for signature in signatures {
-            self.one(signature, Some(&is_of_file), anchors, verdict)?;
+            self.one(signature, Some(&is_of_file), anchors, false, verdict)?;
         }
         let output = self.osslsigncode(&self.file("image", bytes)?)?;
         let line = |start: &str| output.stdout.lines().find(|line| line.starts_with(start));
@@ -232,7 +232,7 @@ impl Checker {
             output.stdout.lines().filter(is_computed)
         };
         let is_same = digests().count() > 0 && digests().all(|line| !line.contains("MISMATCH"));
-        self.one(&signature, Some(&|_| is_same), anchors, verdict)
+        self.one(&signature, Some(&|_| is_same), anchors, false, verdict)
     }
 
     /// What osslsigncode says of a file; only the digests it computes are of interest, not whom it trusts.
@@ -249,6 +249,7 @@ impl Checker {
         signature: &[u8],
         is_of_file: Option<IsOfFile<'_>>,
         anchors: Option<&Anchors>,
+        is_nested: bool,
         verdict: &mut Verdict,
     ) -> Result<()> {
         verdict.signatures += 1;
@@ -284,7 +285,16 @@ impl Checker {
             ),
         }
         for nested in &data.nested {
-            self.one(nested, is_of_file, anchors, verdict)?;
+            // Nobody nests deeper; a file that does would keep us busy for as long as its maker likes.
+            if is_nested {
+                verdict.add(
+                    "signature-unreadable",
+                    "a signature in a signature in a signature",
+                    REAL_SIGNATURE,
+                );
+                break;
+            }
+            self.one(nested, is_of_file, anchors, true, verdict)?;
         }
         Ok(())
     }

@@ -42,9 +42,10 @@ fn our_packages_may_not_break_what_others_are_warned_of() {
         Strictness::Ours,
         "x.cat",
         "wrong",
-        "name it",
+        "name\n  it",
     );
     assert_eq!(report.count(Level::Note), 1);
+    assert_eq!(report.findings[2].mend, "name it");
     assert!(!report.is_good());
     assert_eq!(
         report.findings[0].to_string(),

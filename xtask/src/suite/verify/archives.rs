@@ -1,6 +1,7 @@
 //! Puts the package into cabinets and an MSI, and breaks those.
 
 use std::fs;
+use std::os::unix::fs::symlink;
 
 use anyhow::{Context as _, Result};
 use winpv::drivers::Arch;
@@ -13,6 +14,7 @@ use super::bench::Bench;
 
 const CABINET: &str = "package.cab";
 const INSTALLER: &str = "package.msi";
+const ISO: &str = "package.iso";
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
@@ -72,6 +74,25 @@ pub const MUTATIONS: &[Mutation] = &[
         },
     },
     Mutation {
+        what: "an ISO with the package is good",
+        breaks: &[],
+        make: |bench| iso(bench, None),
+    },
+    Mutation {
+        what: "an ISO with a link that leads out of it",
+        breaks: &["archive-path"],
+        make: |bench| iso(bench, Some("/etc/hostname")),
+    },
+    Mutation {
+        what: "an ISO that was cut off",
+        breaks: &["archive-unreadable"],
+        make: |bench| {
+            iso(bench, None)?;
+            // The folders are there, what is in the files is not.
+            bench.put(ISO, &bench.get(ISO)?[..60_000])
+        },
+    },
+    Mutation {
         what: "an MSI whose icon is not in its tables",
         breaks: &["msi-tables", "signature-missing"],
         make: |bench| {
@@ -114,4 +135,23 @@ fn signed_cabinet(bench: &Bench, members: &[(String, Vec<u8>)]) -> Result<()> {
     cabinet(bench, members)?;
     bench.sign(CABINET, "good", &[]).context("cabinet")?;
     bench.describe()
+}
+
+/// An ISO with the package, and a link to this path.
+fn iso(bench: &Bench, link: Option<&str>) -> Result<()> {
+    let tree = tempfile::tempdir()?;
+    for (name, bytes) in members(bench)? {
+        let path = tree.path().join(name.replace('\\', "/"));
+        fs::create_dir_all(path.parent().context("no folder")?)?;
+        fs::write(path, bytes)?;
+    }
+    if let Some(link) = link {
+        symlink(link, tree.path().join("one/link.txt"))?;
+    }
+    Run::new("xorriso")
+        .args(["-as", "mkisofs", "-quiet", "-J", "-R", "-o"])
+        .arg(bench.path(ISO))
+        .arg(tree.path())
+        .ok()
+        .map(|_| ())
 }
