@@ -2,7 +2,8 @@
 //!
 //! MS: "Attestation sign Windows drivers": nothing at the root, each package in a folder of its own with .inf, .sys, .pdb and
 //! .cat (the catalog only tells whose it is, the portal makes a new one), all folders for the same processors, and the whole
-//! signed with the company's EV certificate. Paths are to have fewer than 40 characters.
+//! signed with the company's EV certificate. MS: "Driver code signing requirements": folder names are to have fewer than 40
+//! characters and no special ones; the whole path is held to that here.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,8 @@
 //! Compiles a crate to a static library and links it into a .sys, .exe or .dll, the same bytes from any folder.
 
+#[cfg(test)]
+mod tests;
+
 use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -116,7 +119,7 @@ fn compile(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf> {
     // Paths end up in panic locations and debug information: each root gets a name that is the same everywhere. Of two that
     // fit the later counts, which matters for a target folder among the sources.
     let remap = |from: &Path, to: &str| format!("--remap-path-prefix={}={to}", from.display());
-    let flags = [
+    let mut flags = vec![
         "-Ctarget-feature=+crt-static".to_owned(),
         "-Ccontrol-flow-guard".to_owned(),
         remap(source_root, "/src"),
@@ -124,6 +127,11 @@ fn compile(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf> {
         remap(&toolchain.cargo_home, "/cargo"),
         remap(&toolchain.rust_src, "/rustc"),
     ];
+    flags.extend(
+        crate_folders(source_root, &toolchain.cargo_home)?
+            .iter()
+            .map(|folder| remap(folder, "/crates")),
+    );
     let mut run = Run::new(&toolchain.cargo)
         // Build scripts of others have no business with it.
         .env_remove(PASSWORD)
@@ -166,6 +174,33 @@ fn compile(toolchain: &Toolchain, request: &Request<'_>) -> Result<PathBuf> {
         bail!("cargo left no {}", library.display());
     }
     Ok(library)
+}
+
+/// Where crates of others lie: in cargo's folder, or where the sources' own configuration says that they were put by `cargo vendor`.
+fn crate_folders(source_root: &Path, cargo_home: &Path) -> Result<Vec<PathBuf>> {
+    let mut folders = Vec::new();
+    let registries = cargo_home.join("registry/src");
+    if registries.is_dir() {
+        for entry in fs::read_dir(&registries)? {
+            folders.push(entry?.path());
+        }
+    }
+    let config = source_root.join(".cargo/config.toml");
+    if config.is_file() {
+        let text = fs::read_to_string(&config)?;
+        let config: toml::Table =
+            toml::from_str(&text).with_context(|| format!("cannot read {}", config.display()))?;
+        let sources = config.get("source").and_then(toml::Value::as_table);
+        folders.extend(
+            sources
+                .into_iter()
+                .flat_map(toml::Table::values)
+                .filter_map(|source| source.get("directory")?.as_str())
+                .map(|directory| source_root.join(directory)),
+        );
+    }
+    folders.sort();
+    Ok(folders)
 }
 
 /// Links in the output folder with relative names only, as the command line is recorded in the PDB and its hash in the image.

@@ -51,10 +51,17 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
     Ok(outcomes)
 }
 
-/// MS: "Attestation sign Windows drivers": no file at the root, one folder a package, .inf, .sys, .pdb and .cat in each.
+/// MS: "Attestation sign Windows drivers": no file at the root, one folder a package, .inf, .sys, .pdb and .cat in each, MSZIP.
+/// MS: "Driver code signing requirements": names of folders have no special characters and fewer than 40.
 fn members(dist: &Path, cabinet: &Path, arch: Arch) -> Result<()> {
     let bytes = fs::read(cabinet).with_context(|| format!("cannot read {}", cabinet.display()))?;
     let mut cabinet = cab::Cabinet::new(Cursor::new(bytes))?;
+    ensure!(
+        cabinet
+            .folder_entries()
+            .all(|folder| folder.compression_type() == cab::CompressionType::MsZip),
+        "not compressed by MSZIP"
+    );
     let names: BTreeSet<String> = cabinet
         .folder_entries()
         .flat_map(|folder| folder.file_entries())
@@ -85,5 +92,14 @@ fn members(dist: &Path, cabinet: &Path, arch: Arch) -> Result<()> {
         }
     }
     ensure!(names == wanted, "there is {names:?}");
+    for name in &names {
+        let folder = name.split('\\').next().unwrap_or_default();
+        ensure!(
+            name.split('\\').count() == 2
+                && name.len() < 40
+                && folder.chars().all(|c| c.is_ascii_alphanumeric()),
+            "the portal would refuse {name}"
+        );
+    }
     Ok(())
 }
