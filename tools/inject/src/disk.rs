@@ -4,6 +4,7 @@ mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
@@ -34,6 +35,9 @@ const BIOS_STORE: &str = "Boot/BCD";
 /// A [`Refusal`].
 pub fn format(disk: &Path, format: Option<&str>) -> Result<String> {
     let name = disk.display().to_string();
+    if disk.is_file() && is_written(disk)? {
+        return Err(Refusal::InUse(name, "QEMU has it open for writing".to_owned()).into());
+    }
     let mut run = Run::new("qemu-img").args(["info", "--output=json"]);
     if let Some(format) = format {
         run = run.args(["-f", format]);
@@ -41,7 +45,7 @@ pub fn format(disk: &Path, format: Option<&str>) -> Result<String> {
     let output = run.arg(disk).output()?;
     if !output.status.success() {
         let text = output.stderr.trim().to_owned();
-        // QEMU takes a lock on every image it has open.
+        // What QEMU itself says of such a lock.
         if text.contains("Failed to get") && text.contains("lock") {
             return Err(Refusal::InUse(name, text).into());
         }
@@ -49,6 +53,29 @@ pub fn format(disk: &Path, format: Option<&str>) -> Result<String> {
     }
     let info: Json = serde_json::from_str(&output.stdout).context("qemu-img info is no JSON")?;
     judge(&info, name)
+}
+
+/// True if QEMU has the file open to write it. `qemu-img info` does not look for that in a raw image: it reads nothing there.
+fn is_written(disk: &Path) -> Result<bool> {
+    let inode = fs::metadata(disk)?.ino();
+    let locks = fs::read_to_string("/proc/locks").context("cannot read /proc/locks")?;
+    Ok(locks.lines().any(|line| is_write_lock(line, inode)))
+}
+
+/// True if a line of /proc/locks (proc(5)) is such a lock: number, kind, ADVISORY, READ, process, device and inode, first and last
+/// byte. The device is not compared: file systems with volumes of their own have another number there.
+fn is_write_lock(line: &str, inode: u64) -> bool {
+    // QEMU, block/file-posix.c: a process locks byte 100 + N for the permission N that it uses; 1 to 3 are to write, to write
+    // what is there already, to resize.
+    const WRITE: (u64, u64) = (101, 103);
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let [_, "OFDLCK", _, _, _, file, first, last] = fields.as_slice() else {
+        return false;
+    };
+    // The kernel joins neighbours into one line.
+    file.rsplit(':').next() == Some(inode.to_string().as_str())
+        && first.parse().is_ok_and(|first: u64| first <= WRITE.1)
+        && last.parse().is_ok_and(|last: u64| last >= WRITE.0)
 }
 
 /// Judges what `qemu-img info` says.
@@ -345,7 +372,7 @@ pub fn apply(disk: &Path, format: &str, device: &str, plan: &Plan, scratch: &Pat
     let mut guestfish = Guestfish::launch(disk, format, Access::Write)?;
     for (on, files) in work {
         if on == device {
-            security::mount_inheriting(&mut guestfish, on)?;
+            security::mount_inheriting(&mut guestfish, on, scratch)?;
         } else {
             guestfish.run(&["mount", on, "/"])?;
         }

@@ -15,7 +15,7 @@ use crate::guestfish::Guestfish;
 const FOLDER: &str = "/.NTFS-3G";
 const FILE: &str = "/.NTFS-3G/UserMapping";
 /// Any user who is not root: files of root belong to the group Administrators whatever the mapping says.
-const MAPPING: &str = "::S-1-5-21-0-0-0-1000\\n";
+const MAPPING: &str = "::S-1-5-21-1-2-3-1000\n";
 /// Where a self-relative descriptor has the offset of its list of entries, and where that list has its entries (MS:
 /// SECURITY_DESCRIPTOR, ACL, ACCESS_ALLOWED_ACE).
 const DACL: std::ops::Range<usize> = 16..20;
@@ -31,7 +31,7 @@ const EVERYONE: [u8; 20] = [
 /// # Errors
 ///
 /// libguestfs fails, or somebody's own mapping is on the volume already.
-pub fn mount_inheriting(guestfish: &mut Guestfish, device: &str) -> Result<()> {
+pub fn mount_inheriting(guestfish: &mut Guestfish, device: &str, scratch: &Path) -> Result<()> {
     guestfish.run(&["mount", device, "/"])?;
     let is_there = guestfish.run(&["exists", FOLDER])?;
     ensure!(
@@ -39,7 +39,9 @@ pub fn mount_inheriting(guestfish: &mut Guestfish, device: &str) -> Result<()> {
         "{FOLDER} is on {device} already: ntfs-3g keeps a user mapping there, rename it first"
     );
     guestfish.run(&["mkdir", FOLDER])?;
-    guestfish.run(&["write", FILE, MAPPING])?;
+    let local = scratch.join("mapping");
+    fs::write(&local, MAPPING)?;
+    guestfish.run(&["upload", &local.display().to_string(), FILE])?;
     guestfish.run(&["umount-all"])?;
     guestfish.run(&["mount-vfs", "inherit", "ntfs-3g", device, "/"])?;
     Ok(())

@@ -76,18 +76,39 @@ fn what_is_no_disk_is_refused() {
 
 #[test]
 fn a_disk_in_use_is_refused() {
-    let dir = tempfile::tempdir().unwrap();
-    let disk = dir.path().join("disk");
-    create(&["-f", "qcow2"], &disk);
-    let mut machine = Run::new("qemu-io")
-        .arg(&disk)
-        .deadline(Duration::from_secs(60))
-        .start()
-        .unwrap();
-    // Its answer shows that the disk is open.
-    machine.say("length").unwrap();
-    machine.hear().unwrap();
-    assert!(matches!(refusal(&disk), Refusal::InUse(_, _)));
-    drop(machine);
-    assert!(format(&disk, None).is_ok());
+    for kind in ["qcow2", "raw"] {
+        let dir = tempfile::tempdir().unwrap();
+        let disk = dir.path().join("disk");
+        create(&["-f", kind], &disk);
+        let mut machine = Run::new("qemu-io")
+            .args(["-f", kind])
+            .arg(&disk)
+            .deadline(Duration::from_secs(60))
+            .start()
+            .unwrap();
+        // Its answer shows that the disk is open.
+        machine.say("length").unwrap();
+        machine.hear().unwrap();
+        let error = format(&disk, Some(kind)).unwrap_err();
+        let refusal = error.downcast_ref();
+        assert!(matches!(refusal, Some(Refusal::InUse(_, _))), "{error:#}");
+        drop(machine);
+        assert!(format(&disk, Some(kind)).is_ok());
+    }
+}
+
+#[test]
+fn locks_to_write_are_told_from_others() {
+    let line = |kind: &str, inode: u64, bytes: &str| {
+        super::is_write_lock(
+            &format!("3: {kind}  ADVISORY  READ -1 fe:00:{inode} {bytes}"),
+            7,
+        )
+    };
+    assert!(line("OFDLCK", 7, "100 101") && line("OFDLCK", 7, "101 101"));
+    assert!(line("OFDLCK", 7, "103 103"));
+    // To read; what others may not do; another file; somebody else's kind of lock.
+    assert!(!line("OFDLCK", 7, "100 100") && !line("OFDLCK", 7, "201 203"));
+    assert!(!line("OFDLCK", 77, "101 101") && !line("FLOCK", 7, "0 EOF"));
+    assert!(!super::is_write_lock("", 7));
 }

@@ -32,7 +32,8 @@ fn wimlib(fault: Fault) -> &'static str {
 /// guestfish: something happens when the third file is written.
 fn guestfish(fault: Fault) -> String {
     let work = match fault {
-        Fault::Fails => "line='upload /none /none'",
+        // Then it ends, as guestfish does after an error.
+        Fault::Fails => "echo 'upload /none /none'; exit",
         Fault::Lies => "line='sync'",
         Fault::Killed => "kill -9 $PPID; exit",
     };
@@ -74,6 +75,8 @@ pub fn run(
     fs::write(&file, script)?;
     fs::set_permissions(&file, fs::Permissions::from_mode(0o755))?;
     let run = command(context, image, arguments)?;
+    // What a killed run leaves in the folder for temporary files goes with the test's own.
+    let run = run.env("TMPDIR", &folder);
     Ok(run.env("PATH", format!("{}:{before}", folder.display())))
 }
 
