@@ -92,7 +92,7 @@ impl Session<'_> {
 /// There is nothing to check at `path`, a named certificate cannot be read, or a program that is needed cannot be run.
 pub fn verify(path: &Path, options: &Options) -> Result<Report> {
     if !path.exists() {
-        bail!("there is no {}", path.display());
+        bail!("cannot read {}: there is no such file", path.display());
     }
     let scratch = tempfile::tempdir()?;
     let checker = Checker::new()?;

@@ -2,6 +2,8 @@
 //!
 //! OpenSSL does the arithmetic and follows the chain; osslsigncode digests MSIs, cabinets and pages.
 
+mod timestamp;
+
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fs;
@@ -12,13 +14,15 @@ use anyhow::{Context, Result};
 use driver_catalog::Digests;
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use time::{Date, Month};
 use winpv_inject::trust;
 
 use super::anchors::{Anchors, openssl_x509};
 use super::pkcs7::SignedData;
 use crate::process::{Output, Run};
 use crate::sign::Certificate;
+
+#[cfg(test)]
+pub(super) use timestamp::seconds;
 
 /// What carries the signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -455,47 +459,6 @@ impl Checker {
         Ok(())
     }
 
-    /// When a signature was made, or why its time stamp does not say so. Whether the authority is to be trusted is not asked.
-    fn timestamp(&self, token: &[u8], value: &[u8]) -> Result<Result<u64, String>> {
-        let data = match SignedData::parse(token) {
-            Ok(data) => data,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        let mut own = String::new();
-        for certificate in data.issuers.iter().chain(&data.certificate) {
-            own.push_str(&self.pem(certificate)?);
-        }
-        let output = Run::new("openssl")
-            .args(["cms", "-verify", "-inform", "DER", "-in"])
-            .arg(self.file("token", data.encoded)?)
-            .args([
-                "-purpose",
-                "timestampsign",
-                "-partial_chain",
-                "-no_check_time",
-            ])
-            .args(["-no-CApath", "-no-CAstore", "-CAfile"])
-            .arg(self.file("authority.pem", own.as_bytes())?)
-            .args(["-out", "/dev/null"])
-            .output()?;
-        if !output.status.success() {
-            let text = output.text();
-            let line = text.lines().rfind(|line| line.contains("error:"));
-            let why = line.and_then(|line| line.split(':').nth(4));
-            return Ok(Err(why.unwrap_or("it does not verify").to_owned()));
-        }
-        let stamp = match data.stamp() {
-            Ok(stamp) => stamp,
-            Err(error) => return Ok(Err(error.to_string())),
-        };
-        Ok(match (stamp.is_for(value), seconds(stamp.time)) {
-            (Some(true), Some(time)) => Ok(time),
-            (Some(true), None) => Err("its time cannot be read".to_owned()),
-            (Some(false), _) => Err("it is for another signature".to_owned()),
-            (None, _) => Err("its digest is not of the SHA-2 family".to_owned()),
-        })
-    }
-
     fn pem(&self, der: &[u8]) -> Result<String> {
         let digest: [u8; 32] = Sha256::digest(der).into();
         if let Some(known) = self.pems.borrow().get(&digest) {
@@ -505,17 +468,4 @@ impl Checker {
         self.pems.borrow_mut().insert(digest, pem.clone());
         Ok(pem)
     }
-}
-
-/// Seconds after 1970 of a GeneralizedTime in UTC, `YYYYMMDDhhmmss[.f]Z`.
-pub(super) fn seconds(text: &[u8]) -> Option<u64> {
-    let text = std::str::from_utf8(text).ok()?.strip_suffix('Z')?;
-    let number = |from: usize, to: usize| text.get(from..to)?.parse::<u8>().ok();
-    let year = text.get(..4)?.parse().ok()?;
-    let month = Month::try_from(number(4, 6)?).ok()?;
-    let date = Date::from_calendar_date(year, month, number(6, 8)?).ok()?;
-    let time = date
-        .with_hms(number(8, 10)?, number(10, 12)?, number(12, 14)?)
-        .ok()?;
-    u64::try_from(time.assume_utc().unix_timestamp()).ok()
 }

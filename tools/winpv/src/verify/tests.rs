@@ -125,7 +125,7 @@ fn what_cannot_be_checked_is_an_error_that_says_so() {
         (dir.path(), "no driver package"),
         (text.as_path(), "nothing that verify knows"),
         (inf.as_path(), "installs no driver"),
-        (Path::new("/nowhere/x.iso"), "there is no /nowhere/x.iso"),
+        (Path::new("/nowhere/x.iso"), "cannot read /nowhere/x.iso"),
     ] {
         let error = format!("{:#}", verify(path, &Options::default()).unwrap_err());
         assert!(error.contains(why), "{error}");
