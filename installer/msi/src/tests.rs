@@ -132,6 +132,23 @@ fn one_feature_and_two_actions_a_driver() {
 }
 
 #[test]
+fn launch_conditions_say_what_is_needed() {
+    let msi = Msi::open(&write(&content(Platform::X64)).unwrap()).unwrap();
+    let conditions = msi.rows("LaunchCondition");
+    assert_eq!(conditions.len(), 3);
+    for (condition, message) in [
+        ("WINPVBUILD >= 14393", "needs Windows 10 version 1607"),
+        ("NOT NEWERFOUND", "Remove it first"),
+        ("Privileged", "needs an administrator"),
+    ] {
+        let told = conditions.iter().any(|row| {
+            text(row, "Condition").contains(condition) && text(row, "Description").contains(message)
+        });
+        assert!(told, "{condition}");
+    }
+}
+
+#[test]
 fn a_pack_without_boot_drivers_needs_no_check() {
     let mut content = content(Platform::X64);
     content.drivers.remove(0);

@@ -1,6 +1,7 @@
 //! What the MSI refuses, with a reason that can be read, and that nothing has changed then.
 
 use anyhow::{Result, ensure};
+use winpv_msi::check::{Msi, text};
 
 use super::devices::texts;
 use super::kit::{Kit, PROGRAM_FILES, Package, WINPV, windows_path};
@@ -166,7 +167,17 @@ pub fn windows_7(kit: &Kit<'_>) -> Result<()> {
     let prefix = kit.template.prefix(Windows::Seven)?;
     prefix.msiexec_ends(&["/i", &kit.trusted.path], exit::FAILURE)?;
     let log = prefix.msi_log();
-    ensure!(log.contains("WINPVBUILD = 7601"), "{log}");
+    ensure!(
+        log.contains("WINPVBUILD = 7601") && log.contains("LaunchConditions. Return value 0"),
+        "{log}"
+    );
+    // Wine shows the message in a window only.
+    let msi = Msi::open(&winpv_msi::write(&kit.trusted.content)?)?;
+    let told = msi.rows("LaunchCondition").iter().any(|row| {
+        text(row, "Condition").contains("WINPVBUILD")
+            && text(row, "Description").contains("needs Windows 10 version 1607")
+    });
+    ensure!(told, "no message");
     kit.trusted.is_absent(&prefix)?;
     prefix.lacks(PROGRAM_FILES)
 }
