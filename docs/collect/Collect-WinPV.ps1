@@ -12,7 +12,7 @@ Run it as administrator: without that, several items are not-run.
 The file to write. It must not exist.
 
 .PARAMETER MsiLog
-Logs that msiexec wrote (/l*v FILE), to be summed up in the report.
+Logs that msiexec wrote (/l*v FILE), to be summed up in the report; commas between several.
 
 .PARAMETER Days
 How far back events are read.
@@ -39,6 +39,13 @@ $Provider = 'WinPV'
 $LineLimit = 4000
 
 $Report = [ordered]@{}
+
+# With -File, a list of names arrives as one text.
+$MsiLog = @($MsiLog | ForEach-Object { $_.Split(',') })
+$Path = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Output)
+if (Test-Path -LiteralPath $Path) {
+    throw "$Path is there already: choose another name with -Output"
+}
 
 # Runs one part; whatever it throws becomes the reason, and the rest goes on.
 function Add-Result([string] $Id, [scriptblock] $Work) {
@@ -141,16 +148,13 @@ Add-Result 'os' {
     }
 }
 
-# MS: Confirm-SecureBootUEFI: true, false, or this message on a machine that has no Secure Boot.
+# MS: Confirm-SecureBootUEFI: true, false, or, on a machine that has no Secure Boot, a message in the language of that Windows.
 Add-Result 'secure_boot' {
     Assert-Elevated
     try {
         [ordered]@{ enabled = [bool](Confirm-SecureBootUEFI) }
     } catch {
-        if ($_.Exception.Message -like 'Cmdlet not supported on this platform*') {
-            throw 'not-run: this machine has no Secure Boot'
-        }
-        throw
+        throw "not-run: Confirm-SecureBootUEFI: $($_.Exception.Message)"
     }
 }
 
@@ -397,7 +401,6 @@ $Whole = [ordered]@{
 }
 # MS: ConvertTo-Json (-Depth). .NET writes the file, as UTF-8 without a mark and only if it is new (FileMode.CreateNew).
 $Bytes = [Text.Encoding]::UTF8.GetBytes((ConvertTo-Json -InputObject $Whole -Depth 8))
-$Path = $ExecutionContext.SessionState.Path.GetUnresolvedProviderPathFromPSPath($Output)
 $Stream = [IO.File]::Open($Path, [IO.FileMode]::CreateNew)
 try {
     $Stream.Write($Bytes, 0, $Bytes.Length)

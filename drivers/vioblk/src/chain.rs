@@ -1,7 +1,7 @@
 //! The descriptor chain of a request: header, data, status. Virtio 1.3 §5.2.6
 #![forbid(unsafe_code)]
 
-use crate::ffi::dma::{StorPort, region};
+use crate::ffi::dma::{given, region};
 use crate::ffi::extension;
 use crate::limits::PAGE;
 use crate::ranges::{self, Steps};
@@ -15,7 +15,7 @@ use core::cell::Cell;
 use core::iter::{Chain as Joined, Flatten, Once, once};
 use core::mem::{size_of, size_of_val};
 use storport::{Dma, ScatterGather, Segment, Srb};
-use virtio_core::mem::{Dma as _, DmaRegion};
+use virtio_core::mem::DmaRegion;
 use virtio_core::ring::{IndirectChain, Part};
 use virtio_core::spec::blk::{ID_LEN, Lifetime, RequestHeader};
 
@@ -45,7 +45,7 @@ type DataParts<I> = Flatten<core::option::IntoIter<I>>;
 impl<I: Iterator<Item = Part>> Chain<I> {
     /// The chain of the request's present stage, whose head lies at `place`.
     fn new(request: &Request, place: Dma, data: I) -> Option<Self> {
-        let at = StorPort::given(place.address);
+        let at = given(place.address);
         let (out, into) = match (request.stage, request.operation) {
             (Stage::Flush, _) | (_, Operation::None | Operation::Flush { .. }) => (None, None),
             (

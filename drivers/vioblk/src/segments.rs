@@ -1,9 +1,8 @@
 //! A scatter list as the device may see it: no element longer than `size_max`, no byte more than the request.
 #![forbid(unsafe_code)]
 
-use crate::ffi::dma::StorPort;
+use crate::ffi::dma::given;
 use storport::Segment;
-use virtio_core::mem::Dma as _;
 use virtio_core::ring::Part;
 
 /// Cuts segments into parts.
@@ -42,7 +41,7 @@ impl<I: Iterator<Item = Segment>> Iterator for Parts<I> {
             self.current = self.segments.next()?;
         }
         let len = self.current.len.min(self.max).min(self.left);
-        let part = Part::new(StorPort::given(self.current.address), len);
+        let part = Part::new(given(self.current.address), len);
         // None of these can wrap: `len` is the least of the three.
         self.current.address = self.current.address.wrapping_add(u64::from(len));
         self.current.len = self.current.len.wrapping_sub(len);

@@ -70,6 +70,9 @@ fn every_ring_is_walked_in_two_laps() {
         for place in 0..2 * u32::from(size) {
             assert_eq!(position.bits(), bits(place, size.into()), "size {size}");
             assert_eq!(position.index(), bits(place, size.into()) & !WRAP);
+            // Virtio 1.3 §2.8.1: AVAIL is the wrap counter, USED its inverse.
+            let available = if place < size.into() { 1 << 7 } else { 1 << 15 };
+            assert_eq!(position, Position::of(position.index(), available));
             position = position.advance(1, size);
         }
         assert_eq!(position, Position::START, "size {size}");
@@ -111,13 +114,21 @@ fn every_distance_in_small_rings_is_that_of_the_step() {
 }
 
 #[test]
-fn every_place_is_what_its_index_and_lap_say() {
-    for size in 1..=LARGEST {
+fn every_distance_from_both_ends_of_any_ring_is_that_of_the_step() {
+    // In bytes, as the ring keeps them: 16 a descriptor.
+    for size in 1..=usize::from(LARGEST) {
+        let end = size << 4;
         let mut wrong = false;
-        let mut position = Position::START;
-        for _ in 0..2 * u32::from(size) {
-            wrong |= Position::of(position.index(), position.available()) != position;
-            position = position.advance(1, size);
+        for from in [0, size - 1] {
+            for by in 1..=size {
+                let to = from + by;
+                let (place, one_lap) = if to < size {
+                    (to, true)
+                } else {
+                    (to - size, false)
+                };
+                wrong |= distance(from << 4, place << 4, end) != (by << 4, one_lap);
+            }
         }
         assert!(!wrong, "size {size}");
     }

@@ -13,7 +13,6 @@ use std::rc::Rc;
 
 use ring_rig::GuestMemory;
 use virtio_core::Clock;
-use virtio_core::mem::Dma;
 use virtio_core::mmio::Registers;
 use virtio_core::ring::{Part, Queue, QueueMemory, Slot};
 use virtio_core::spec::features::Features;
@@ -253,7 +252,7 @@ fn use_queue(
 ) -> Result<u64, TransportError> {
     let doorbell = device.enable_queue(0, queue, vector(state))?;
     device.driver_ok()?;
-    let part = |n| Part::new(GuestMemory::given(0x1_0000 * (n + 1)), 512);
+    let part = |n| Part::new(GuestMemory::address(0x1_0000 * (n + 1)), 512);
     let mut inside = 0;
     for token in 0..TOKENS {
         inside += u64::from(queue.add_direct(token, [], [part(token)]).is_ok());

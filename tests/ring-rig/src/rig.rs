@@ -4,7 +4,6 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ring_device::{Buffer, Memory};
-use virtio_core::mem::Dma;
 use virtio_core::ring::{IndirectChain, Part, Queue, QueueError, QueueMemory, Rejected, Slot};
 use virtio_core::transport::{ConfigSpace, DeviceStopped, stop_bus_mastering};
 
@@ -322,7 +321,7 @@ impl Rig {
 /// A part whose address can be told from every other; `n` modulo 2²⁰.
 #[must_use]
 pub fn part(n: u64, len: u32) -> Part {
-    Part::new(GuestMemory::given(DATA + (n % (1 << 20)) * 0x1000), len)
+    Part::new(GuestMemory::address(DATA + (n % (1 << 20)) * 0x1000), len)
 }
 
 /// As many empty slots; leaked, as tests end with the process.

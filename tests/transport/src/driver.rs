@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use test_device::memory::GuestMemory;
-use virtio_core::mem::{Dma as _, DmaRegion};
+use virtio_core::mem::DmaRegion;
 use virtio_core::ring::{Armed, IndirectChain, Part, Queue, QueueMemory, Slot};
 use virtio_core::spec::features::Features;
 use virtio_core::spec::pci::Isr;
@@ -242,7 +242,7 @@ impl<'a> Disk<'a> {
         header[8..16].copy_from_slice(&sector.to_le_bytes());
         header[16] = 0xff;
         assert!(self.memory.write(self.buffer, &header));
-        let part = |offset, len| Part::new(Machine::given(self.buffer + offset), len);
+        let part = |offset, len| Part::new(Machine::at(self.buffer + offset), len);
         [part(0, 16), part(512, SECTOR), part(16, 1)]
     }
 

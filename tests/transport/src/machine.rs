@@ -181,6 +181,15 @@ impl Clock for Machine {
     }
 }
 
+impl Machine {
+    /// An address in the guest's memory, or one that QEMU refuses.
+    #[must_use]
+    pub fn at(address: u64) -> DeviceAddress {
+        // SAFETY: QEMU sees the guest's memory from 0 on, or through an IOMMU that shows it there, and nothing else.
+        unsafe { Self::given(address) }
+    }
+}
+
 // SAFETY: `Ram` knows where in its one file, which is all of the guest's memory, a byte lies; it never moves.
 unsafe impl Dma for Machine {
     fn translates(&self) -> bool {
@@ -191,7 +200,7 @@ unsafe impl Dma for Machine {
         let start = self.ram.device_slice(0, self.ram.len())?.addr();
         let address = base.addr().get().checked_sub(start)? as u64;
         self.ram.device_slice(address, len)?;
-        Some(Self::given(address))
+        Some(Self::at(address))
     }
 }
 

@@ -190,7 +190,7 @@ impl Bench<'_> {
                 path.display(),
                 good.text
             );
-            // That the check can fail: other anchors. Changed bytes are what "signatures and catalogs" and the MSI's steps try.
+            // That the check can fail: other anchors. Changed bytes are what "verify" tries.
             ensure!(
                 !verify(&file, &root, &other)?.stamp,
                 "{}: the time stamp is said to be good whoever made it",

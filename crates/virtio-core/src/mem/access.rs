@@ -35,7 +35,7 @@ pub(super) unsafe fn write<T>(at: NonNull<T>, value: T) {
 /// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn load16(at: NonNull<u16>, order: Ordering) -> u16 {
-    // SAFETY: by the caller's promise; the processor's side stores such words by atomics only.
+    // SAFETY: by the caller's promise; the processor's side stores such words by atomics, or where nobody can look yet.
     let word = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
     word.load(order)
 }
@@ -47,7 +47,7 @@ pub(super) unsafe fn load16(at: NonNull<u16>, order: Ordering) -> u16 {
 /// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn store16(at: NonNull<u16>, value: u16, order: Ordering) {
-    // SAFETY: by the caller's promise; the processor's side accesses such words by atomics only.
+    // SAFETY: by the caller's promise; the processor's side accesses such words by atomics, or where nobody can look yet.
     let word = unsafe { AtomicU16::from_ptr(at.as_ptr()) };
     word.store(value, order);
 }
@@ -59,7 +59,7 @@ pub(super) unsafe fn store16(at: NonNull<u16>, value: u16, order: Ordering) {
 /// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn load32(at: NonNull<u32>, order: Ordering) -> u32 {
-    // SAFETY: by the caller's promise; the processor's side stores such words by atomics only.
+    // SAFETY: by the caller's promise; the processor's side stores such words by atomics, or where nobody can look yet.
     let word = unsafe { AtomicU32::from_ptr(at.as_ptr()) };
     word.load(order)
 }
@@ -71,7 +71,7 @@ pub(super) unsafe fn load32(at: NonNull<u32>, order: Ordering) -> u32 {
 /// `at` is aligned and valid for reads and writes.
 #[inline(always)]
 pub(super) unsafe fn store32(at: NonNull<u32>, value: u32, order: Ordering) {
-    // SAFETY: by the caller's promise; the processor's side accesses such words by atomics only.
+    // SAFETY: by the caller's promise; the processor's side accesses such words by atomics, or where nobody can look yet.
     let word = unsafe { AtomicU32::from_ptr(at.as_ptr()) };
     word.store(value, order);
 }

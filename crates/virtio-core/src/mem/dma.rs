@@ -21,11 +21,15 @@ pub unsafe trait Dma {
     /// them. // Virtio 1.3 §6.1
     fn translates(&self) -> bool;
 
-    /// An address that the platform's DMA interface gave out, as one of a scatter list: whoever calls this says so, and that
-    /// the memory stays the device's to use for as long as a queue holds the address.
+    /// An address that the platform's DMA interface gave out in another way, as one of a request's scatter list.
+    ///
+    /// # Safety
+    ///
+    /// It did so for this device, which may use the bytes that a queue is told of there until their buffer comes back or the
+    /// device is stopped.
     #[must_use]
     #[inline(always)]
-    fn given(address: u64) -> DeviceAddress
+    unsafe fn given(address: u64) -> DeviceAddress
     where
         Self: Sized,
     {

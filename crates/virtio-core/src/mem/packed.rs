@@ -9,7 +9,7 @@
 )]
 
 use core::hint::cold_path;
-use core::mem::{offset_of, size_of};
+use core::mem::{forget, offset_of, size_of};
 use core::ptr::NonNull;
 
 use zerocopy::little_endian::{U16, U32, U64};
@@ -24,7 +24,7 @@ use crate::sync::Ordering;
 #[derive(Debug)]
 pub(crate) struct PackedMemory {
     region: DmaRegion,
-    /// Start of the descriptor ring, of `end` bytes, aligned as the ring is.
+    /// Start of the descriptor ring, of `size` descriptors, aligned as the ring is.
     descriptors: NonNull<PackedDescriptor>,
     /// Driver event suppression.
     driver: NonNull<u32>,
@@ -32,7 +32,7 @@ pub(crate) struct PackedMemory {
     device: NonNull<u32>,
     /// Queue size; not 0.
     size: u32,
-    /// Bytes of all descriptors.
+    /// Bytes of all descriptors: `size` of them.
     end: usize,
     avail: Avail,
     unseen: Unseen,
@@ -50,16 +50,48 @@ const ID: u32 = 32;
 /// Where the next buffer goes.
 #[derive(Debug)]
 struct Avail {
-    /// Offset of a descriptor in bytes: always below `end`.
+    /// Offset of a descriptor in bytes: a multiple of its length, always below `end`.
     offset: usize,
     /// Flags of available descriptors there, in their place in the second word. // Virtio 1.3 §2.8.1
     lap: u64,
 }
 
+impl Avail {
+    #[inline(always)]
+    const fn position(&self) -> Position {
+        Position::of(index(self.offset), (self.lap >> FLAGS) as u16)
+    }
+
+    /// Makes stale what was written of a buffer, up to the offset `written`, of a ring of `end` bytes from `start` on.
+    #[cold]
+    #[inline(never)]
+    fn retract(
+        &mut self,
+        start: NonNull<PackedDescriptor>,
+        end: usize,
+        written: usize,
+        wrapped: bool,
+    ) {
+        if wrapped {
+            self.lap ^= LAP;
+        }
+        // A buffer is finished once its last descriptor is written, so that a whole ring of them never comes here.
+        let mut at = self.position();
+        while at.index() != index(written) {
+            // SAFETY: a position of the ring, so that there is such a descriptor.
+            let descriptor = unsafe { start.add(usize::from(at.index())) };
+            let stale = at.stale().to_le();
+            // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+            unsafe { access::store16(flags(descriptor), stale, Ordering::Relaxed) };
+            at = at.advance(1, index(end));
+        }
+    }
+}
+
 /// The first descriptor that the device was not shown; of no meaning if it was shown all.
 #[derive(Debug)]
 struct Unseen {
-    /// Its offset in bytes: always below `end`.
+    /// Its offset in bytes: a multiple of its length, always below `end`.
     offset: usize,
     /// Its flags; to store them shows everything behind it.
     flags: u16,
@@ -135,7 +167,7 @@ impl PackedMemory {
     /// Where the next buffer goes.
     #[inline(always)]
     pub(crate) const fn next_avail(&self) -> Position {
-        Position::of(index(self.avail.offset), (self.avail.lap >> FLAGS) as u16)
+        self.avail.position()
     }
 
     /// Where the device marks the next used buffer.
@@ -191,13 +223,6 @@ impl PackedMemory {
         }
     }
 
-    /// Stores the flags of the descriptor at `index`.
-    #[inline(always)]
-    pub(crate) fn store_flags(&mut self, index: u16, value: u16, order: Ordering) {
-        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::store16(flags(self.at(index)), value.to_le(), order) };
-    }
-
     /// The index, if it is one of the ring, or that of the first descriptor.
     #[inline(always)]
     const fn inside(&self, index: u16) -> u16 {
@@ -207,7 +232,7 @@ impl PackedMemory {
     /// Where the descriptor at `index` begins.
     #[inline(always)]
     fn at(&self, index: u16) -> NonNull<PackedDescriptor> {
-        // SAFETY: there are `end` bytes of descriptors, and at least one (invariant of `descriptors`).
+        // SAFETY: there are `size` descriptors, and at least one (invariant of `descriptors`).
         unsafe { self.descriptors.add(usize::from(self.inside(index))) }
     }
 
@@ -258,7 +283,8 @@ impl PackedMemory {
     }
 }
 
-/// Writes the descriptors of one buffer. A copy of where they lie, so that it need not be looked up again for each of them.
+/// Writes the descriptors of one buffer, which comes to nothing unless it is finished. A copy of where they lie, so that it
+/// need not be looked up again for each of them.
 #[derive(Debug)]
 pub(crate) struct PackedWriter<'a> {
     start: NonNull<PackedDescriptor>,
@@ -319,16 +345,9 @@ impl PackedWriter<'_> {
 
     /// All is written: the next buffer goes behind it.
     #[inline(always)]
-    pub(crate) const fn finish(self) {
+    pub(crate) fn finish(self) {
         self.home.offset = self.offset;
-    }
-
-    /// Nothing is to be added: the next buffer goes where this one began.
-    #[cold]
-    pub(crate) const fn undo(self) {
-        if self.wrapped {
-            self.home.lap ^= LAP;
-        }
+        forget(self);
     }
 
     #[inline(always)]
@@ -348,6 +367,21 @@ impl PackedWriter<'_> {
     const fn at(&self) -> NonNull<PackedDescriptor> {
         // SAFETY: the offset is that of a descriptor (invariant of `offset`).
         unsafe { self.start.byte_add(self.offset) }
+    }
+}
+
+impl Drop for PackedWriter<'_> {
+    /// The buffer comes to nothing: the next one goes where it began, and no descriptor of it keeps the flags of an available
+    /// one, as a shorter buffer may go there.
+    ///
+    /// The device was shown none of them, and looks at none before the first of the batch, whose flags were not written: that
+    /// a descriptor shall not change once its AVAIL flag did is about those that it may look at. // Virtio 1.3 §2.8.16
+    ///
+    /// By value, as a writer whose place in memory somebody needs would not be kept in registers.
+    #[inline(always)]
+    fn drop(&mut self) {
+        self.home
+            .retract(self.start, self.end, self.offset, self.wrapped);
     }
 }
 

@@ -95,10 +95,8 @@ impl IndirectChain {
                 writable: chain.writable,
                 packed,
             }),
-            Err(unwritten) => Err(match unwritten.why {
-                WriteError::NoRoom { parts } => AddError::TableTooSmall { parts, entries },
-                WriteError::Refused(error) => error,
-            }),
+            Err(WriteError::NoRoom { parts }) => Err(AddError::TableTooSmall { parts, entries }),
+            Err(WriteError::Refused(error)) => Err(error),
         }
     }
 
@@ -115,13 +113,6 @@ pub(super) enum WriteError {
     NoRoom { parts: usize },
     /// It is not a chain that may be written anywhere.
     Refused(AddError),
-}
-
-/// A chain that could not be written.
-pub(super) struct Unwritten {
-    pub(super) why: WriteError,
-    /// Most descriptors of it that were.
-    pub(super) begun: u16,
 }
 
 impl From<AddError> for WriteError {
@@ -255,18 +246,15 @@ pub(super) fn write<T: Table>(
     room: u16,
     mut readable: impl Iterator<Item = Part>,
     mut writable: impl Iterator<Item = Part>,
-) -> Result<Chain, Unwritten> {
+) -> Result<Chain, WriteError> {
     // A chain that says itself that it is too long is not begun. For parts in an array, no other look at the room is left.
     let least = readable
         .size_hint()
         .0
         .saturating_add(writable.size_hint().0);
     if least > usize::from(room) {
-        return Err(Unwritten {
-            why: WriteError::NoRoom {
-                parts: rest(readable, writable),
-            },
-            begun: 0,
+        return Err(WriteError::NoRoom {
+            parts: rest(readable, writable),
         });
     }
     let mut cursor = Cursor {
@@ -281,18 +269,12 @@ pub(super) fn write<T: Table>(
             count: cursor.count,
             writable: cursor.bytes.wrapping_sub(readable_bytes),
         }),
-        Err(WriteError::NoRoom { parts }) => Err(Unwritten {
-            why: WriteError::NoRoom {
-                parts: rest(readable, writable)
-                    .saturating_add(parts)
-                    .saturating_add(usize::from(room)),
-            },
-            begun: room,
+        Err(WriteError::NoRoom { parts }) => Err(WriteError::NoRoom {
+            parts: rest(readable, writable)
+                .saturating_add(parts)
+                .saturating_add(usize::from(room)),
         }),
-        Err(why) => Err(Unwritten {
-            why,
-            begun: cursor.count,
-        }),
+        Err(refused) => Err(refused),
     }
 }
 

@@ -12,7 +12,7 @@
 //! The device marks one descriptor used for each buffer and skips the others; how many, only the slot says.
 #![forbid(unsafe_code)]
 
-use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, Unwritten, WriteError};
+use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
 use super::engine::{self, Format};
 use super::event::{passed_in_lap, passed_packed};
 use super::slots::{Buffer, Slots, Used};
@@ -44,24 +44,6 @@ impl Packed {
         Self { memory, event_idx }
     }
 
-    /// Takes back what there is of a chain: descriptors with the flags of available ones must not stay behind where a shorter
-    /// chain may go.
-    ///
-    /// The device was shown none of them, and looks at none before the first of the batch, whose flags were not written: that
-    /// a descriptor shall not change once its AVAIL flag did is about those that it may look at. // Virtio 1.3 §2.8.16
-    #[cold]
-    #[inline(never)]
-    fn retract<T>(&mut self, slots: &Slots<'_, T>, unwritten: Unwritten) -> WriteError {
-        let unseen = u16::from(slots.all_published());
-        let start = self.memory.next_avail();
-        for by in unseen..unwritten.begun {
-            let at = start.advance(by, slots.size());
-            self.memory
-                .store_flags(at.index(), at.stale(), Ordering::Relaxed);
-        }
-        unwritten.why
-    }
-
     /// Descriptors that are not shown yet.
     #[inline(always)]
     fn pending<T>(&self, slots: &Slots<'_, T>) -> u16 {
@@ -88,13 +70,7 @@ impl Format for Packed {
             writer: self.memory.writer(id as u16),
             first: slots.all_published(),
         };
-        let chain = match chain::write(&mut table, slots.free(), readable, writable) {
-            Ok(chain) => chain,
-            Err(unwritten) => {
-                table.writer.undo();
-                return Err(self.retract(slots, unwritten));
-            }
-        };
+        let chain = chain::write(&mut table, slots.free(), readable, writable)?;
         table.writer.finish();
         Ok(Buffer {
             number,

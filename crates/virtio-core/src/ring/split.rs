@@ -82,8 +82,7 @@ impl Format for Split {
             last: head,
             after: head,
         };
-        let Chain { count, writable } = chain::write(&mut table, slots.free(), readable, writable)
-            .map_err(|unwritten| unwritten.why)?;
+        let Chain { count, writable } = chain::write(&mut table, slots.free(), readable, writable)?;
         let Own { last, after, .. } = table;
         let number = slots.number();
         self.memory.write_available(number as u16, head as u16);

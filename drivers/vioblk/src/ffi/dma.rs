@@ -20,8 +20,16 @@ unsafe impl Dma for StorPort {
 
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
         let found = self.0.physical_address(None, base.as_ptr().cast())?;
-        (found.len as usize >= len).then_some(Self::given(found.address))
+        (found.len as usize >= len).then(|| given(found.address))
     }
+}
+
+/// An address that came from StorPort: of an SRB extension or of an element of a request's scatter list.
+#[inline(always)]
+pub fn given(address: u64) -> DeviceAddress {
+    // SAFETY: the addresses in `storport::Dma` and `storport::Segment` are StorPort's, for this adapter; they hold until the
+    // request is completed, which is after its buffer came back or the device was stopped.
+    unsafe { StorPort::given(address) }
 }
 
 /// Memory that StorPort has located before.
@@ -38,7 +46,7 @@ unsafe impl Dma for Located {
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
         let offset = base.addr().get().checked_sub(self.0.va.addr().get())?;
         let inside = offset.checked_add(len)? <= self.0.len;
-        let start = Self::given(self.0.address);
+        let start = given(self.0.address);
         inside.then(|| start.checked_add(offset as u64)).flatten()
     }
 }

@@ -1,7 +1,6 @@
 //! Ring memory that the device writes over, at every step.
 
 use ring_rig::{GuestMemory, Rig, part};
-use virtio_core::mem::Dma;
 use virtio_core::ring::Part;
 
 use super::lie::{any, areas, bytes, closes, device_word, fill, split, used, works};
@@ -272,7 +271,7 @@ pub(super) const ROWS: &[Row] = &[
                     fill(rig, device + 4, len - 4, byte);
                 }
                 assert_eq!(rig.completed(), Ok(None));
-                let huge = Part::new(GuestMemory::given(u64::MAX - 8), 8);
+                let huge = Part::new(GuestMemory::address(u64::MAX - 8), 8);
                 rig.add(9, &[huge], &[]).expect("room");
                 let _ = rig.driver.publish();
                 assert_eq!(rig.completed(), Ok(None));

@@ -1,7 +1,6 @@
 //! Requests of the driver's own caller that the specification forbids: they are refused before the device sees anything.
 
 use ring_rig::{GuestMemory, Rig, part, slots};
-use virtio_core::mem::Dma;
 use virtio_core::ring::{AddError, IndirectChain, Part, Queue, QueueMemory};
 use virtio_core::spec::features::Features;
 
@@ -112,7 +111,7 @@ pub(super) const ROWS: &[Row] = &[
         lie: "a chain of more than 4 GiB is asked for",
         verdict: Verdict::Refused("TooManyBytes"),
         run: Run::Ring(any, |rig| {
-            let huge = Part::new(GuestMemory::given(0), u32::MAX);
+            let huge = Part::new(GuestMemory::address(0), u32::MAX);
             refused(rig, &[huge], &[part(1, 2)])
         }),
     },

@@ -192,7 +192,7 @@ impl Bench {
     /// Publishes a chain, and what the driver then did to the registers.
     pub(super) fn kick(&self, queue: &mut Queue<'_, u64>, doorbell: &Doorbell) -> Vec<Access> {
         self.device.log();
-        let part = Part::new(GuestMemory::given(GuestMemory::START), 16);
+        let part = Part::new(GuestMemory::address(GuestMemory::START), 16);
         queue.add_direct(1, [part], []).expect("room");
         self.transport.ring(doorbell, queue.publish());
         self.device.log()

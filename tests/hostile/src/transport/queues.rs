@@ -436,7 +436,8 @@ unsafe impl Dma for Elsewhere {
     }
 
     fn locate(&self, _: NonNull<u8>, _: usize) -> Option<DeviceAddress> {
-        Some(Self::given(self.0))
+        // SAFETY: as above.
+        Some(unsafe { Self::given(self.0) })
     }
 }
 

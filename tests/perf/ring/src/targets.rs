@@ -47,7 +47,7 @@ pub fn tests(measured: &[Measured]) -> Vec<Test> {
                 at_most(complete, one.requests),
             );
         }
-        if case.mode.packed && case.parts == 2 && !case.mode.indirect {
+        if case.mode.packed && !case.mode.indirect {
             let split = measured.iter().find(|other| {
                 other.case.mode
                     == Mode {

@@ -67,7 +67,8 @@ unsafe impl Dma for SameAddress {
     }
 
     fn locate(&self, base: NonNull<u8>, _: usize) -> Option<DeviceAddress> {
-        Some(Self::given(base.as_ptr().expose_provenance() as u64))
+        // SAFETY: as above.
+        Some(unsafe { Self::given(base.as_ptr().expose_provenance() as u64) })
     }
 }
 
@@ -127,7 +128,9 @@ impl Ours {
 /// A part of a request.
 #[inline(always)]
 fn part(at: *mut u8, len: usize) -> Part {
-    Part::new(SameAddress::given(at.addr() as u64), len as u32)
+    // SAFETY: the device uses the processor's addresses, and a request's buffers stay.
+    let address = unsafe { SameAddress::given(at.addr() as u64) };
+    Part::new(address, len as u32)
 }
 
 /// As in a driver, direct or indirect is settled once for a queue: `INDIRECT` is not looked up for each request.
@@ -191,7 +194,7 @@ impl<const INDIRECT: bool> Subject for With<INDIRECT> {
     }
 
     #[inline(always)]
-    fn take(&mut self) -> Option<Taken> {
+    fn take(&mut self, _three: bool) -> Option<Taken> {
         match self.0.queue.completed() {
             Ok(Some(done)) => Some(Taken {
                 token: done.token,

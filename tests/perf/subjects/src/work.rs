@@ -66,8 +66,8 @@ pub trait Subject {
     fn notify(&mut self, kick: Self::Kick);
     /// Switches interrupts off.
     fn disarm(&mut self);
-    /// Takes what the device has finished next.
-    fn take(&mut self) -> Option<Taken>;
+    /// Takes what the device has finished next, of three parts or two.
+    fn take(&mut self, three: bool) -> Option<Taken>;
     /// Switches interrupts on; whether something came in meanwhile.
     fn arm(&mut self) -> bool;
 }
@@ -156,7 +156,7 @@ fn rounds<S: Subject, const THREE: bool, const COUNTED: bool>(
         }
         serve(case, device, requests);
         disarm::<S, COUNTED>(subject);
-        let (count, written) = complete::<S, COUNTED>(subject);
+        let (count, written) = complete::<S, THREE, COUNTED>(subject);
         assert_eq!(count, case.depth, "requests taken back");
         let bytes = DATA + if THREE { STATUS } else { 0 };
         assert!([0, bytes as u64 * u64::from(count)].contains(&written));
@@ -179,6 +179,7 @@ fn publish<S: Subject, const THREE: bool, const COUNTED: bool>(
         forget(subject);
         subject.add(request, THREE);
     }
+    forget(subject);
     let kick = subject.publish();
     if COUNTED {
         end::<PUBLISH>();
@@ -209,12 +210,12 @@ fn disarm<S: Subject, const COUNTED: bool>(subject: &mut S) {
 }
 
 #[inline(never)]
-fn complete<S: Subject, const COUNTED: bool>(subject: &mut S) -> (u32, u64) {
+fn complete<S: Subject, const THREE: bool, const COUNTED: bool>(subject: &mut S) -> (u32, u64) {
     let (mut count, mut written) = (0, 0);
     if COUNTED {
         begin::<COMPLETE>();
     }
-    while let Some(taken) = subject.take() {
+    while let Some(taken) = subject.take(THREE) {
         black_box(taken.token);
         forget(subject);
         written += u64::from(taken.written);

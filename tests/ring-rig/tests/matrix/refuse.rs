@@ -1,7 +1,6 @@
 //! What is no chain is refused, with the token handed back and nothing changed.
 
 use ring_rig::{GuestMemory, Mode, Rig, part};
-use virtio_core::mem::Dma;
 use virtio_core::ring::{AddError, IndirectChain, Part};
 use virtio_core::spec::features::Features;
 
@@ -9,7 +8,7 @@ use virtio_core::spec::features::Features;
 fn chains_that_are_none_are_refused() {
     for mode in Mode::all() {
         let mut rig = Rig::new(mode, 8);
-        let huge = Part::new(GuestMemory::given(0), u32::MAX);
+        let huge = Part::new(GuestMemory::address(0), u32::MAX);
         let cases: [(&[Part], &[Part], AddError); 6] = [
             (&[], &[], AddError::EmptyChain),
             (&[part(0, 0)], &[], AddError::EmptyPart),

@@ -146,7 +146,7 @@ impl Subject for Theirs {
     }
 
     #[inline(always)]
-    fn take(&mut self) -> Option<Taken> {
+    fn take(&mut self, _three: bool) -> Option<Taken> {
         match self.queue.poll_used() {
             Ok(used) => Some(Taken {
                 token: self.held.take(used.id),

@@ -134,7 +134,7 @@ impl Subject for Theirs {
     }
 
     #[inline(always)]
-    fn take(&mut self) -> Option<Taken> {
+    fn take(&mut self, _three: bool) -> Option<Taken> {
         let id = self.queue.completions().next()?.id;
         let token = self.held.take(id);
         Some(Taken { token, written: 0 })

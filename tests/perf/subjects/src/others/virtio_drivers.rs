@@ -81,7 +81,6 @@ pub struct Theirs {
     transport: PciTransport,
     held: Held,
     setup: Setup,
-    three: bool,
 }
 
 /// The parts of a request as slices, which is what the queue takes.
@@ -138,7 +137,6 @@ impl Theirs {
             queue,
             transport,
             held: Held::new(),
-            three: false,
         }
     }
 }
@@ -154,7 +152,6 @@ impl Subject for Theirs {
 
     #[inline(always)]
     fn add(&mut self, token: Token, three: bool) {
-        self.three = three;
         let added = with_parts!(token, three, |inputs, outputs| {
             // SAFETY: the buffers live for ever, and are not touched before the request comes back.
             unsafe { self.queue.add(inputs, outputs) }
@@ -187,10 +184,10 @@ impl Subject for Theirs {
     }
 
     #[inline(always)]
-    fn take(&mut self) -> Option<Taken> {
+    fn take(&mut self, three: bool) -> Option<Taken> {
         let id = self.queue.peek_used()?;
         let token = self.held.take(id);
-        let popped = with_parts!(token, self.three, |inputs, outputs| {
+        let popped = with_parts!(token, three, |inputs, outputs| {
             // SAFETY: these are the buffers that were added under this number.
             unsafe { self.queue.pop_used(id, inputs, outputs) }
         });
