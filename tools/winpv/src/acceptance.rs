@@ -12,8 +12,7 @@ use crate::drivers::Arch;
 
 /// Attestation on Server. MS: "Driver code signing requirements", "Windows Server signed drivers": Windows Server 2016 and later
 /// load only drivers that passed the tests of the hardware lab kit. Such drivers have been seen to load all the same.
-const NOT_TESTED: &str =
-    "not according to Microsoft; refused by the MSI and by winpv inject unless accepted";
+const NOT_TESTED: &str = "so says Microsoft, though such drivers have been seen to load; refused by the MSI and by winpv inject unless accepted";
 
 /// Releases of Windows that a package is for.
 pub struct Range {
@@ -78,17 +77,21 @@ pub fn table(trust: Trust, arch: Arch) -> Value {
                 ["off", "off", "no"],
                 ["off", "on", "yes"],
             ],
-            Trust::Attestation if range.server => &[["any", "any", NOT_TESTED]],
+            Trust::Attestation if range.server => &[["any", "any", "no"]],
             Trust::Attestation | Trust::Whcp => &[["any", "any", "yes"]],
         };
-        rows.extend(states.iter().map(|[secure_boot, testsigning, loads]| {
-            json!({
+        for [secure_boot, testsigning, loads] in states {
+            let mut row = json!({
                 "windows": range.name,
                 "secure_boot": secure_boot,
                 "testsigning": testsigning,
                 "loads": loads,
-            })
-        }));
+            });
+            if trust == Trust::Attestation && range.server {
+                row["note"] = NOT_TESTED.into();
+            }
+            rows.push(row);
+        }
     }
     Value::Array(rows)
 }
