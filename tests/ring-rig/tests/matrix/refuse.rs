@@ -1,5 +1,7 @@
 //! What is no chain is refused, with the token handed back and nothing changed.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use ring_rig::{GuestMemory, Mode, Rig, part};
 use virtio_core::ring::{AddError, IndirectChain, Part};
 use virtio_core::spec::features::Features;
@@ -121,5 +123,43 @@ fn table_of_the_other_format_is_refused() {
             "{mode:?}"
         );
         assert_eq!(rig.driver.free(), 8);
+    }
+}
+
+#[test]
+fn abandoned_chain_leaves_nothing_behind() {
+    // A caller's iterator that panics, caught further up, where the ring begins, in its middle and at its end; also behind a
+    // buffer that waits to be published.
+    for mode in Mode::judged().into_iter().filter(|mode| !mode.indirect) {
+        for (before, pending) in (0..4).flat_map(|before| [(before, false), (before, true)]) {
+            let mut rig = Rig::new(mode, 4);
+            let round = |rig: &mut Rig, token| {
+                let _ = rig.publish();
+                let buffer = rig.pop().unwrap();
+                assert_eq!(rig.pop(), None, "{mode:?}: one was added");
+                rig.finish(buffer.id, 0);
+                assert_eq!(rig.complete_all(), [(token, 0)], "{mode:?}");
+            };
+            for token in 0..before {
+                rig.add(token, &[part(0, 4)], &[]).unwrap();
+                round(&mut rig, token);
+            }
+            if pending {
+                rig.add(8, &[part(1, 4)], &[]).unwrap();
+            }
+            let parts = [part(2, 4), part(3, 4), part(4, 4)];
+            let parts = parts.into_iter().take(if pending { 2 } else { 3 });
+            let broken = parts.chain(std::iter::from_fn(|| panic!("no more parts")));
+            let adding = AssertUnwindSafe(|| rig.driver.add_direct(9, broken, []));
+            assert!(catch_unwind(adding).is_err());
+            if pending {
+                round(&mut rig, 8);
+            }
+            for token in 10..20 {
+                rig.add(token, &[part(0, 4)], &[part(1, 4)]).unwrap();
+                round(&mut rig, token);
+            }
+            let _ = rig.end();
+        }
     }
 }
