@@ -101,16 +101,24 @@ pub fn published(prefix: &Prefix, driver: &Driver) -> Result<String> {
         .find(|(name, _)| *name == inf)
         .context("no INF")?;
     let folder = prefix.find(r"windows\inf").context("no INF folder")?;
+    let mut others = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
+        let name = path.file_name().context("no name")?.to_string_lossy();
         if path.extension().is_some_and(|extension| extension == "inf")
             && fs::read(&path)? == *bytes
         {
-            let name = path.file_name().context("no name")?;
-            return Ok(name.to_string_lossy().into_owned());
+            return Ok(name.into_owned());
+        }
+        if name.starts_with("oem") {
+            others.push(name.into_owned());
         }
     }
-    anyhow::bail!("no INF of {} is published", driver.name)
+    anyhow::bail!(
+        "no INF of {} is published; there are {others:?}; the log says\n{}",
+        driver.name,
+        prefix.log()
+    )
 }
 
 pub fn windows_path(path: &Path) -> String {
