@@ -34,6 +34,10 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
     outcomes.push(Outcome::of("the package alone has no finding", || {
         bench.finds(&[])
     }));
+    outcomes.push(Outcome::of(
+        "a catalog alone is checked with its package",
+        || catalogs_alone(context),
+    ));
     let mut broken: BTreeSet<&str> = BTreeSet::new();
     let groups = [
         packs::MUTATIONS,
@@ -58,6 +62,28 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
     bench.reset()?;
     outcomes.extend(vendor::all(&bench));
     Ok(outcomes)
+}
+
+/// Each catalog in dist/, named by itself.
+fn catalogs_alone(context: &Context) -> Result<()> {
+    for driver in winpv::drivers::packages() {
+        for arch in winpv::drivers::Arch::ALL {
+            let path = context.dist.join(driver.file(arch, "cat"));
+            let report = verify::verify(&path, &Options::default())?;
+            let (counts, findings) = (report.counts, &report.findings);
+            // Nothing beside it says that the test root is to be trusted.
+            ensure!(
+                (counts.packages, counts.members) == (1, 2)
+                    && findings
+                        .iter()
+                        .all(|finding| finding.rule == "root-unknown"),
+                "{}: {}: {findings:?}",
+                path.display(),
+                report.summary()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Everything in dist/: packages, MSIs, cabinets, ISO, checksums, manifest.

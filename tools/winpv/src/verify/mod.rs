@@ -85,7 +85,7 @@ impl Session<'_> {
     }
 }
 
-/// Checks whatever `path` is: a folder, a .sys, an .inf with its package, a .cat, an .msi, a .cab or an .iso.
+/// Checks whatever `path` is: a folder, a .sys, an .inf with its package, a .cat with the packages that name it, an .msi, a .cab or an .iso.
 ///
 /// # Errors
 ///
@@ -120,8 +120,7 @@ pub fn verify(path: &Path, options: &Options) -> Result<Report> {
         }
         package::check(&session, &mut report, trusted, &packages)?;
     } else if place.has_ending("cat") {
-        let trusted = session.given.as_ref();
-        catalog::check(&session, &mut report, trusted, &place, &[])?;
+        catalog_of(&session, &mut report, &place)?;
     } else if archive::is_one(&place) {
         let trusted = session.given.as_ref();
         archive::check(
@@ -139,6 +138,37 @@ pub fn verify(path: &Path, options: &Options) -> Result<Report> {
         );
     }
     Ok(report)
+}
+
+/// A catalog, with the packages beside it that name it.
+fn catalog_of(session: &Session<'_>, report: &mut Report, place: &Place) -> Result<()> {
+    let beside = place.parent();
+    let folder = match beside.path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => &beside.path,
+    };
+    let mut packages = Vec::new();
+    for entry in folder.read_dir()? {
+        let name = entry?.file_name();
+        let inf = beside.join(&name.to_string_lossy());
+        if inf.has_ending("inf") {
+            // What is wrong with an INF of another catalog is not asked here.
+            let mut of_inf = Report::default();
+            let found = package::read(session, &mut of_inf, &inf, session.strictness())?;
+            let names_it = |package: &package::Package| {
+                let catalog = package.catalog.as_ref();
+                catalog.is_some_and(|catalog| catalog.path == place.path)
+            };
+            let found = Vec::from_iter(found.into_iter().filter(names_it));
+            report.counts.packages += found.len();
+            packages.extend(found);
+        }
+    }
+    let trusted = session.given.as_ref();
+    if packages.is_empty() {
+        return catalog::check(session, report, trusted, place, &[]);
+    }
+    package::check(session, report, trusted, &packages)
 }
 
 /// A driver image without its package.
