@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::Result;
 
 use crate::nightly;
-use crate::suite::{Context, Outcome, test_outcomes};
+use crate::suite::{Outcome, test_outcomes};
 
 /// Interpretation takes a hundred times as long, and the library is built first.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -47,11 +47,6 @@ pub fn run(args: &Args) -> Result<bool> {
     }
     println!("{} passed, {failed} failed", outcomes.len() - failed);
     Ok(failed == 0 && !outcomes.is_empty())
-}
-
-/// The step.
-pub fn all(context: &Context) -> Result<Vec<Outcome>> {
-    tests(&context.target_dir, None)
 }
 
 fn tests(target_dir: &Path, filter: Option<&str>) -> Result<Vec<Outcome>> {

@@ -161,11 +161,6 @@ const STEPS: &[Step] = &[
         run: weaken::all,
     },
     Step {
-        name: "miri",
-        full: true,
-        run: crate::miri::all,
-    },
-    Step {
         name: "virt-v2v",
         full: true,
         run: v2v::all,
