@@ -209,7 +209,12 @@ proptest! {
 
 #[test]
 fn packed_places_go_as_positions_do() {
-    for size in [1, 2, 3, 5, 8, 13, 150] {
+    let sizes: &[u16] = if cfg!(miri) {
+        &[1, 2, 3, 5]
+    } else {
+        &[1, 2, 3, 5, 8, 13, 150]
+    };
+    for &size in sizes {
         let layout = Layout::packed(size).unwrap();
         let memory = memory();
         let ring = memory.region(BASE + 0x40, layout.len());
