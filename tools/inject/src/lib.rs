@@ -136,16 +136,15 @@ fn in_wim(
         })?;
         plans.push((index, plan));
     }
-    if !options.dry_run && plans.iter().any(|(_, plan)| !plan.is_done()) {
-        let copy = step(steps, "copy the WIM", || original.copy())?;
+    let is_done = plans.iter().all(|(_, plan)| plan.is_done());
+    carry_out(original, is_done, options, "copy the WIM", steps, |copy| {
         for (index, plan) in plans.iter().filter(|(_, plan)| !plan.is_done()) {
             step(steps, &format!("write image {index}"), || {
-                wim::apply(copy.path(), *index, plan, scratch)
+                wim::apply(copy, *index, plan, scratch)
             })?;
         }
-        step(steps, "check the new WIM", || wim::verify(copy.path()))?;
-        copy.replace()?;
-    }
+        step(steps, "check the new WIM", || wim::verify(copy))
+    })?;
     Ok(plans.into_iter().map(|(_, plan)| plan).collect())
 }
 
@@ -168,14 +167,31 @@ fn on_disk(
         let mut tree = Disk::open(path, &format, options.root.as_deref(), scratch)?;
         Plan::make(&mut tree, pack, options.consent, scratch)
     })?;
-    if !options.dry_run && !plan.is_done() {
-        let copy = step(steps, "copy the disk", || original.copy())?;
+    let is_done = plan.is_done();
+    carry_out(original, is_done, options, "copy the disk", steps, |copy| {
         step(steps, "write and read back", || {
-            disk::apply(copy.path(), &format, &plan.target, &plan, scratch)
+            disk::apply(copy, &format, &plan.target, &plan, scratch)
         })?;
         // A virtual machine that was started meanwhile would go on with the old file.
-        disk::format(path, Some(&format))?;
-        copy.replace()?;
-    }
+        disk::format(path, Some(&format)).map(|_| ())
+    })?;
     Ok(vec![plan])
+}
+
+/// Has a copy of the image written and puts it in the image's place, unless there is nothing to write or the user only wants
+/// to know what would be written. Both kinds of images go through here.
+fn carry_out(
+    original: &Original,
+    is_done: bool,
+    options: &Options,
+    copying: &str,
+    steps: &dyn Steps,
+    write: impl FnOnce(&Path) -> Result<()>,
+) -> Result<()> {
+    if is_done || options.dry_run {
+        return Ok(());
+    }
+    let copy = step(steps, copying, || original.copy())?;
+    write(copy.path())?;
+    copy.replace()
 }

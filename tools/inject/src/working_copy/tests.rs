@@ -1,8 +1,11 @@
 //! The image is replaced as a whole or not at all.
 
+use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use winpv_process::Run;
 
 use super::Original;
 use crate::refusal::Refusal;
@@ -85,7 +88,7 @@ fn a_finished_copy_takes_the_place_and_a_dropped_one_leaves_nothing() {
 }
 
 /// The files in a folder without that one.
-fn others(dir: &tempfile::TempDir, path: &std::path::Path) -> Vec<PathBuf> {
+fn others(dir: &tempfile::TempDir, path: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir.path()).unwrap();
     let paths = entries.map(|entry| entry.unwrap().path());
     paths.filter(|other| other != path).collect()
@@ -169,6 +172,37 @@ fn what_cannot_be_replaced_is_refused() {
     assert!(matches!(error, Refusal::HardLinks(_, 2)), "{error}");
 }
 
+/// The image for the second run of the test below.
+const FOREIGN: &str = "WINPV_TEST_FOREIGN_IMAGE";
+
+/// Root runs this test a second time as a user who owns nothing; anybody else tries a file of root's.
+#[test]
+fn an_image_of_another_user_is_refused() {
+    let refused = |image: &Path| {
+        let error = refusal(Original::open(image).err().unwrap());
+        assert!(matches!(error, Refusal::NotYours(_, 0)), "{error}");
+        assert!(error.to_string().contains("belongs to user 0"), "{error}");
+    };
+    if let Some(image) = env::var_os(FOREIGN) {
+        return refused(Path::new(&image));
+    }
+    if !rustix::process::geteuid().is_root() {
+        return refused(Path::new("/etc/passwd"));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    fs::set_permissions(dir.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    let path = image(&dir);
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o644)).unwrap();
+    // The user may not get into the folder that this program lies in.
+    let program = dir.path().join("tests");
+    fs::copy(env::current_exe().unwrap(), &program).unwrap();
+    let run = Run::new("setpriv").args(["--reuid=65534", "--regid=65534", "--clear-groups"]);
+    let name = "working_copy::tests::an_image_of_another_user_is_refused";
+    let output = run.arg(&program).args(["--exact", name]);
+    let output = output.env(FOREIGN, &path).ok().unwrap();
+    assert!(output.stdout.contains("1 passed"), "{}", output.text());
+}
+
 #[test]
 fn a_symbolic_link_stays_one() {
     let dir = tempfile::tempdir().unwrap();
@@ -186,7 +220,7 @@ fn a_symbolic_link_stays_one() {
 #[test]
 fn a_copy_that_does_not_fit_is_refused_before_it_is_made() {
     // A file system of 1 MiB would need a mount; the numbers are compared instead.
-    let error = super::fits(100 << 20, 60 << 20, std::path::Path::new("/srv")).unwrap_err();
+    let error = super::fits(100 << 20, 60 << 20, Path::new("/srv")).unwrap_err();
     assert!(
         matches!(
             error,
@@ -198,5 +232,5 @@ fn a_copy_that_does_not_fit_is_refused_before_it_is_made() {
         ),
         "{error}"
     );
-    assert!(super::fits(100 << 20, 165 << 20, std::path::Path::new("/srv")).is_ok());
+    assert!(super::fits(100 << 20, 165 << 20, Path::new("/srv")).is_ok());
 }

@@ -1,9 +1,12 @@
 //! Into disks that libguestfs made.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use fake_windows::disk::{self, COPIED_ENTRY, Disk, Firmware, OTHER_ENTRY};
 use fake_windows::hives::LOADER;
 use fake_windows::{Windows, security};
@@ -58,6 +61,10 @@ fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Ve
             );
             refused(output, "testsigning is off", &image, &before)
         }),
+        Outcome::of(
+            "disk: --dry-run says what would be done, and no more",
+            || dry_run(context, &image, &before),
+        ),
         Outcome::of("disk: unchanged if a program fails", || {
             refused(fault(Fault::Fails)?, "guestfish", &image, &before)?;
             nothing_left(&image)
@@ -123,6 +130,31 @@ fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Ve
             unchanged(&image, &before)
         }),
     ])
+}
+
+/// The plan of the run that writes it below; the disk is as it was, the same file, and nothing lies beside it.
+fn dry_run(context: &Context, image: &Path, before: &str) -> Result<()> {
+    let folder = image.parent().context("a folder")?;
+    let names = || -> Result<BTreeSet<_>> {
+        let entries = fs::read_dir(folder)?;
+        Ok(entries
+            .map(|entry| Ok(entry?.file_name()))
+            .collect::<io::Result<_>>()?)
+    };
+    let state = || -> Result<_> {
+        let metadata = fs::metadata(image)?;
+        Ok((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
+    };
+    let (names_before, state_before) = (names()?, state()?);
+    let output = inject(context, image, &["--enable-testsigning", "--dry-run"])?;
+    for words in ["testsigning is switched on", "vioblk.sys"] {
+        ensure!(output.stdout.contains(words), "{}", output.text());
+    }
+    says(output, "dry run: nothing was changed")?;
+    unchanged(image, before)?;
+    ensure!(state()? == state_before, "the image is another file");
+    ensure!(names()? == names_before, "something lies beside it");
+    nothing_left(image)
 }
 
 /// New files have what Windows would hand down to them, and no right to write for everyone; a hive keeps what it had.
