@@ -413,6 +413,8 @@ impl<D: Device> Device for Observed<D> {
     }
 
     fn poll(&mut self, wait: Duration) -> anyhow::Result<Interrupts> {
+        // What the device is about to take, before it can change anything of it.
+        self.look();
         self.device.poll(wait)
     }
 

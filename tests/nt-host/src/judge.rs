@@ -15,6 +15,8 @@ pub struct Faults {
     pub bad_writes: Vec<u64>,
     /// What happens to the device meanwhile.
     pub disturbance: Disturbance,
+    /// The device lies about data in a way that nobody can notice.
+    pub spoilt: bool,
 }
 
 /// Something that cuts requests off.
@@ -27,6 +29,8 @@ pub enum Disturbance {
     Reset,
     /// Surprise removal.
     Removal,
+    /// A device or a port driver that fails in any way: every request may fail, if it says so properly.
+    Anything,
 }
 
 impl Disturbance {
@@ -42,6 +46,7 @@ impl Disturbance {
         let status = outcome.srb_status();
         match self {
             Self::None => false,
+            Self::Anything => !outcome.is_success() && well_formed(outcome),
             Self::Reset => matches!(status, ABORTED | BUS_RESET),
             Self::Removal => matches!(
                 status,
@@ -83,6 +88,14 @@ const HARDWARE_ERROR: u8 = 0x4;
 const UNIT_ATTENTION: u8 = 0x6;
 const DATA_PROTECT: u8 = 0x7;
 const ABORTED_COMMAND: u8 = 0xb;
+
+/// Whether a failure is told the way storport.h has it: an error comes with CHECK CONDITION and sense data, and sense data with
+/// nothing else.
+fn well_formed(outcome: &Outcome) -> bool {
+    let error = outcome.srb_status() == SRB_STATUS_ERROR;
+    let sense = outcome.sense_code().is_some_and(|(key, ..)| key != 0);
+    error == sense && error == (outcome.scsi_status == CHECK_CONDITION)
+}
 
 /// SRB_STATUS_ERROR, storport.h.
 const SRB_STATUS_ERROR: u8 = 0x04;
@@ -207,5 +220,9 @@ mod tests {
         assert!(Disturbance::Removal.explains(&outcome(0x08, 0, None)));
         assert!(!Disturbance::Removal.explains(&outcome(0x04, 2, Some(3))));
         assert!(!Disturbance::None.explains(&outcome(0x0e, 0, None)));
+        let anything = |status, scsi, key| Disturbance::Anything.explains(&outcome(status, scsi, key));
+        assert!(anything(0x0e, 0, None) && anything(0x84, 2, Some(4)));
+        assert!(!anything(0x01, 0, None) && !anything(0x04, 2, None) && !anything(0x04, 0, None));
+        assert!(!anything(0x84, 2, Some(0)) && !anything(0x8e, 0, Some(4)));
     }
 }

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use super::lies::Lie;
+
 /// Status byte: done. // Virtio 1.3 §5.2.6
 pub const STATUS_OK: u8 = 0;
 /// Status byte: the device or the driver made an error.
@@ -84,6 +86,8 @@ pub struct Config {
     pub pace: u32,
     /// Requests that fail.
     pub faults: Vec<Fault>,
+    /// What the device does that the specification forbids.
+    pub lies: Vec<Lie>,
 }
 
 /// What the device says of requests that name ranges of sectors. // Virtio 1.3 §5.2.4
@@ -157,6 +161,7 @@ impl Config {
             serial: "winpv-inproc".to_owned(),
             pace: 4,
             faults: Vec::new(),
+            lies: Vec::new(),
         }
     }
 
@@ -164,11 +169,11 @@ impl Config {
     pub const KEYS: &'static str = "seed, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
-        config-len, reset-reads, serial, pace, fail-nth, fail-every, fail-sector";
+        config-len, reset-reads, serial, pace, fail-nth, fail-every, fail-sector, lie";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
     /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
-    /// `fail-nth=N[:STATUS]`, `fail-every=N[:STATUS]`, `fail-sector=N[:STATUS]` may be given more than once.
+    /// `fail-nth=N[:STATUS]`, `fail-every=N[:STATUS]`, `fail-sector=N[:STATUS]` and `lie=…` ([`Lie::parse`]) may be given more than once.
     ///
     /// # Errors
     /// An unknown key or a value that it cannot have; the error says which there are.
@@ -213,6 +218,7 @@ impl Config {
             "fail-nth" => self.faults.push(fault(value, When::Nth)?),
             "fail-every" => self.faults.push(fault(value, When::Every)?),
             "fail-sector" => self.faults.push(fault(value, When::Sector)?),
+            "lie" => self.lies.push(Lie::parse(value)?),
             _ => bail!(
                 "unknown property {key:?} of the in-process device; there are: {}",
                 Self::KEYS

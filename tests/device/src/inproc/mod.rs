@@ -7,8 +7,10 @@
 mod blk;
 mod config;
 mod function;
+mod lies;
 mod queue;
 mod registers;
+pub mod scripted;
 
 use std::time::Duration;
 
@@ -16,6 +18,7 @@ use host_machine::ram::Ram;
 
 pub use self::config::{Config, Fault, Ranges, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, When};
 use self::function::{Function, Place};
+pub use self::lies::{Lie, RING_LIES, RingLie, What};
 use self::registers::Registers;
 use crate::memory::GuestMemory;
 use crate::{Bar, Device, InterruptMode, Interrupts, Violation, all_ones};
@@ -46,6 +49,23 @@ impl InProcess {
         self.registers.requests()
     }
 
+    /// Register accesses so far.
+    #[must_use]
+    pub fn accesses(&self) -> u64 {
+        self.registers.accesses()
+    }
+
+    /// Does what lies are due at a register access.
+    fn act(&mut self) {
+        for what in self.registers.access() {
+            match what {
+                What::Vanish => self.removed = true,
+                What::Interrupt(message) => self.function.raise(message),
+                _ => {}
+            }
+        }
+    }
+
     /// Hands what the virtio side raised to the function's interrupt logic.
     fn forward(&mut self) {
         for vector in self.registers.take_raised() {
@@ -73,6 +93,7 @@ impl Device for InProcess {
     }
 
     fn read(&mut self, bar: u8, offset: u64, width: u8) -> u64 {
+        self.act();
         if self.removed {
             return all_ones(width);
         }
@@ -87,6 +108,7 @@ impl Device for InProcess {
     }
 
     fn write(&mut self, bar: u8, offset: u64, width: u8, value: u64) {
+        self.act();
         if self.removed {
             return;
         }

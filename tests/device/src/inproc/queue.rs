@@ -30,6 +30,13 @@ pub(super) struct Queue {
     notified: u16,
 }
 
+impl Taken {
+    /// The descriptor that it starts at.
+    pub(super) fn head(&self) -> u16 {
+        self.head
+    }
+}
+
 impl Queue {
     pub(super) fn new(size: u16) -> Self {
         Self {
@@ -144,15 +151,43 @@ impl Queue {
 
     /// Gives a taken buffer back with `written` bytes in it.
     pub(super) fn give_back(&mut self, memory: &GuestMemory, taken: &Taken, written: u32) {
+        self.give_back_as(memory, taken, taken.head.into(), written);
+    }
+
+    /// Gives a taken buffer back under any name.
+    pub(super) fn give_back_as(
+        &mut self,
+        memory: &GuestMemory,
+        taken: &Taken,
+        id: u32,
+        written: u32,
+    ) {
         for &descriptor in &taken.walk.descriptors {
             self.busy[usize::from(descriptor)] = false;
         }
         let mut element = [0; 8];
-        element[..4].copy_from_slice(&u32::from(taken.head).to_le_bytes());
+        element[..4].copy_from_slice(&id.to_le_bytes());
         element[4..].copy_from_slice(&written.to_le_bytes());
         let _ = memory.write(self.layout.used_entry(self.used), &element);
         self.used = self.used.wrapping_add(1);
         let _ = memory.store_u16(self.layout.used_idx(), self.used);
+    }
+
+    /// Moves used.idx without an entry.
+    pub(super) fn skip_used(&mut self, memory: &GuestMemory, by: u16) {
+        self.used = self.used.wrapping_add(by);
+        let _ = memory.store_u16(self.layout.used_idx(), self.used);
+    }
+
+    /// Where the next used entry goes.
+    pub(super) fn used_place(&self) -> u64 {
+        self.layout.used_entry(self.used)
+    }
+
+    /// A descriptor that the device does not have.
+    pub(super) fn idle_descriptor(&self) -> Option<u32> {
+        let at = self.busy.iter().position(|busy| !busy)?;
+        u32::try_from(at).ok()
     }
 
     /// Whether the driver wants an interrupt for what was given back since the last call.

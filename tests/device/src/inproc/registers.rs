@@ -6,10 +6,12 @@ use rand_pcg::Pcg64Mcg;
 use super::Config;
 use super::blk::{Disk, HOST_MANAGED, WRITEBACK, ZONED};
 use super::function::NOTIFY_MULTIPLIER;
+use super::lies::{Liar, What};
 use super::queue::{NO_VECTOR, Queue};
 use crate::memory::GuestMemory;
 use crate::{Violation, common};
 
+mod finish;
 mod work;
 
 /// Registers and state.
@@ -34,6 +36,7 @@ pub(super) struct Registers {
     /// Requests that were never answered.
     hung: u64,
     raised: Vec<u16>,
+    liar: Liar,
     random: Pcg64Mcg,
     violations: Vec<Violation>,
 }
@@ -69,6 +72,7 @@ impl Registers {
             resets: 0,
             hung: 0,
             raised: Vec::new(),
+            liar: Liar::new(&config.lies),
             random: Pcg64Mcg::seed_from_u64(config.seed),
             violations: Vec::new(),
             config: config.clone(),
@@ -112,6 +116,38 @@ impl Registers {
         std::mem::take(&mut self.raised)
     }
 
+    pub(super) fn accesses(&self) -> u64 {
+        self.liar.accesses()
+    }
+
+    /// Counts a register access; what is due at it and does not concern the registers is the caller's to do.
+    pub(super) fn access(&mut self) -> Vec<What> {
+        let due = self.liar.access();
+        for what in &due {
+            match *what {
+                What::NeedsReset => {
+                    self.status |= common::NEEDS_RESET;
+                    self.raised.push(self.config_vector);
+                    self.isr |= work::ISR_CONFIG;
+                }
+                What::Resize(sectors) => {
+                    self.resize(sectors);
+                    self.raised.push(self.config_vector);
+                    self.isr |= work::ISR_CONFIG;
+                }
+                _ => {}
+            }
+        }
+        due
+    }
+
+    /// Changes the capacity and says so, all but the interrupt.
+    fn resize(&mut self, sectors: u64) {
+        self.fields[..8].copy_from_slice(&sectors.to_le_bytes());
+        self.disk.resize(sectors);
+        self.generation = self.generation.wrapping_add(1);
+    }
+
     pub(super) fn isr(&self) -> u8 {
         self.isr
     }
@@ -132,7 +168,8 @@ impl Registers {
             let field = usize::try_from(at + byte)
                 .ok()
                 .and_then(|at| self.fields.get(at));
-            value << 8 | u64::from(field.copied().unwrap_or(0))
+            let field = self.liar.field(at + byte, field.copied().unwrap_or(0));
+            value << 8 | u64::from(field)
         })
     }
 
@@ -163,6 +200,11 @@ impl Registers {
     }
 
     pub(super) fn common_read(&mut self, at: u64, width: u8) -> u64 {
+        let truth = self.true_read(at, width);
+        self.liar.common(at, truth)
+    }
+
+    fn true_read(&mut self, at: u64, width: u8) -> u64 {
         self.check_width(at, width);
         let queue = self.queues.get(usize::from(self.select));
         let half = |value: u64, base: u64| {

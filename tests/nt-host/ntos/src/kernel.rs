@@ -10,7 +10,7 @@ use host_machine::ram::Ram;
 use serde::Serialize;
 
 use crate::rules::{self, Violation};
-use crate::{export, fault, lock, pool, sched, shared_data, trace};
+use crate::{export, fault, inject, lock, pool, sched, shared_data, trace};
 
 /// How time passes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +142,7 @@ pub fn boot(config: Config, ram: Ram) {
     );
     trace::boot();
     rules::boot();
+    inject::boot();
     lock::boot();
     sched::boot(&config);
     pool::boot(ram.clone());

@@ -12,6 +12,7 @@ mod context;
 pub mod export;
 mod fault;
 pub mod guest;
+pub mod inject;
 mod kernel;
 pub mod lock;
 pub mod pool;

@@ -9,6 +9,7 @@ use host_ntos::sched;
 use crate::control;
 use crate::counters::Counters;
 use crate::events::Event;
+use crate::interrupt;
 use crate::io;
 use crate::request::{Address, Data, Limits, Outcome, Request};
 use crate::scan::Unit;
@@ -58,6 +59,21 @@ pub enum Failure {
         /// What it returned.
         code: u32,
     },
+}
+
+/// Addresses of a miniport's routines; 0 where there is none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Routines {
+    /// The image: its address and its bytes.
+    pub image: (usize, usize),
+    /// HwBuildIo.
+    pub build_io: usize,
+    /// HwStartIo.
+    pub start_io: usize,
+    /// HwMSInterruptRoutine.
+    pub message: usize,
+    /// The routine of each DPC.
+    pub dpcs: Vec<usize>,
 }
 
 impl Adapter {
@@ -196,6 +212,15 @@ impl Adapter {
         self.in_thread("surprise removal", control::surprise_remove)
     }
 
+    /// Delivers an interrupt that the device did not raise: this message, or the line if there are none. A stopped adapter gets it
+    /// too, as its interrupt stays connected until it is removed and a line has other devices on it.
+    ///
+    /// # Errors
+    /// The run could not go on.
+    pub fn interrupt(&self, message: u16) -> Result<(), Failure> {
+        Ok(interrupt::deliver(&self.state, message)?)
+    }
+
     /// The event log so far.
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
@@ -217,6 +242,43 @@ impl Adapter {
     /// The device, while no driver code runs.
     pub fn device<R>(&self, f: impl FnOnce(&mut Dev) -> R) -> R {
         f(&mut self.state.device.borrow_mut())
+    }
+
+    /// Where the miniport's code lies that the port driver calls for requests. Whoever counts what it does needs to know.
+    #[must_use]
+    pub fn routines(&self) -> Routines {
+        let init = self.state.init();
+        let image = self.state.driver.image.borrow();
+        Routines {
+            image: image
+                .as_ref()
+                .map_or((0, 0), |image| (image.base, image.size)),
+            build_io: init.hw_build_io,
+            start_io: init.hw_start_io,
+            message: self.state.config().map_or(0, |config| config.ms_routine),
+            dpcs: self
+                .state
+                .dpcs
+                .borrow()
+                .values()
+                .map(|dpc| dpc.routine)
+                .collect(),
+        }
+    }
+
+    /// Where the miniport sees the part of its uncached extension that the device sees at `device`.
+    #[must_use]
+    pub fn uncached_address(&self, device: u64) -> Option<usize> {
+        let uncached = self.state.uncached.borrow();
+        let region = uncached.as_ref()?;
+        let mut at = region.at();
+        for (start, len) in region.runs() {
+            if (start..start + len).contains(&device) {
+                return Some(at + (device - start) as usize);
+            }
+            at += len as usize;
+        }
+        None
     }
 
     fn wrong_state(&self) -> Failure {

@@ -148,6 +148,17 @@ fn stop_adapter(adapter: &AdapterState) -> Result<(), Failure> {
     }
 }
 
+/// The memory of the queues goes away with the adapter, so no device may look there any more.
+fn check_quiet(adapter: &AdapterState) {
+    let queues = adapter.device.borrow().rings().len() / 3;
+    if queues > 0 {
+        rules::violate(
+            DMA_AFTER_STOP,
+            format!("{queues} queues of the device are live when their memory is taken away"),
+        );
+    }
+}
+
 /// After it was stopped the device must hold nothing.
 fn check_stopped(adapter: &AdapterState) {
     complete::observe(adapter);
@@ -299,6 +310,7 @@ pub fn abandon(adapter: &Rc<AdapterState>) {
 fn gone(adapter: &Rc<AdapterState>) {
     interrupt::disconnect(adapter);
     adapter.phase.set(Phase::Dead);
+    check_quiet(adapter);
     crate::io::fail_queued(adapter);
     lost(adapter, "when the adapter was removed");
     let leaks = [

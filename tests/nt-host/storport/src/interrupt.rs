@@ -159,6 +159,36 @@ pub fn poll(wait: Duration) {
     }
 }
 
+/// Delivers an interrupt out of nowhere and waits until its routine has run.
+pub fn deliver(adapter: &Rc<AdapterState>, message: u16) -> Result<(), sched::Stuck> {
+    let before = adapter.connection.get();
+    if let (Connection::None, Some(config)) = (before, adapter.config()) {
+        connect(
+            adapter,
+            config.limits.messages,
+            config.ms_routine,
+            config.per_message,
+        );
+    }
+    match adapter.connection.get() {
+        Connection::None => return Ok(()),
+        Connection::Line => post_line(adapter),
+        Connection::Messages { .. } | Connection::MessagesAsLine { .. } => {
+            post_message(adapter, message);
+        }
+    }
+    let this = Rc::clone(adapter);
+    let mut quiet = move || {
+        let lines = this.lines.borrow();
+        lines.pending.is_empty() && !lines.line_pending
+    };
+    let result = sched::run_until(&mut quiet, adapter.options.patience);
+    if before == Connection::None {
+        disconnect(adapter);
+    }
+    result
+}
+
 fn post_message(adapter: &Rc<AdapterState>, message: u16) {
     // A message that comes before its routine has begun is one interrupt with it, as in the local APIC.
     if adapter

@@ -15,6 +15,7 @@ mod counters;
 mod driver;
 mod events;
 mod export;
+pub mod fallible;
 mod flow;
 mod grants;
 mod interrupt;
@@ -29,7 +30,7 @@ mod start;
 mod state;
 mod timeout;
 
-pub use adapter::{Adapter, Failure, StartError};
+pub use adapter::{Adapter, Failure, Routines, StartError};
 pub use counters::Counters;
 pub use driver::{Driver, LoadFailure, load};
 pub use events::{Event, Source};
@@ -43,6 +44,7 @@ pub use timeout::RESET_EVENT;
 pub fn install() {
     state::reset(&host_ntos::ram());
     export::register();
+    host_ntos::inject::register(fallible::FUNCTIONS);
     host_ntos::sched::set_poll(Box::new(interrupt::poll));
     host_ntos::rules::add_explainer(Box::new(explain));
 }

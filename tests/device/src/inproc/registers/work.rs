@@ -4,12 +4,13 @@ use rand_core::RngCore;
 
 use super::Registers;
 use crate::common;
+use crate::inproc::lies::RingLie;
 use crate::inproc::queue::NO_VECTOR;
 
 /// ISR status: a queue. // Virtio 1.3 §4.1.4.5
 const ISR_QUEUE: u8 = 1;
 /// ISR status: the configuration.
-const ISR_CONFIG: u8 = 2;
+pub(super) const ISR_CONFIG: u8 = 2;
 
 impl Registers {
     /// Does a random amount of work.
@@ -72,20 +73,19 @@ impl Registers {
                 self.interrupt(self.config_vector, ISR_CONFIG, msix);
                 return;
             }
-            let written = self.disk.execute(
-                &self.memory,
-                &taken.walk,
-                self.features,
-                &mut self.violations,
-            );
-            queue.give_back(&self.memory, &taken, written);
-            any = true;
+            let lie = self.liar.ring(number);
+            if self.finish(at, &taken, lie) {
+                any = true;
+            }
+            match lie {
+                Some(RingLie::NoInterrupt) => return,
+                Some(RingLie::EveryInterrupt) => self.raised.extend(0..self.config.vectors),
+                _ => {}
+            }
             if let Some((at, sectors)) = self.config.resize
                 && number == at
             {
-                self.fields[..8].copy_from_slice(&sectors.to_le_bytes());
-                self.disk.resize(sectors);
-                self.generation = self.generation.wrapping_add(1);
+                self.resize(sectors);
                 self.interrupt(self.config_vector, ISR_CONFIG, msix);
             }
         }

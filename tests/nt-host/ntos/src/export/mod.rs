@@ -45,7 +45,7 @@ pub(crate) use table::usage;
 pub(crate) use timer::set_within as timer_within;
 
 use crate::context::{self, Frame};
-use crate::{rules, sched, trace};
+use crate::{inject, kernel, rules, sched, trace};
 
 /// What calling an import and touching a register cost on the virtual clock.
 const CALL_COST: Duration = Duration::from_nanos(100);
@@ -106,7 +106,7 @@ pub(crate) fn dispatch(id: u32, args: *const u64, return_address: usize) -> u64 
         }
         check_stack();
         sched::preempt();
-        let result = (target.handler)(&call);
+        let result = inject::result(target.name).unwrap_or_else(|| (target.handler)(&call));
         sched::preempt();
         result
     };
@@ -117,6 +117,7 @@ pub(crate) fn dispatch(id: u32, args: *const u64, return_address: usize) -> u64 
 /// The driver touched a device register.
 pub(crate) fn after_mmio() {
     sched::tick(MMIO_COST);
+    kernel::count("mmio", 1);
     trace::event("mmio", &[sched::cpu().into()]);
     sched::preempt();
 }

@@ -9,11 +9,12 @@ use std::time::Duration;
 use host_ntos::abi::enums::SCSI_NOTIFICATION_TYPE as kind;
 use host_ntos::abi::{KDPC, Range, STOR_DPC};
 use host_ntos::export::Call;
-use host_ntos::{guest, rules, sched};
+use host_ntos::{guest, inject, rules, sched};
 
 use super::{ANY, PASSIVE, TO_DISPATCH, locks};
 use crate::codes::stor_status;
 use crate::complete;
+use crate::fallible;
 use crate::rules::{CALL_CONTEXT, LEAK_DPC, PARAMETER};
 use crate::state::{self, AdapterState, Callback, DIRQL, Dpc};
 use crate::{scan, timeout};
@@ -187,6 +188,9 @@ pub fn call_timer(adapter: &Rc<AdapterState>, name: &'static str, routine: usize
 /// (HwPassiveInitializeRoutine, &Success): "only from within HwStorInitialize. Otherwise, it will return FALSE".
 fn enable_passive(adapter: &Rc<AdapterState>, routine: usize, success: usize) {
     use host_ntos::abi::enums::SCSI_ADAPTER_CONTROL_TYPE as control;
+    if inject::due(fallible::ENABLE_PASSIVE_INITIALIZATION) {
+        return guest::write_u32(success, 0);
+    }
     // A restart repeats HwInitialize, mostly by a call of it from HwAdapterControl.
     let contexts = [
         Callback::Initialize,
@@ -276,6 +280,8 @@ fn state_change(adapter: &Rc<AdapterState>, call: &Call) {
         || STOR_ADDRESS::Type.get(address) != u64::from(crate::codes::ADDRESS_BTL8)
     {
         stor_status::INVALID_PARAMETER
+    } else if inject::due(fallible::STATE_CHANGE_DETECTED) {
+        stor_status::UNSUCCESSFUL
     } else if adapter.state_change.replace(true) {
         stor_status::BUSY
     } else {

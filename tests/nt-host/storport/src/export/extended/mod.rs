@@ -14,11 +14,12 @@ use std::time::Duration;
 use host_ntos::abi::enums::STORPORT_FUNCTION_CODE as code;
 use host_ntos::abi::{MESSAGE_INTERRUPT_INFORMATION as Message, Range, STOR_ADDR_BTL8};
 use host_ntos::export::Call;
-use host_ntos::{guest, rules, sched};
+use host_ntos::{guest, inject, rules, sched};
 
 use super::{ANY, PASSIVE, TO_DISPATCH, locks, log};
 use crate::codes::{ADDRESS_BTL8, stor_status as status};
 use crate::complete;
+use crate::fallible;
 use crate::request::Address;
 use crate::rules::CALL_CONTEXT;
 use crate::state::{self, AdapterState, Callback, Connection, DIRQL};
@@ -323,6 +324,9 @@ pub fn extended(call: &Call) -> u64 {
         return status::NOT_IMPLEMENTED.into();
     };
     rules::check_irql(row.name, row.irql);
+    if fallible::extended(row.name) && inject::due(row.name) {
+        return status::NOT_IMPLEMENTED.into();
+    }
     (row.run)(&adapter, call).into()
 }
 

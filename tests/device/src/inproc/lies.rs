@@ -1,0 +1,322 @@
+//! What the in-process device does wrong on purpose, and when: each lie is one property `lie=WHAT@WHEN[xTIMES]`.
+//!
+//! WHEN counts, from 1, what the kind of lie is about: the driver's register accesses, its reads of one register, or the requests
+//! that the device finishes. TIMES is how often it lies from then on; 1 if it is not given, 0 for ever.
+
+use std::fmt;
+
+use anyhow::{Context, bail, ensure};
+
+/// A lie.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lie {
+    /// What the device does.
+    pub what: What,
+    /// The first time.
+    pub at: u64,
+    /// How often; 0: for ever.
+    pub times: u64,
+}
+
+/// What a lying device does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum What {
+    /// It vanishes at a register access: reads give all ones from then on.
+    Vanish,
+    /// It asks for a reset at a register access.
+    NeedsReset,
+    /// It raises this interrupt message at a register access, for no reason.
+    Interrupt(u16),
+    /// It has so many sectors from a register access on.
+    Resize(u64),
+    /// Reads of this common configuration register give this.
+    Common(u64, u64),
+    /// Reads of the byte at this place of the device configuration give this.
+    Field(u64, u8),
+    /// The configuration generation is another one at each read.
+    Generation,
+    /// It finishes a request wrongly.
+    Ring(RingLie),
+}
+
+/// How a request is finished wrongly.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RingLie {
+    /// The id is beyond the queue.
+    IdOutOfRange,
+    /// All bits of the id are set.
+    IdAllOnes,
+    /// The id is that of no request in flight.
+    IdNotOutstanding,
+    /// The id comes twice.
+    IdTwice,
+    /// The id is that of another request in flight.
+    OtherId,
+    /// More bytes written than there is room for.
+    TooLong,
+    /// All bits of the length are set.
+    LengthAllOnes,
+    /// No byte written, although the request is a read.
+    TooShort,
+    /// used.idx goes one further than the entries.
+    IndexAhead,
+    /// used.idx goes further than the queue is long.
+    IndexFar,
+    /// used.idx goes back.
+    IndexBack,
+    /// The request is never finished.
+    Never,
+    /// The status byte has a reserved value.
+    StatusReserved,
+    /// The status byte is not written.
+    StatusUnwritten,
+    /// The request is called done and nothing was done.
+    NotDone,
+    /// used.flags has every bit set.
+    Flags,
+    /// avail_event is far away.
+    Event,
+    /// The interrupt does not come.
+    NoInterrupt,
+    /// The interrupt comes on every message.
+    EveryInterrupt,
+    /// The used ring but its index is overwritten with ones.
+    UsedOnes,
+    /// The descriptor table is overwritten with ones.
+    DescriptorOnes,
+    /// The available ring but its index is overwritten with ones.
+    AvailOnes,
+    /// The request's indirect table and header are overwritten with ones.
+    RequestOnes,
+    /// The used entry is another one after it was shown.
+    EntryChanges,
+}
+
+/// Every way to finish a request wrongly, with its name.
+pub const RING_LIES: &[(&str, RingLie)] = &[
+    ("id-out-of-range", RingLie::IdOutOfRange),
+    ("id-all-ones", RingLie::IdAllOnes),
+    ("id-not-outstanding", RingLie::IdNotOutstanding),
+    ("id-twice", RingLie::IdTwice),
+    ("other-id", RingLie::OtherId),
+    ("too-long", RingLie::TooLong),
+    ("length-all-ones", RingLie::LengthAllOnes),
+    ("too-short", RingLie::TooShort),
+    ("index-ahead", RingLie::IndexAhead),
+    ("index-far", RingLie::IndexFar),
+    ("index-back", RingLie::IndexBack),
+    ("never", RingLie::Never),
+    ("status-reserved", RingLie::StatusReserved),
+    ("status-unwritten", RingLie::StatusUnwritten),
+    ("not-done", RingLie::NotDone),
+    ("flags", RingLie::Flags),
+    ("event", RingLie::Event),
+    ("no-interrupt", RingLie::NoInterrupt),
+    ("every-interrupt", RingLie::EveryInterrupt),
+    ("used-ones", RingLie::UsedOnes),
+    ("descriptor-ones", RingLie::DescriptorOnes),
+    ("avail-ones", RingLie::AvailOnes),
+    ("request-ones", RingLie::RequestOnes),
+    ("entry-changes", RingLie::EntryChanges),
+];
+
+impl What {
+    /// Whether the driver has no way to know that data is not what the status says.
+    #[must_use]
+    pub fn spoils_data(self) -> bool {
+        use RingLie::{IdTwice, NotDone, OtherId};
+        // A second completion can hit the next request that has the same name.
+        matches!(self, Self::Ring(NotDone | OtherId | IdTwice))
+    }
+}
+
+impl Lie {
+    /// Reads `WHAT@WHEN[xTIMES]`.
+    ///
+    /// # Errors
+    /// It is none; the error says what was expected.
+    pub fn parse(text: &str) -> anyhow::Result<Self> {
+        let (what, when) = text.split_once('@').context("a lie is WHAT@WHEN[xTIMES]")?;
+        let (at, times) = when.split_once('x').unwrap_or((when, "1"));
+        let (name, arguments) = what.split_once('=').unwrap_or((what, ""));
+        let what = match name {
+            "vanish" => What::Vanish,
+            "needs-reset" => What::NeedsReset,
+            "generation" => What::Generation,
+            "interrupt" => What::Interrupt(arguments.parse()?),
+            "resize" => What::Resize(arguments.parse()?),
+            "common" | "field" => {
+                let (place, value) = arguments
+                    .split_once(':')
+                    .with_context(|| format!("{name}=PLACE:VALUE, both hexadecimal"))?;
+                let [place, value] = [place, value].map(|number| u64::from_str_radix(number, 16));
+                if name == "common" {
+                    What::Common(place?, value?)
+                } else {
+                    What::Field(place?, value? as u8)
+                }
+            }
+            other => match RING_LIES.iter().find(|(name, _)| *name == other) {
+                Some((_, lie)) => What::Ring(*lie),
+                None => bail!("no lie is called {other:?}"),
+            },
+        };
+        let (at, times) = (at.parse()?, times.parse()?);
+        ensure!(at > 0, "what a lie counts begins at 1");
+        Ok(Self { what, at, times })
+    }
+
+    fn due(&self, count: u64) -> bool {
+        count >= self.at && (self.times == 0 || count - self.at < self.times)
+    }
+}
+
+impl fmt::Display for Lie {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.what {
+            What::Vanish => write!(f, "vanish"),
+            What::NeedsReset => write!(f, "needs-reset"),
+            What::Generation => write!(f, "generation"),
+            What::Interrupt(message) => write!(f, "interrupt={message}"),
+            What::Resize(sectors) => write!(f, "resize={sectors}"),
+            What::Common(place, value) => write!(f, "common={place:x}:{value:x}"),
+            What::Field(place, value) => write!(f, "field={place:x}:{value:x}"),
+            What::Ring(lie) => {
+                let name = RING_LIES.iter().find(|(_, known)| *known == lie);
+                write!(f, "{}", name.map_or("", |(name, _)| name))
+            }
+        }?;
+        write!(f, "@{}", self.at)?;
+        if self.times != 1 {
+            write!(f, "x{}", self.times)?;
+        }
+        Ok(())
+    }
+}
+
+/// The lies of a device, and how far they have come.
+#[derive(Debug, Default)]
+pub(super) struct Liar {
+    /// Each with how often what it is about has happened.
+    lies: Vec<(Lie, u64)>,
+    accesses: u64,
+}
+
+impl Liar {
+    pub(super) fn new(lies: &[Lie]) -> Self {
+        Self {
+            lies: lies.iter().map(|lie| (*lie, 0)).collect(),
+            accesses: 0,
+        }
+    }
+
+    pub(super) fn accesses(&self) -> u64 {
+        self.accesses
+    }
+
+    /// Counts a register access and says what happens at it.
+    pub(super) fn access(&mut self) -> Vec<What> {
+        self.accesses += 1;
+        let at_access = |lie: &Lie| {
+            use What::{Interrupt, NeedsReset, Resize, Vanish};
+            matches!(lie.what, Vanish | NeedsReset | Interrupt(_) | Resize(_))
+        };
+        let due = |lie: &&(Lie, u64)| at_access(&lie.0) && lie.0.due(self.accesses);
+        self.lies.iter().filter(due).map(|lie| lie.0.what).collect()
+    }
+
+    /// What a read of a common configuration register gives instead of the truth.
+    pub(super) fn common(&mut self, at: u64, truth: u64) -> u64 {
+        let about = |what: &What| match *what {
+            What::Common(place, value) if place == at => Some(value),
+            What::Generation if at == crate::common::CONFIG_GENERATION => Some(0),
+            _ => None,
+        };
+        self.told(about, |count, what, value| match what {
+            What::Generation => count & 0xff,
+            _ => value,
+        })
+        .unwrap_or(truth)
+    }
+
+    /// What a read of a byte of the device configuration gives instead of the truth.
+    pub(super) fn field(&mut self, at: u64, truth: u8) -> u8 {
+        let about = |what: &What| match *what {
+            What::Field(place, value) if place == at => Some(value.into()),
+            _ => None,
+        };
+        self.told(about, |_, _, value| value)
+            .map_or(truth, |value| value as u8)
+    }
+
+    fn told(
+        &mut self,
+        about: impl Fn(&What) -> Option<u64>,
+        tell: impl Fn(u64, What, u64) -> u64,
+    ) -> Option<u64> {
+        let mut told = None;
+        for (lie, count) in &mut self.lies {
+            if let Some(value) = about(&lie.what) {
+                *count += 1;
+                if lie.due(*count) {
+                    told = Some(tell(*count, lie.what, value));
+                }
+            }
+        }
+        told
+    }
+
+    /// How the device finishes its `number`th request wrongly.
+    pub(super) fn ring(&self, number: u64) -> Option<RingLie> {
+        self.lies.iter().find_map(|(lie, _)| match lie.what {
+            What::Ring(what) if lie.due(number) => Some(what),
+            _ => None,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_lie_is_read_as_it_is_written() {
+        let mut texts: Vec<String> = RING_LIES
+            .iter()
+            .map(|(name, _)| format!("{name}@3"))
+            .collect();
+        texts.extend(
+            [
+                "vanish@7",
+                "needs-reset@1x2",
+                "interrupt=3@9x0",
+                "resize=4096@5",
+                "common=14:40@2",
+                "field=0:ff@1x0",
+                "generation@1x300",
+            ]
+            .map(str::to_owned),
+        );
+        for text in texts {
+            assert_eq!(Lie::parse(&text).unwrap().to_string(), text);
+        }
+        for wrong in ["vanish", "vanish@0", "nonsense@1", "common=14@1"] {
+            assert!(Lie::parse(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn lies_come_when_they_are_due() {
+        let lie = |text| Lie::parse(text).unwrap();
+        let mut liar = Liar::new(&[lie("common=14:40@2x2"), lie("vanish@3"), lie("never@2x0")]);
+        let told: Vec<u64> = (0..4).map(|_| liar.common(0x14, 15)).collect();
+        assert_eq!(told, [15, 0x40, 0x40, 15]);
+        assert_eq!(liar.common(0x15, 1), 1);
+        let acts: Vec<usize> = (0..4).map(|_| liar.access().len()).collect();
+        assert_eq!(acts, [0, 0, 1, 0]);
+        assert_eq!(
+            [1, 2, 9].map(|n| liar.ring(n).is_some()),
+            [false, true, true]
+        );
+    }
+}

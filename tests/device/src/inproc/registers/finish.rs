@@ -1,0 +1,117 @@
+//! Finishing a request: as the specification says, or with a lie.
+
+use super::Registers;
+use crate::inproc::lies::RingLie;
+use crate::inproc::queue::Taken;
+use crate::ring::Part;
+
+impl Registers {
+    /// Carries a request out and gives it back, or lies. False: nothing was given back.
+    ///
+    /// What was given back with a lie is forgotten: a device that goes on using memory which it has returned can do anything,
+    /// and nothing would be shown by it.
+    pub(super) fn finish(&mut self, at: usize, taken: &Taken, lie: Option<RingLie>) -> bool {
+        use RingLie::{Never, NotDone, StatusReserved, StatusUnwritten, TooShort};
+        let (memory, disk) = (&self.memory, &mut self.disk);
+        let Some(queue) = self.queues.get_mut(at) else {
+            return false;
+        };
+        let mut written = match lie {
+            Some(Never) => {
+                disk.skip();
+                return false;
+            }
+            Some(NotDone | StatusReserved | StatusUnwritten) => {
+                disk.skip();
+                let writable = taken.walk.parts.iter().filter(|part| part.device_writes);
+                let room: u32 = writable.map(|part| part.len).sum();
+                let status = match lie {
+                    Some(NotDone) => Some(0),
+                    Some(StatusReserved) => Some(0x7f),
+                    _ => None,
+                };
+                let last = taken
+                    .walk
+                    .parts
+                    .iter()
+                    .rfind(|part| part.device_writes && part.len > 0);
+                if let (Some(status), Some(part)) = (status, last) {
+                    let _ = memory.store_u8(part.address + u64::from(part.len) - 1, status);
+                }
+                room
+            }
+            _ => disk.execute(memory, &taken.walk, self.features, &mut self.violations),
+        };
+        match lie {
+            Some(TooShort) => written = 0,
+            Some(RingLie::TooLong) => written += 4096,
+            Some(RingLie::LengthAllOnes) => written = u32::MAX,
+            _ => {}
+        }
+        let lie = lie.unwrap_or(StatusUnwritten);
+        match lie {
+            RingLie::IdOutOfRange => {
+                queue.give_back_as(memory, taken, queue.layout.size.into(), written)
+            }
+            RingLie::IdAllOnes => queue.give_back_as(memory, taken, u32::MAX, written),
+            RingLie::IdNotOutstanding => {
+                let id = queue
+                    .idle_descriptor()
+                    .unwrap_or(u32::from(queue.layout.size) + 1);
+                queue.give_back_as(memory, taken, id, written);
+            }
+            RingLie::OtherId => match queue.taken.pop() {
+                Some(other) => queue.give_back_as(memory, taken, other.head().into(), written),
+                None => queue.give_back(memory, taken, written),
+            },
+            RingLie::IdTwice => {
+                queue.give_back(memory, taken, written);
+                queue.give_back(memory, taken, written);
+            }
+            RingLie::IndexAhead => {
+                queue.give_back(memory, taken, written);
+                queue.skip_used(memory, 1);
+            }
+            RingLie::IndexFar => {
+                queue.give_back(memory, taken, written);
+                queue.skip_used(memory, queue.layout.size + 1);
+            }
+            RingLie::IndexBack => {
+                queue.give_back(memory, taken, written);
+                queue.skip_used(memory, u16::MAX - 1);
+            }
+            RingLie::EntryChanges => {
+                let place = queue.used_place();
+                queue.give_back(memory, taken, written);
+                let _ = memory.write(place, &[0xff; 8]);
+            }
+            _ => queue.give_back(memory, taken, written),
+        }
+        let layout = queue.layout;
+        let ones = |address, len: u64| {
+            let _ = memory.write(address, &vec![0xff; len as usize]);
+        };
+        let size = u64::from(layout.size);
+        match lie {
+            RingLie::Flags => {
+                let _ = memory.store_u16(layout.used_flags(), u16::MAX);
+            }
+            RingLie::Event => {
+                let index = memory.load_u16(layout.avail_event()).unwrap_or(0);
+                let _ = memory.store_u16(layout.avail_event(), index ^ 0x8000);
+            }
+            RingLie::UsedOnes => ones(layout.used_entry(0), 8 * size),
+            RingLie::DescriptorOnes => ones(layout.descriptors, 16 * size),
+            RingLie::AvailOnes => ones(layout.avail_entry(0), 2 * size),
+            RingLie::RequestOnes => {
+                let readable = |part: &&Part| !part.device_writes;
+                let header = taken.walk.parts.iter().find(readable).copied();
+                for part in taken.walk.table.into_iter().chain(header) {
+                    ones(part.address, part.len.min(16).into());
+                }
+            }
+            _ => {}
+        }
+        true
+    }
+}
