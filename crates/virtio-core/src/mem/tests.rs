@@ -208,6 +208,36 @@ proptest! {
 }
 
 #[test]
+fn abandoned_buffer_leaves_stale_descriptors_across_the_end() {
+    const SIZE: u16 = 3;
+    let layout = Layout::packed(SIZE).unwrap();
+    let memory = memory();
+    let ring = memory.region(BASE + 0x40, layout.len());
+    let mut packed = PackedMemory::new(ring, &layout).unwrap();
+    let mut place = Position::START;
+    for _ in 0..3 * SIZE {
+        for written in 1..SIZE {
+            let mut writer = packed.writer(7);
+            for _ in 0..written {
+                writer.write(DeviceAddress(0), 1, 0);
+            }
+            drop(writer);
+            assert_eq!(packed.next_avail(), place);
+            let mut at = place;
+            for _ in 0..written {
+                let flags = packed.load_flags(at.index(), Ordering::Relaxed);
+                assert_eq!(flags, at.stale(), "{written} from {place:?}");
+                at = at.advance(1, SIZE);
+            }
+        }
+        let mut writer = packed.writer(7);
+        writer.write(DeviceAddress(0), 1, 0);
+        writer.finish();
+        place = place.advance(1, SIZE);
+    }
+}
+
+#[test]
 #[cfg_attr(miri, ignore = "arithmetic; takes minutes there")]
 fn packed_places_go_as_positions_do() {
     for size in [1, 2, 3, 5, 8, 13, 150] {
