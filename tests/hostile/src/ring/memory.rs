@@ -121,19 +121,23 @@ pub(super) const ROWS: &[Row] = &[
         verdict: Verdict::Harmless,
         run: Run::Ring(any, |rig| {
             let bits: u64 = areas(rig).iter().map(|(_, len)| 8 * len).sum();
-            // Every seventh, so that each bit of a descriptor has its turn somewhere.
-            for bit in (0..bits).step_by(7) {
+            // Of a larger ring every seventh, so that each bit of a descriptor has its turn somewhere.
+            let step = if rig.size() == 8 { 1 } else { 7 };
+            for bit in (0..bits).step_by(step) {
                 let mut rest = bit / 8;
                 for (address, len) in areas(rig) {
                     if rest < len {
                         let byte = bytes(rig, address + rest, 1)[0];
-                        let token = bit;
-                        let _ = rig.add(token, &[], &[part(token, 8)]);
+                        let _ = rig.add(bit, &[], &[part(bit, 8)]);
                         let _ = rig.driver.publish();
                         fill(rig, address + rest, 1, byte ^ 1 << (bit % 8));
                         break;
                     }
                     rest -= len;
+                }
+                // The device goes on with what it finds.
+                if let Ok(Some(buffer)) = rig.device.pop() {
+                    let _ = rig.device.push(buffer.id, 8);
                 }
                 for _ in 0..2 * rig.size() {
                     if !matches!(rig.completed(), Ok(Some(_))) {
