@@ -58,8 +58,6 @@ impl Features {
         .union(Self::NOTIF_CONFIG_DATA)
         .union(Self::RING_RESET);
 
-    /// The bits that are not the device type's own. // Virtio 1.3 §2.2: 24 to 40, 43, and 44 to 49
-    ///
-    /// Bits 41 and 42 are listed there among the device types', yet §6 gives 41 to administration queues: both count here.
+    /// The bits that are not the device type's own. // Virtio 1.3 §2.2: 24 to 41, and 42 to 49
     pub const RESERVED: Self = Self::from_bits_retain(((1 << 50) - 1) & !((1 << 24) - 1));
 }
