@@ -30,6 +30,11 @@ pub struct Decoded {
 }
 
 impl Decoded {
+    /// Its bytes.
+    pub fn len(&self) -> u64 {
+        self.instruction.len() as u64
+    }
+
     /// The memory that the instruction will touch, with these registers.
     pub fn accesses(&self, registers: &user_regs_struct) -> Result<Vec<Access>, CountError> {
         if self.memory.is_empty() || (self.repeats && registers.rcx == 0) {

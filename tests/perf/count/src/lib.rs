@@ -5,6 +5,9 @@
 //! which addresses does it read and write. What is counted is the very code that the compiler made; nothing is
 //! simulated, and nothing in the program is there only to count.
 //!
+//! A stretch is what lies between two markers, or a call into code that was named with `perf_marker::image`, such as a driver that
+//! the process has loaded: then nothing counts that runs outside of it.
+//!
 //! Two ways in, with the same counter behind both:
 //!
 //! - [`count_program`] starts a program of its own, with its addresses fixed. Use it for what is built by other rules than
@@ -43,6 +46,8 @@
 //! }
 //! ```
 
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+mod calls;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
 mod child;
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
@@ -91,6 +96,13 @@ pub struct Counts {
     pub register_reads: u64,
     /// Writes to device registers.
     pub register_writes: u64,
+    /// Of the full fences, in calls of an image: locked instructions on memory that is not the stack. Those on the stack do
+    /// nothing but fence.
+    pub locked: u64,
+    /// In calls of an image: bytes stored to memory that is neither the stack nor watched.
+    pub bytes_written: u64,
+    /// In calls of an image: calls that leave it.
+    pub calls_out: u64,
 }
 
 /// All stretches of one phase.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::os::unix::fs::FileExt;
 use std::ptr;
 
 use libc::{c_int, c_void, pid_t, user_regs_struct};
@@ -106,7 +107,13 @@ impl Child {
         // SAFETY: both vectors have one element, and the local one is writable for its length.
         let read =
             unsafe { libc::process_vm_readv(self.0, &raw const local, 1, &raw const remote, 1, 0) };
-        usize::try_from(read).unwrap_or(0)
+        match usize::try_from(read) {
+            Ok(read) if read > 0 => read,
+            // Code that may only be executed.
+            _ => std::fs::File::open(format!("/proc/{}/mem", self.0))
+                .and_then(|memory| memory.read_at(buffer, at))
+                .unwrap_or(0),
+        }
     }
 
     /// Keeps the child on the processor that this thread runs on, and this thread too: each step switches between the

@@ -17,6 +17,9 @@ impl Counts {
             driver_stores: with(self.driver_stores, other.driver_stores),
             register_reads: with(self.register_reads, other.register_reads),
             register_writes: with(self.register_writes, other.register_writes),
+            locked: with(self.locked, other.locked),
+            bytes_written: with(self.bytes_written, other.bytes_written),
+            calls_out: with(self.calls_out, other.calls_out),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! Follows a child from marker to marker, and instruction by instruction between a beginning and its end.
 
 use libc::{SIGALRM, SIGTRAP, user_regs_struct};
-use perf_marker::{Area, BEGIN, END, FUNCTION, SIGNATURE, WATCH};
+use perf_marker::{Area, BEGIN, CALLS, END, ENTRY, FUNCTION, IMAGE, SIGNATURE, WATCH};
 
+use crate::calls::{Calls, Left, Tools};
 use crate::decode::Code;
 use crate::ptrace::{Child, Event};
 use crate::watched::Watched;
@@ -22,6 +23,9 @@ enum Marker {
     End(u8),
     Watch(Area),
     Function,
+    Image,
+    Entry,
+    Calls(bool),
 }
 
 /// A stretch under way.
@@ -49,6 +53,7 @@ pub struct Tracer {
     limits: Limits,
     code: Code,
     watched: Watched,
+    calls: Option<Calls>,
     report: Report,
     steps: u64,
     /// Address last seen, for messages.
@@ -62,6 +67,7 @@ impl Tracer {
             limits,
             code: Code::default(),
             watched: Watched::default(),
+            calls: None,
             report: Report::default(),
             steps: 0,
             at: 0,
@@ -75,27 +81,96 @@ impl Tracer {
             self.child.go(signal)?;
             match self.child.wait()? {
                 Event::Exited(0) => return Ok(self.report),
-                Event::Stopped(SIGTRAP) => {
-                    signal = 0;
-                    self.breakpoint()?;
-                }
+                Event::Stopped(SIGTRAP) => signal = self.trap()?,
                 Event::Stopped(other) => signal = self.pass_on(other)?,
                 event => return Err(self.ended(event)),
             }
         }
     }
 
-    /// A marker outside of every stretch.
-    fn breakpoint(&mut self) -> Result<(), CountError> {
+    /// The child stands behind a breakpoint, or steps by itself. Returns the signal that it is to get.
+    fn trap(&mut self) -> Result<i32, CountError> {
         let mut registers = self.child.registers()?;
         // Past the breakpoint itself.
         let at = registers.rip.wrapping_sub(1);
+        if self.calls.as_ref().is_some_and(|calls| calls.stands(at)) {
+            registers.rip = at;
+            self.child.set_registers(&registers)?;
+            return self.call();
+        }
+        if !self.is_breakpoint(at) {
+            return Ok(SIGTRAP);
+        }
+        self.breakpoint(at, registers)?;
+        Ok(0)
+    }
+
+    fn is_breakpoint(&self, at: u64) -> bool {
+        const INT3: u8 = 0xcc;
+        let mut byte = [0];
+        self.child.read(at, &mut byte) == 1 && byte[0] == INT3
+    }
+
+    /// A call into the image begins or goes on.
+    fn call(&mut self) -> Result<i32, CountError> {
+        let Some(calls) = &mut self.calls else {
+            return Ok(SIGTRAP);
+        };
+        let mut left = self.limits.steps.saturating_sub(self.steps);
+        let mut tools = Tools {
+            child: self.child,
+            code: &mut self.code,
+            watched: &mut self.watched,
+            listing: &mut self.report.listing,
+            steps: &mut left,
+        };
+        let (phases, listing) = (&self.report.phases, self.limits.listing);
+        let listed = |phase| {
+            let number = phases.get(&phase).map_or(0, |phase| phase.stretches);
+            listing == Some((phase, number))
+        };
+        let result = calls.follow(&mut tools, listed);
+        self.steps = self.limits.steps.saturating_sub(left);
+        match result {
+            Ok(Left::Returned { phase, counts }) => {
+                self.report.add(phase, counts);
+                Ok(0)
+            }
+            Ok(Left::Away(signal)) => self.pass_on(signal),
+            Err(CountError::Steps { .. }) => Err(CountError::Steps {
+                limit: self.limits.steps,
+            }),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A marker outside of every stretch.
+    fn breakpoint(&mut self, at: u64, mut registers: user_regs_struct) -> Result<(), CountError> {
         let marker = self.marker(at)?;
         registers.rip = registers.rip.wrapping_add(TAIL);
         self.child.set_registers(&registers)?;
         match marker {
             Marker::Watch(area) => self.watched.add(area, registers.rdi, registers.rsi),
             Marker::Function => self.watched.add_function(registers.rdi),
+            Marker::Image => {
+                self.code.clear();
+                self.calls = Some(Calls::new(self.child, registers.rdi, registers.rsi)?);
+            }
+            Marker::Entry => {
+                let calls = self.calls.as_mut();
+                let phase = u8::try_from(registers.rsi).unwrap_or(u8::MAX);
+                if !calls.is_some_and(|calls| calls.add_entry(registers.rdi, phase)) {
+                    return Err(wrong(at, "an entry outside of the image"));
+                }
+            }
+            Marker::Calls(on) => {
+                let Some(calls) = &mut self.calls else {
+                    return Err(wrong(at, "no image was named"));
+                };
+                if !calls.turn(on)? {
+                    return Err(wrong(at, "a call into the image is under way"));
+                }
+            }
             Marker::Begin(phase) => self.stretch(phase)?,
             Marker::End(_) => return Err(wrong(at, "end of a stretch that has not begun")),
         }
@@ -217,6 +292,9 @@ impl Tracer {
                 .map(Marker::Watch)
                 .ok_or_else(|| wrong(at, "unknown area")),
             FUNCTION => Ok(Marker::Function),
+            IMAGE => Ok(Marker::Image),
+            ENTRY => Ok(Marker::Entry),
+            CALLS => Ok(Marker::Calls(operand != 0)),
             _ => Err(wrong(at, "unknown operation")),
         }
     }

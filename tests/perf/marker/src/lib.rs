@@ -18,6 +18,13 @@ pub const WATCH: u32 = 3 << 8;
 /// Operation: count how often the function at `rdi` is entered.
 pub const FUNCTION: u32 = 4 << 8;
 
+/// Operation: of the code at `rdi`, `rsi` bytes of it, count calls of its entries, and nothing that it calls elsewhere.
+pub const IMAGE: u32 = 5 << 8;
+/// Operation: `rdi` is an entry of the image, whose calls are stretches of phase `rsi`.
+pub const ENTRY: u32 = 6 << 8;
+/// Operation: calls of entries count from here on (operand 1), or no longer (0).
+pub const CALLS: u32 = 7 << 8;
+
 /// Who writes a piece of memory, which is what an access to it costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -93,6 +100,26 @@ pub fn watch(area: Area, start: *const u8, len: usize) {
 /// Counts from now on how often the function that starts at `entry` is entered.
 pub fn watch_function(entry: *const u8) {
     register::<FUNCTION>(entry, 1);
+}
+
+/// Names code that the process has loaded: only what runs inside it is counted, between the calls of its entries and their
+/// return. What it calls elsewhere runs at full speed.
+pub fn image(start: *const u8, len: usize) {
+    register::<IMAGE>(start, len);
+}
+
+/// Each call of the function at `entry`, which lies in the image, is a stretch of `phase`.
+pub fn entry(entry: *const u8, phase: u8) {
+    register::<ENTRY>(entry, phase.into());
+}
+
+/// Counts calls of entries from here on, or no longer. None may be under way.
+pub fn calls(counted: bool) {
+    if counted {
+        register::<{ CALLS | 1 }>(core::ptr::null(), 0);
+    } else {
+        register::<CALLS>(core::ptr::null(), 0);
+    }
 }
 
 /// Hands an operation with two operands over; outside of every stretch.

@@ -1,0 +1,174 @@
+//! Running the cases under the counter.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use perf_count::{Limits, Report, count_program};
+use serde::{Deserialize, Serialize};
+
+use crate::case::Case;
+use crate::subject::{BUILD_IO, DPC, INTERRUPT, START_IO, Tallies};
+
+/// The phases with their names.
+pub const PHASES: [(u8, &str); 4] = [
+    (BUILD_IO, "build_io"),
+    (START_IO, "start_io"),
+    (INTERRUPT, "interrupt"),
+    (DPC, "dpc"),
+];
+
+/// Sums over all calls of one routine.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sums {
+    pub calls: u64,
+    pub instructions: u64,
+    /// Full fences, without locked instructions on memory.
+    pub fences: u64,
+    /// The most of them in one call.
+    pub most_fences: u64,
+    /// Locked instructions on memory.
+    pub locked: u64,
+    /// Stores to the rings' memory.
+    pub ring_stores: u64,
+    /// Bytes stored elsewhere, without the stack.
+    pub bytes: u64,
+    /// Calls of the kernel's heap.
+    pub heap: u64,
+    /// Calls that leave the driver.
+    pub calls_out: u64,
+    /// Writes to device registers.
+    pub register_writes: u64,
+    /// Reads of device registers.
+    pub register_reads: u64,
+}
+
+/// One case and what was counted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Measured {
+    #[serde(serialize_with = "name")]
+    pub case: Case,
+    pub requests: u64,
+    pub phases: BTreeMap<&'static str, Sums>,
+    pub tallies: Tallies,
+}
+
+fn name<S: serde::Serializer>(case: &Case, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(case)
+}
+
+impl Measured {
+    /// A sum over all phases.
+    pub fn sum(&self, count: fn(&Sums) -> u64) -> u64 {
+        self.phases.values().map(count).sum()
+    }
+
+    /// Instructions of all requests.
+    pub fn instructions(&self) -> u64 {
+        self.sum(|sums| sums.instructions)
+    }
+
+    /// Calls of StorPort whose name says one of these, for all requests.
+    pub fn storport(&self, parts: &[&str]) -> u64 {
+        let calls = &self.tallies.requests.calls;
+        let named = calls
+            .iter()
+            .filter(|(name, _)| parts.iter().any(|part| name.contains(part)));
+        named.map(|(_, count)| count).sum()
+    }
+
+    /// Calls of the heap: the kernel's and StorPort's.
+    pub fn heap(&self) -> u64 {
+        self.sum(|sums| sums.heap)
+            + self.storport(&["AllocatePool", "FreePool", "AllocateContiguous"])
+    }
+
+    /// Spin locks acquired.
+    pub fn locks(&self) -> u64 {
+        self.storport(&["AcquireSpinLock", "AcquireMSISpinLock", "SynchronizeAccess"])
+    }
+}
+
+/// Where everything is that counting needs.
+pub struct Bench<'a> {
+    pub sys: &'a Path,
+    pub folder: &'a Path,
+    pub program: PathBuf,
+}
+
+impl Bench<'_> {
+    /// Counts one case.
+    pub fn count(&self, case: &Case, limits: Limits) -> Result<(Report, Tallies)> {
+        let name = case.to_string();
+        let out = self.folder.join(name.replace(' ', "-"));
+        let path = |path: &Path| {
+            path.to_str()
+                .map(str::to_owned)
+                .context("a path that is no text")
+        };
+        let (sys, file) = (path(self.sys)?, path(&out)?);
+        let arguments = ["subject", &name, "--sys", &sys, "--out", &file];
+        let report = count_program(limits, &self.program, &arguments).context(name)?;
+        let tallies = std::fs::read(&out).context("the counted program left nothing")?;
+        Ok((report, serde_json::from_slice(&tallies)?))
+    }
+
+    fn one(&self, case: &Case) -> Result<Measured> {
+        let limits = Limits {
+            deadline: Duration::from_secs(300),
+            ..Limits::default()
+        };
+        let (report, tallies) = self.count(case, limits)?;
+        let phases = PHASES.into_iter().filter_map(|(number, name)| {
+            let phase = report.phase(number)?;
+            let total = phase.total;
+            let sums = Sums {
+                calls: phase.stretches,
+                instructions: total.instructions,
+                fences: total.full_fences - total.locked,
+                most_fences: phase.most.full_fences - phase.most.locked.min(phase.most.full_fences),
+                locked: total.locked,
+                ring_stores: total.device_stores + total.driver_stores,
+                bytes: total.bytes_written,
+                heap: total.watched_calls,
+                calls_out: total.calls_out,
+                register_writes: total.register_writes,
+                register_reads: total.register_reads,
+            };
+            Some((name, sums))
+        });
+        Ok(Measured {
+            case: *case,
+            requests: tallies.requests.requests,
+            phases: phases.collect(),
+            tallies,
+        })
+    }
+
+    /// Counts cases, in as many threads as there are processors; the result is in the cases' order.
+    pub fn all(&self, cases: &[Case]) -> Result<Vec<Measured>> {
+        let next = Mutex::new(cases.iter().enumerate());
+        let results = Mutex::new(Vec::new());
+        let workers = thread::available_parallelism().map_or(1, usize::from);
+        thread::scope(|scope| {
+            for _ in 0..workers.min(cases.len()) {
+                scope.spawn(|| {
+                    while let Some((number, case)) =
+                        next.lock().ok().and_then(|mut next| next.next())
+                    {
+                        let measured = self.one(case);
+                        if let Ok(mut results) = results.lock() {
+                            results.push((number, measured));
+                        }
+                    }
+                });
+            }
+        });
+        let mut results = results.into_inner().unwrap_or_default();
+        results.sort_by_key(|(number, _)| *number);
+        results.into_iter().map(|(_, measured)| measured).collect()
+    }
+}

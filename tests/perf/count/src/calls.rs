@@ -1,0 +1,287 @@
+//! Follows calls into one image: instruction by instruction inside of it, at full speed outside.
+//!
+//! ```text
+//!  breakpoint at an entry ─► step ─► step ─► leaves the image: breakpoint where it will come back ─► full speed
+//!                              ▲                                                                        │
+//!                              └──────────────────────────── at that breakpoint, with that stack ◄──────┘
+//! ```
+//!
+//! While a call is inside, the image is as it was loaded; breakpoints stand in it only while it does not run. So several
+//! calls may be under way, on one stack or on many, as long as one thread runs them all.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{File, OpenOptions};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+
+use libc::{SIGSEGV, SIGTRAP, user_regs_struct};
+
+use crate::decode::{Code, Decoded};
+use crate::ptrace::{Child, Event};
+use crate::watched::{Access, Watched};
+use crate::{CountError, Counts};
+
+/// `int3`.
+const BREAKPOINT: u8 = 0xcc;
+/// Most bytes below the stack pointer that a function uses without moving it.
+const RED_ZONE: u64 = 128;
+/// Bytes above the stack pointer at an entry that belong to the call: return address, home of four arguments, eight more.
+const ARGUMENTS: u64 = 8 + 4 * 8 + 8 * 8;
+
+/// One call, from its entry to its return.
+struct Call {
+    phase: u8,
+    counts: Counts,
+    /// Stack pointer at the entry.
+    entry: u64,
+    listed: bool,
+    /// Address of a repeating instruction that has started.
+    repeating: Option<u64>,
+    /// Where it goes on, and with which stack pointer.
+    resume: (u64, u64),
+}
+
+/// Why stepping ended.
+pub enum Left {
+    /// The call is over.
+    Returned {
+        /// Its phase.
+        phase: u8,
+        /// What it did.
+        counts: Counts,
+    },
+    /// It goes on later; the child gets this signal, or none (0).
+    Away(i32),
+}
+
+/// What stepping needs of the tracer.
+pub struct Tools<'a> {
+    pub child: Child,
+    pub code: &'a mut Code,
+    pub watched: &'a mut Watched,
+    pub listing: &'a mut Vec<String>,
+    /// Steps that are left.
+    pub steps: &'a mut u64,
+}
+
+/// The image and the calls that are under way.
+pub struct Calls {
+    memory: File,
+    image: Range<u64>,
+    entries: HashMap<u64, u8>,
+    on: bool,
+    /// Breakpoints that stand now, with the bytes that they stand on.
+    standing: HashMap<u64, u8>,
+    waiting: Vec<Call>,
+}
+
+impl Calls {
+    /// For an image of `len` bytes at `start`.
+    pub fn new(child: Child, start: u64, len: u64) -> Result<Self, CountError> {
+        let memory = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .open(format!("/proc/{}/mem", child.0))
+            .map_err(refused)?;
+        Ok(Self {
+            memory,
+            image: start..start.saturating_add(len),
+            entries: HashMap::new(),
+            on: false,
+            standing: HashMap::new(),
+            waiting: Vec::new(),
+        })
+    }
+
+    /// Calls of the function at `address` are stretches of `phase`. Returns whether it lies in the image.
+    pub fn add_entry(&mut self, address: u64, phase: u8) -> bool {
+        self.entries.insert(address, phase);
+        self.image.contains(&address)
+    }
+
+    /// Counts from now on, or no longer. False: a call is under way.
+    pub fn turn(&mut self, on: bool) -> Result<bool, CountError> {
+        self.on = on;
+        self.clear()?;
+        self.place()?;
+        Ok(self.waiting.is_empty())
+    }
+
+    /// Whether a breakpoint stands at `at`.
+    pub fn stands(&self, at: u64) -> bool {
+        self.standing.contains_key(&at)
+    }
+
+    /// The child stands at a breakpoint of the image: counts until the call leaves it. `numbers` says which call of its phase
+    /// it is, and whether to list it.
+    pub fn follow(
+        &mut self,
+        tools: &mut Tools<'_>,
+        listed: impl FnOnce(u8) -> bool,
+    ) -> Result<Left, CountError> {
+        self.clear()?;
+        let registers = tools.child.registers()?;
+        let here = (registers.rip, registers.rsp);
+        let mut call = match self.waiting.iter().position(|call| call.resume == here) {
+            Some(at) => self.waiting.swap_remove(at),
+            None => match self.entries.get(&registers.rip) {
+                Some(&phase) if self.on => Call {
+                    phase,
+                    counts: Counts::default(),
+                    entry: registers.rsp,
+                    listed: listed(phase),
+                    repeating: None,
+                    resume: here,
+                },
+                // Another stack came by where a call will go on.
+                _ => return Err(wrong(registers.rip, "nobody's way back")),
+            },
+        };
+        let left = self.step_through(tools, &mut call)?;
+        if let Left::Away(_) = left {
+            self.waiting.push(call);
+        }
+        self.place()?;
+        Ok(left)
+    }
+
+    fn step_through(&self, tools: &mut Tools<'_>, call: &mut Call) -> Result<Left, CountError> {
+        loop {
+            let registers = tools.child.registers()?;
+            if !self.image.contains(&registers.rip) {
+                return self.outside(&registers, call);
+            }
+            *tools.steps = tools
+                .steps
+                .checked_sub(1)
+                .ok_or(CountError::Steps { limit: 0 })?;
+            let again = call.repeating == Some(registers.rip);
+            let decoded = tools.code.at(tools.child, registers.rip)?;
+            if call.listed && !again {
+                let line = format!(
+                    "{:#x}  {}",
+                    registers.rip - self.image.start,
+                    decoded.text()
+                );
+                tools.listing.push(line);
+            }
+            let (next, repeats) = (registers.rip + decoded.len(), decoded.repeats);
+            let accesses = decoded.accesses(&registers)?;
+            let mut counts = Counts {
+                instructions: u64::from(!again),
+                ..Counts::default()
+            };
+            let stack = (registers.rsp.min(call.entry) - RED_ZONE)..call.entry + ARGUMENTS;
+            fences(decoded, &accesses, &stack, &mut counts);
+            tools.child.step(0)?;
+            match tools.child.wait()? {
+                Event::Stopped(SIGTRAP) => {
+                    for access in accesses {
+                        store(access, &stack, tools.watched, &mut counts);
+                    }
+                    call.counts = call.counts.combine(counts, |sum, new| sum + new);
+                    call.repeating = repeats.then_some(registers.rip);
+                }
+                // A device register, or an instruction that only a kernel may execute: the host does it and goes on behind it.
+                Event::Stopped(SIGSEGV) => {
+                    for access in accesses {
+                        counts.register_reads += u64::from(access.reads);
+                        counts.register_writes += u64::from(access.writes);
+                    }
+                    call.counts = call.counts.combine(counts, |sum, new| sum + new);
+                    call.resume = (next, registers.rsp);
+                    return Ok(Left::Away(SIGSEGV));
+                }
+                // Whatever it is, the instruction has not been executed.
+                Event::Stopped(signal) => {
+                    call.resume = (registers.rip, registers.rsp);
+                    return Ok(Left::Away(signal));
+                }
+                Event::Exited(code) => return Err(CountError::Exit { code }),
+                Event::Killed(signal) => {
+                    return Err(CountError::Signal {
+                        signal,
+                        at: registers.rip,
+                    });
+                }
+            }
+        }
+    }
+
+    /// The call has left the image: it returned, or calls something.
+    fn outside(&self, registers: &user_regs_struct, call: &mut Call) -> Result<Left, CountError> {
+        let returned = |call: &Call| Left::Returned {
+            phase: call.phase,
+            counts: call.counts,
+        };
+        if registers.rsp > call.entry {
+            return Ok(returned(call));
+        }
+        let mut bytes = [0; 8];
+        self.memory
+            .read_exact_at(&mut bytes, registers.rsp)
+            .map_err(refused)?;
+        let back = u64::from_le_bytes(bytes);
+        call.counts.calls_out += 1;
+        if !self.image.contains(&back) {
+            // A jump instead of a call: what was called returns to the caller.
+            return Ok(returned(call));
+        }
+        call.resume = (back, registers.rsp + 8);
+        Ok(Left::Away(0))
+    }
+
+    /// Takes all breakpoints out.
+    fn clear(&mut self) -> Result<(), CountError> {
+        for (at, byte) in self.standing.drain() {
+            self.memory.write_all_at(&[byte], at).map_err(refused)?;
+        }
+        Ok(())
+    }
+
+    /// Puts a breakpoint wherever the image can be entered.
+    fn place(&mut self) -> Result<(), CountError> {
+        let entries = self.entries.keys().filter(|_| self.on).copied();
+        let ways_back = self.waiting.iter().map(|call| call.resume.0);
+        let places: HashSet<u64> = entries.chain(ways_back).collect();
+        for at in places {
+            let mut byte = [0];
+            self.memory.read_exact_at(&mut byte, at).map_err(refused)?;
+            self.memory
+                .write_all_at(&[BREAKPOINT], at)
+                .map_err(refused)?;
+            self.standing.insert(at, byte[0]);
+        }
+        Ok(())
+    }
+}
+
+/// Counts what an instruction orders.
+fn fences(decoded: &Decoded, accesses: &[Access], stack: &Range<u64>, counts: &mut Counts) {
+    counts.full_fences = u64::from(decoded.full_fence);
+    let elsewhere = accesses.iter().any(|access| !stack.contains(&access.at));
+    counts.locked = u64::from(decoded.full_fence && elsewhere);
+}
+
+/// Counts a memory access that took place.
+fn store(access: Access, stack: &Range<u64>, watched: &mut Watched, counts: &mut Counts) {
+    if stack.contains(&access.at) {
+        return;
+    }
+    let before = counts.device_stores + counts.driver_stores;
+    watched.count(access, counts);
+    if access.writes && counts.device_stores + counts.driver_stores == before {
+        counts.bytes_written += access.len;
+    }
+}
+
+fn refused(error: std::io::Error) -> CountError {
+    CountError::Trace {
+        call: "/proc/PID/mem",
+        error,
+    }
+}
+
+fn wrong(at: u64, problem: &'static str) -> CountError {
+    CountError::Marker { at, problem }
+}
