@@ -5,7 +5,7 @@ use zerocopy::FromBytes;
 use zerocopy::little_endian::U16;
 
 use super::interface::DEVICE_LIMIT;
-use super::{CONFIG_LEN, CapabilityError, Location, Locations, Msix};
+use super::{CONFIG_LEN, CapabilityError, Doorbell, Location, Locations, Msix};
 use crate::spec::pci::{CAP_ID_MSIX, CAP_ID_VENDOR, Cap, CommonCfg, NotifyCap, cfg_type};
 
 /// End of the PCI header, before which no capability lies.
@@ -179,6 +179,11 @@ impl Found {
                 if multiplier != 0 && (multiplier == 1 || !multiplier.is_power_of_two()) {
                     return Err(CapabilityError::NotifyMultiplier { multiplier });
                 }
+                // As far as the largest `queue_notify_off` and the widest notification reach.
+                let limit = u32::from(u16::MAX)
+                    .saturating_mul(multiplier)
+                    .saturating_add(Doorbell::WIDEST);
+                location.len = location.len.min(limit);
                 self.notify = Some((location, multiplier));
             }
             cfg_type::ISR => {

@@ -17,6 +17,9 @@ pub struct Doorbell {
 }
 
 impl Doorbell {
+    /// Most bytes that a notification writes.
+    pub(super) const WIDEST: u32 = 4;
+
     /// Bytes that a notification writes.
     pub(super) const fn width(wide: bool) -> u64 {
         if wide { 4 } else { 2 }

@@ -1,5 +1,7 @@
 //! Capability lists. // Virtio 1.3 §4.1.4
 
+use virtio_core::transport::{Interface, Locations};
+
 use super::space::{Space, usual};
 use super::{MODERN, row};
 use crate::{Outcome, Row, Verdict};
@@ -297,15 +299,25 @@ pub(super) const ROWS: &[Row] = &[
         |_| {
             let mut space = Space::modern();
             space.bars[4] = Some(1 << 32);
-            for cfg_type in [1, 3, 4] {
+            for cfg_type in [1, 2, 3, 4] {
                 let at = position(&space, cfg_type);
                 space.bytes[at + 12..at + 16].copy_from_slice(&0x8000_0000_u32.to_le_bytes());
             }
-            // Only what the driver can use is mapped.
-            match space.outcome() {
-                Outcome::Ignored => Outcome::Kept,
-                other => other,
+            // Only what the driver can use is mapped: of the notifications 65,536 words, as the multiplier is 4; for one that
+            // all queues share, 4 bytes.
+            for (multiplier, len) in [(4_u32, 0x4_0000), (0, 4)] {
+                let at = position(&space, 2);
+                space.bytes[at + 16..at + 20].copy_from_slice(&multiplier.to_le_bytes());
+                let mut want = usual();
+                want.notify.len = len;
+                want.notify_off_multiplier = multiplier;
+                let Ok(Interface::Modern(found)) = space.find() else {
+                    return Outcome::Ignored;
+                };
+                let msix = found.msix;
+                assert_eq!(found, Locations { msix, ..want });
             }
+            Outcome::Kept
         },
     ),
     row(
