@@ -26,16 +26,19 @@
 //!     Ok(queue.publish())
 //! }
 //!
-//! fn interrupt(queue: &mut Queue<'_, u32>, mut done: impl FnMut(u32, u32)) -> Result<(), QueueError> {
-//!     loop {
+//! /// After [`Armed::WorkPending`] perhaps no interrupt comes: the driver calls it again soon, from a timer or a deferred call.
+//! fn interrupt(queue: &mut Queue<'_, u32>, mut done: impl FnMut(u32, u32)) -> Result<Armed, QueueError> {
+//!     // A device can show work and take it away again for ever.
+//!     for _ in 0..8 {
 //!         queue.disarm();
 //!         while let Some(completion) = queue.completed()? {
 //!             done(completion.token, completion.written);
 //!         }
 //!         if queue.arm() == Armed::Idle {
-//!             return Ok(());
+//!             return Ok(Armed::Idle);
 //!         }
 //!     }
+//!     Ok(Armed::WorkPending)
 //! }
 //! ```
 #![forbid(unsafe_code)]
