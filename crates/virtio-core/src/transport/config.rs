@@ -84,6 +84,20 @@ impl<'a, R: Registers> ConfigView<'a, R> {
         Ok(())
     }
 
+    /// Writes a 16-bit field.
+    pub(super) fn write_u16(&self, offset: usize, value: u16) -> Result<(), ConfigError> {
+        let (registers, at) = self.field(offset, 2)?;
+        registers.write16(at, value);
+        Ok(())
+    }
+
+    /// Writes a 32-bit field.
+    pub(super) fn write_u32(&self, offset: usize, value: u32) -> Result<(), ConfigError> {
+        let (registers, at) = self.field(offset, 4)?;
+        registers.write32(at, value);
+        Ok(())
+    }
+
     /// The registers and the offset in them, if they hold a field of `width` bytes at `offset` of the configuration.
     fn field(&self, offset: usize, width: usize) -> Result<(&'a R, usize), ConfigError> {
         let len = self.len();

@@ -223,14 +223,31 @@ impl<R: Registers> Transport<R> {
 
     /// Writes an 8-bit field of the device configuration; from [`Transport::accept`] on.
     ///
+    /// There is one call for each width, as each field takes accesses of its own width only. // Virtio 1.3 §4.1.3.1
+    ///
     /// # Errors
     ///
     /// [`ConfigError::TooShort`] or [`ConfigError::TooEarly`].
     pub fn write_config_u8(&self, offset: usize, value: u8) -> Result<(), ConfigError> {
-        if !on!(self, transport => transport.progress().may_write_config()) {
-            return Err(ConfigError::TooEarly);
-        }
-        on!(self, transport => transport.config().write_u8(offset, value))
+        self.writable_config()?.write_u8(offset, value)
+    }
+
+    /// Writes a 16-bit field of the device configuration; as [`Transport::write_config_u8`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::TooShort`] or [`ConfigError::TooEarly`].
+    pub fn write_config_u16(&self, offset: usize, value: u16) -> Result<(), ConfigError> {
+        self.writable_config()?.write_u16(offset, value)
+    }
+
+    /// Writes a 32-bit field of the device configuration, or one half of a 64-bit field; as [`Transport::write_config_u8`].
+    ///
+    /// # Errors
+    ///
+    /// [`ConfigError::TooShort`] or [`ConfigError::TooEarly`].
+    pub fn write_config_u32(&self, offset: usize, value: u32) -> Result<(), ConfigError> {
+        self.writable_config()?.write_u32(offset, value)
     }
 
     /// Number of queues that the device has. // Virtio 1.3 §4.1.4.3
@@ -401,6 +418,14 @@ impl<R: Registers> Transport<R> {
             let registers = on!(self, transport => transport.notify_registers());
             doorbell.ring(registers, kick.position());
         }
+    }
+
+    /// Device configuration, once it may be written. // Virtio 1.3 §3.1.1 step 4
+    fn writable_config(&self) -> Result<ConfigView<'_, R>, ConfigError> {
+        on!(self, transport => match transport.progress().may_write_config() {
+            true => Ok(transport.config()),
+            false => Err(ConfigError::TooEarly),
+        })
     }
 
     /// Enables a queue in this phase of the set-up, if its ring was made for the features that were negotiated.

@@ -209,6 +209,43 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
     row(
+        "T081",
+        "Virtio 1.3 §4.1.3.1",
+        "the device is honest: each field is written with its own width, and in no other",
+        Kept,
+        BOTH,
+        |interface| {
+            let bench = Bench::new(interface);
+            bench.negotiate(Features::empty()).expect("honest");
+            bench.device.log();
+            let transport = &bench.transport;
+            transport.write_config_u8(33, 0xa1).expect("there");
+            transport.write_config_u16(34, 0xb2b1).expect("there");
+            transport.write_config_u32(20, 0xc4c3_c2c1).expect("there");
+            let header = match interface {
+                Interface::Modern => 0,
+                Interface::Legacy => 24,
+            };
+            let writes: Vec<_> = bench
+                .device
+                .log()
+                .iter()
+                .map(|access| (access.offset - header, access.width, access.write))
+                .collect();
+            let want = [(33, 1, 0xa1), (34, 2, 0xb2b1), (20, 4, 0xc4c3_c2c1)];
+            assert_eq!(writes, want.map(|(at, width, value)| (at, width, Some(value))));
+            bench.device.with(|state| {
+                assert_eq!(state.config[19..25], [19, 0xc1, 0xc2, 0xc3, 0xc4, 24]);
+                assert_eq!(state.config[32..37], [32, 0xa1, 0xb1, 0xb2, 36]);
+            });
+            // Nothing is written past the end, not even a part.
+            assert!(transport.write_config_u16(59, 1).is_err());
+            assert!(transport.write_config_u32(57, 1).is_err());
+            assert!(bench.device.log().is_empty());
+            bench.judge(Outcome::Kept)
+        },
+    ),
+    row(
         "T080",
         "Virtio 1.3 §4.1.4.10",
         "MSI-X is off: the configuration of a legacy device lies four bytes nearer",

@@ -28,7 +28,7 @@ pub(super) fn honest(state: &mut State, access: &Access) -> u32 {
         }
         (Place::Config, None) => config_read(state, offset, width),
         (Place::Config, Some(value)) => {
-            config_write(state, offset, value);
+            config_write(state, offset, width, value);
             0
         }
         (Place::Legacy, None) => legacy_read(state, offset, width),
@@ -44,12 +44,14 @@ fn config_read(state: &State, offset: usize, width: u8) -> u32 {
     (0..usize::from(width)).map(byte).sum()
 }
 
-fn config_write(state: &mut State, offset: usize, value: u32) {
+fn config_write(state: &mut State, offset: usize, width: u8, value: u32) {
     // Virtio 1.3 §3.1.1 step 4.
     if !state.negotiated {
         state.broke("configuration written before the features were accepted");
     }
-    state.config[offset] = value as u8;
+    let bytes = value.to_le_bytes();
+    let bytes = &bytes[..usize::from(width)];
+    state.config[offset..offset + bytes.len()].copy_from_slice(bytes);
 }
 
 /// Virtio 1.3 §3.1.1: no notification before DRIVER_OK.
@@ -232,7 +234,7 @@ fn legacy_read(state: &mut State, offset: usize, width: u8) -> u32 {
 fn legacy_write(state: &mut State, offset: usize, width: u8, value: u32) {
     let header = legacy_header(state);
     if offset >= header {
-        return config_write(state, offset - header, value);
+        return config_write(state, offset - header, width, value);
     }
     match (offset, width) {
         (4, 4) => {
