@@ -233,7 +233,7 @@ impl<R: Registers> Legacy<R> {
                 read,
             });
         }
-        Ok(Doorbell::new(at!(queue_notify), queue, false))
+        Ok(Doorbell::new(at!(queue_notify) as u32, queue, false))
     }
 
     pub(super) fn isr(&self) -> Result<Isr, TransportError> {

@@ -411,12 +411,14 @@ impl<R: Registers> Transport<R> {
     /// Notifies the device of what was published, if it wants to know: one register write. // Virtio 1.3 §4.1.5.2
     ///
     /// Call it without the queue's lock; a notification more or less late or often does no harm, except between a reset and
-    /// [`Transport::driver_ok`], where the device must get none. // Virtio 1.3 §3.1.1
+    /// [`Transport::driver_ok`], where the device must get none and this does nothing: a kick from before is kept for then.
+    /// // Virtio 1.3 §3.1.1
     #[inline]
     pub fn ring(&self, doorbell: &Doorbell, kick: Kick) {
         if kick.needed() {
-            let registers = on!(self, transport => transport.notify_registers());
-            doorbell.ring(registers, kick.position());
+            on!(self, transport => if transport.progress().is_live() {
+                doorbell.ring(transport.notify_registers(), kick.position());
+            });
         }
     }
 

@@ -52,6 +52,12 @@ impl Progress {
         }
     }
 
+    /// Whether the device may be notified. // Virtio 1.3 §3.1.1
+    #[inline(always)]
+    pub(super) fn is_live(&self) -> bool {
+        self.phase.load(Ordering::Relaxed) == Phase::Live as u8
+    }
+
     /// Whether device configuration may be written. // Virtio 1.3 §3.1.1 step 4
     pub(super) fn may_write_config(&self) -> bool {
         let phase = self.phase.load(Ordering::Relaxed);

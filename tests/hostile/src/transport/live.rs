@@ -2,6 +2,8 @@
 
 use std::cell::Cell;
 
+use ring_rig::GuestMemory;
+use virtio_core::ring::Part;
 use virtio_core::spec::features::Features;
 use virtio_core::spec::pci::Isr;
 use virtio_core::transport::{ConfigSpace, How, Interface as Found, stop_bus_mastering};
@@ -126,6 +128,34 @@ pub(super) const ROWS: &[Row] = &[
                 data | Features::NOTIFICATION_DATA,
                 &[wide(1 << 16 | 0x5a00)],
             )
+        },
+    ),
+    row(
+        "T178",
+        "Virtio 1.3 §3.1.1",
+        "the caller notifies before DRIVER_OK, after it has given the device up, and after a reset: nothing is written",
+        Kept,
+        BOTH,
+        |interface| {
+            let bench = Bench::new(interface);
+            let (mut queue, doorbell) = bench.set_up(Features::empty()).expect("honest");
+            let part = Part::new(GuestMemory::address(GuestMemory::START), 16);
+            queue.add_direct(1, [part], []).expect("room");
+            let kick = queue.publish();
+            assert!(kick.needed());
+            let ring = || {
+                bench.device.log();
+                bench.transport.ring(&doorbell, kick);
+                bench.device.log().len()
+            };
+            assert_eq!(ring(), 0, "before DRIVER_OK");
+            bench.transport.driver_ok().expect("honest");
+            assert_eq!(ring(), 1, "the same kick, once the device is live");
+            bench.transport.fail();
+            assert_eq!(ring(), 0, "given up");
+            let _ = bench.reset().expect("honest");
+            assert_eq!(ring(), 0, "reset");
+            bench.judge(Outcome::Kept)
         },
     ),
     row(

@@ -153,7 +153,7 @@ impl<R: Registers> Modern<R> {
         let offset = steps.saturating_mul(u64::from(self.notify_off_multiplier));
         let width = Doorbell::width(wide);
         let len = self.notify.len();
-        let at = match usize::try_from(offset) {
+        let at = match u32::try_from(offset) {
             Ok(at) if offset.saturating_add(width) <= len as u64 => at,
             _ => return Err(TransportError::NotifyOutside { queue, offset, len }),
         };
