@@ -2,7 +2,8 @@
 //!
 //! Three kinds of thing live here, all behind [`Device`]: QEMU's own device models ([`qemu`]), a minimal
 //! virtio-blk in this process ([`inproc`]) for what QEMU cannot present, and an observer ([`Observed`]) that
-//! sits in front of either and follows the rings in memory. None of them uses virtio-core: every offset here is
+//! sits in front of either and follows the rings in memory. With the feature `vfio` there is a function of this very
+//! machine as well, for runs inside a virtual one. None of them uses virtio-core: every offset here is
 //! written from the specification a second time, so that a wrong one cannot agree with itself.
 
 use std::time::Duration;
@@ -15,6 +16,8 @@ pub mod observe;
 pub mod pci;
 pub mod qemu;
 pub mod ring;
+#[cfg(feature = "vfio")]
+pub mod vfio;
 
 pub use observe::{Chain, Observed, Part};
 

@@ -4,6 +4,7 @@
 //! from the wrong place or a write that got lost is told apart from any other content, and a mismatch can name what was found.
 
 use std::fs::File;
+use std::io::{Seek as _, SeekFrom};
 use std::os::unix::fs::FileExt;
 
 use anyhow::{Context, bail};
@@ -64,7 +65,8 @@ impl Disk {
             image.write_all_at(bytes, lba * self.block as u64)?;
             lba += generations.len() as u64;
         }
-        Ok(())
+        // Another driver is to find it there.
+        Ok(image.sync_data()?)
     }
 
     /// A generation that no block has had.
@@ -145,7 +147,8 @@ impl Disk {
     /// The first block that is wrong, or an image that cannot be read or has another length.
     pub fn compare(&self, image: &File) -> anyhow::Result<()> {
         let expected = self.blocks() * self.block as u64;
-        let found = image.metadata()?.len();
+        // Also of a block device, whose metadata has no length.
+        let found = (&*image).seek(SeekFrom::End(0))?;
         if found != expected {
             bail!("the image has {found} bytes, it had {expected}");
         }

@@ -4,12 +4,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use host_machine::ram::Ram;
 use host_ntos::Clock;
 use host_storport::{
     Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, StartError, Value,
 };
-use test_device::image::Image;
 
 use crate::cdb::{self, Form, Transfer};
 use crate::commands::{self, Abilities, Commands};
@@ -102,15 +100,15 @@ fn attempt(
     sys: &[u8],
     verdict: &mut Verdict,
 ) -> anyhow::Result<()> {
-    let ram = Ram::new(RAM, options.seed).context("cannot make guest memory")?;
-    let image = Image::new(scenario.size).context("cannot make the disk image")?;
+    let ram = scenario.memory(RAM, options.seed)?;
+    let medium = scenario.medium()?;
     let disk = Disk::new(
         scenario.size / u64::from(scenario.block),
         scenario.block,
         options.seed,
     );
-    disk.format(image.file())?;
-    let device = scenario.device(&ram, image.path(), options.seed)?;
+    disk.format(&medium.open()?)?;
+    let device = scenario.device(&ram, &medium, options.seed)?;
     let clock = if device.deterministic() {
         Clock::Virtual
     } else {
@@ -166,7 +164,7 @@ fn attempt(
     verdict.trace = format!("{:016x}", report.trace_hash);
     result?;
     disk.context("the workload was cut off")?
-        .compare(image.file())
+        .compare(&medium.open()?)
 }
 
 /// One driver's life in one scenario.
@@ -370,7 +368,8 @@ impl Session<'_> {
             request: limits.max_request,
             seed: self.seed.wrapping_add(round << 32),
             forms: self.scenario.forms.clone(),
-            write_through: self.write_through,
+            write_through: self.write_through && !self.scenario.even,
+            even: self.scenario.even,
             faults: self.scenario.faults(self.seed)?,
             timeout: Duration::from_secs(30),
         })

@@ -1,12 +1,19 @@
 //! A scenario: a device, a way to use it, and what has to come of it.
 
+use std::fs::File;
 use std::path::Path;
+#[cfg(feature = "vfio")]
+use std::sync::Arc;
+#[cfg(feature = "vfio")]
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use anyhow::Context;
 use host_machine::ram::Ram;
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 use test_device::Device;
+use test_device::image::Image;
 use test_device::inproc::{Config, InProcess};
 use test_device::qemu::{Builder, InjectedError, Operation};
 
@@ -37,6 +44,8 @@ pub struct Scenario {
     pub most: usize,
     /// Requests in flight at most.
     pub depth: usize,
+    /// Whether the depth stays as it is and no write goes through the cache, as where operations are compared.
+    pub even: bool,
     /// Command forms used.
     pub forms: Vec<Form>,
     /// Whether the driver's package opts in to DMA remapping, on a machine that has an IOMMU.
@@ -54,6 +63,67 @@ pub enum Backend {
     Qemu(Qemu),
     /// The one in this process, with these properties.
     InProcess(Vec<(String, String)>),
+    /// One of this machine's own.
+    #[cfg(feature = "vfio")]
+    Own(Own),
+}
+
+/// A function of this machine, and physical memory for it that Linux leaves alone.
+#[cfg(feature = "vfio")]
+#[derive(Debug, Clone)]
+pub struct Own {
+    /// The function.
+    pub function: test_device::vfio::Function,
+    /// Physical address of the memory.
+    pub memory: u64,
+    /// Told when the driver under test gets the function, and when Linux's own is to have it.
+    pub tell: fn(Holder, &AtomicU64),
+    /// Messages that the function raised to the driver under test.
+    pub interrupts: Arc<AtomicU64>,
+}
+
+/// Who has a function.
+#[cfg(feature = "vfio")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Holder {
+    /// The driver under test.
+    Tested,
+    /// Linux's own.
+    Linux,
+}
+
+/// Where the disk's content is when no driver under test has it.
+pub enum Medium {
+    /// In a file.
+    Image(Image),
+    /// Behind Linux's own driver for the function.
+    #[cfg(feature = "vfio")]
+    Own(Own),
+}
+
+impl Medium {
+    /// Opens it. What another driver wrote before is seen.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    pub fn open(&self) -> anyhow::Result<File> {
+        match self {
+            Self::Image(image) => Ok(image.file().try_clone()?),
+            #[cfg(feature = "vfio")]
+            Self::Own(own) => {
+                (own.tell)(Holder::Linux, &own.interrupts);
+                own.function.disk()
+            }
+        }
+    }
+
+    fn path(&self) -> &Path {
+        match self {
+            Self::Image(image) => image.path(),
+            #[cfg(feature = "vfio")]
+            Self::Own(_) => Path::new(""),
+        }
+    }
 }
 
 /// A device of QEMU's.
@@ -118,12 +188,47 @@ pub struct Allowed {
 }
 
 impl Scenario {
-    /// Makes the device on `ram`, with `image` as its disk.
+    /// The memory that driver and device share, of `len` bytes.
     ///
     /// # Errors
-    /// QEMU does not start, or a property is not known.
-    pub fn device(&self, ram: &Ram, image: &Path, seed: u64) -> anyhow::Result<Box<dyn Device>> {
+    /// What the system says when there is none.
+    pub fn memory(&self, len: usize, seed: u64) -> anyhow::Result<Ram> {
         match &self.backend {
+            #[cfg(feature = "vfio")]
+            Backend::Own(own) => Ram::physical(own.memory, len, seed),
+            _ => Ram::new(len, seed),
+        }
+        .context("cannot make guest memory")
+    }
+
+    /// The disk's medium.
+    ///
+    /// # Errors
+    /// There is no space for it.
+    pub fn medium(&self) -> anyhow::Result<Medium> {
+        match &self.backend {
+            #[cfg(feature = "vfio")]
+            Backend::Own(own) => Ok(Medium::Own(own.clone())),
+            _ => Image::new(self.size)
+                .map(Medium::Image)
+                .context("cannot make the disk image"),
+        }
+    }
+
+    /// Makes the device on `ram`, with this medium.
+    ///
+    /// # Errors
+    /// QEMU does not start, a property is not known, or Linux does not hand out its own device.
+    pub fn device(&self, ram: &Ram, medium: &Medium, seed: u64) -> anyhow::Result<Box<dyn Device>> {
+        let image = medium.path();
+        match &self.backend {
+            #[cfg(feature = "vfio")]
+            Backend::Own(own) => {
+                let interrupts = Arc::clone(&own.interrupts);
+                let device = test_device::vfio::Vfio::open(&own.function, interrupts)?;
+                (own.tell)(Holder::Tested, &own.interrupts);
+                Ok(Box::new(device))
+            }
             Backend::Qemu(qemu) => {
                 let errors = bad_sectors(qemu.bad_sectors, self.size, seed);
                 let device = Builder::new(&qemu.device)
@@ -150,6 +255,8 @@ impl Scenario {
         let block = u64::from(self.block) / 512;
         let mut faults = Faults::default();
         match &self.backend {
+            #[cfg(feature = "vfio")]
+            Backend::Own(_) => {}
             Backend::Qemu(qemu) => {
                 faults.write_protected = qemu.read_only;
                 for error in bad_sectors(qemu.bad_sectors, self.size, seed) {

@@ -42,6 +42,8 @@ pub struct Task {
     pub forms: Vec<Form>,
     /// Whether some writes go through the cache (FUA).
     pub write_through: bool,
+    /// Whether the depth stays as it is.
+    pub even: bool,
     /// What is to fail.
     pub faults: Faults,
     /// How long an SRB may take.
@@ -252,7 +254,7 @@ impl State {
             return;
         };
         self.started += 1;
-        if self.started.is_multiple_of(DEPTH_PERIOD) {
+        if self.started.is_multiple_of(DEPTH_PERIOD) && !self.task.even {
             self.depth = self.planner.depth(self.task.depth);
         }
         let at_once = ((self.task.request / self.disk.block()) as u64).max(1);
@@ -388,7 +390,9 @@ impl State {
                     Kind::Flush => self.tally.flushes += 1,
                     Kind::Read => {
                         self.tally.read += bytes as u64;
-                        self.disk.check(piece.lba, &outcome.data)?;
+                        if !self.task.faults.spoilt {
+                            self.disk.check(piece.lba, &outcome.data)?;
+                        }
                     }
                     Kind::Write => {
                         self.tally.written += bytes as u64;

@@ -40,8 +40,8 @@ pub fn map(len: usize, protection: i32) -> io::Result<usize> {
     address(unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) })
 }
 
-/// A shared mapping of a file from its start, at an address of the system's choice.
-pub fn map_file(file: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
+/// A shared mapping of a part of a file, at an address of the system's choice.
+pub fn map_file(file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usize> {
     let fd = file.as_raw_fd();
     // SAFETY: without MAP_FIXED the mapping replaces nothing.
     address(unsafe {
@@ -51,7 +51,7 @@ pub fn map_file(file: BorrowedFd<'_>, len: usize) -> io::Result<usize> {
             READ_WRITE,
             libc::MAP_SHARED,
             fd,
-            0,
+            offset as libc::off_t,
         )
     })
 }

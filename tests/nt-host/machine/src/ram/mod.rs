@@ -62,6 +62,8 @@ pub struct Ram(Rc<Inner>);
 struct Inner {
     file: File,
     path: PathBuf,
+    /// Device address of the first byte, which is also where it lies in the file.
+    base: u64,
     linear: usize,
     len: usize,
     frames: RefCell<Frames>,
@@ -108,7 +110,21 @@ impl Ram {
         // SAFETY: the descriptor is new and nobody else's.
         let file = unsafe { File::from_raw_fd(fd) };
         file.set_len(len as u64)?;
-        let linear = sys::map_file(file.as_fd(), len)?;
+        Ram::over(file, 0, len, seed)
+    }
+
+    /// Physical memory of this machine that Linux leaves alone: a device whose addresses are not translated reaches it at
+    /// the addresses that the driver is told.
+    ///
+    /// # Errors
+    /// What the system says when /dev/mem cannot be mapped there.
+    pub fn physical(base: u64, len: usize, seed: u64) -> io::Result<Ram> {
+        let file = File::options().read(true).write(true).open("/dev/mem")?;
+        Ram::over(file, base, sys::pages(len), seed)
+    }
+
+    fn over(file: File, base: u64, len: usize, seed: u64) -> io::Result<Ram> {
+        let linear = sys::map_file(file.as_fd(), base, len)?;
         let path = PathBuf::from(format!(
             "/proc/{}/fd/{}",
             std::process::id(),
@@ -117,6 +133,7 @@ impl Ram {
         Ok(Ram(Rc::new(Inner {
             file,
             path,
+            base,
             linear,
             len,
             frames: RefCell::new(Frames::new(len / PAGE, seed)),
@@ -153,8 +170,9 @@ impl Ram {
 
     /// The linear view of `len` bytes at a device address, or `None` if they are not all in memory.
     pub fn device_slice(&self, address: u64, len: usize) -> Option<*mut u8> {
-        let end = address.checked_add(len as u64)?;
-        (end <= self.0.len as u64).then(|| (self.0.linear + address as usize) as *mut u8)
+        let offset = address.checked_sub(self.0.base)?;
+        let end = offset.checked_add(len as u64)?;
+        (end <= self.0.len as u64).then(|| (self.0.linear + offset as usize) as *mut u8)
     }
 
     /// A block of `len` bytes (rounded up to pages), or `None` when frames or mappings are short.
@@ -165,7 +183,8 @@ impl Ram {
         let inner = &self.0;
         let count = sys::pages(len) / PAGE;
         let frames = inner.frames.borrow_mut().take(count, placement)?;
-        let mut extent = Extent::new(frames.iter().map(|frame| (frame * PAGE) as u64).collect());
+        let address = |frame: &usize| inner.base + (frame * PAGE) as u64;
+        let mut extent = Extent::new(frames.iter().map(address).collect());
         let va = self.map(&mut extent);
         if va.is_none() {
             inner.frames.borrow_mut().give(frames.into_iter());
@@ -319,9 +338,11 @@ impl Drop for Block {
         inner
             .mappings
             .set(inner.mappings.get() - self.extent.mappings);
-        inner
-            .frames
-            .borrow_mut()
-            .give(self.extent.pages.iter().map(|page| *page as usize / PAGE));
+        inner.frames.borrow_mut().give(
+            self.extent
+                .pages
+                .iter()
+                .map(|page| (*page - inner.base) as usize / PAGE),
+        );
     }
 }
