@@ -101,23 +101,26 @@ pub fn published(prefix: &Prefix, driver: &Driver) -> Result<String> {
         .find(|(name, _)| *name == inf)
         .context("no INF")?;
     let folder = prefix.find(r"windows\inf").context("no INF folder")?;
-    let mut others = Vec::new();
+    let mut there = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().context("no name")?.to_string_lossy();
-        if path.extension().is_some_and(|extension| extension == "inf")
-            && fs::read(&path)? == *bytes
-        {
+        if !path.is_file() {
+            continue;
+        }
+        let found = fs::read(&path)?;
+        if path.extension().is_some_and(|extension| extension == "inf") && found == *bytes {
             return Ok(name.into_owned());
         }
-        if name.starts_with("oem") {
-            others.push(name.into_owned());
-        }
+        there.push(format!("{name} ({} bytes)", found.len()));
     }
     anyhow::bail!(
-        "no INF of {} is published; there are {others:?}; the log says\n{}",
+        "no INF of {} ({} bytes) is published; there are {}; the helper's log:\n{}\nWindows Installer's:\n{}",
         driver.name,
-        prefix.log()
+        bytes.len(),
+        there.join(", "),
+        prefix.log(),
+        prefix.msi_log()
     )
 }
 
