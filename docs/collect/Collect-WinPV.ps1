@@ -261,7 +261,8 @@ Add-Result 'services' {
     [ordered]@{ services = $drivers }
 }
 
-# MS: Get-PhysicalDisk, MSFT_PhysicalDisk; Get-Disk.
+# MS: Get-PhysicalDisk, MSFT_PhysicalDisk; Get-Disk; DEVPKEY_Device_Parent, DEVPKEY_Device_Service: the driver that a disk hangs on. A
+# disk's path (Get-Disk) holds its id, with # for the backslashes.
 Add-Result 'disks' {
     $disks = @(Get-PhysicalDisk | ForEach-Object {
             [ordered]@{
@@ -287,7 +288,16 @@ Add-Result 'disks' {
                 read_only = $_.IsReadOnly
             }
         })
-    [ordered]@{ physical = $disks; disks = $volumes }
+    $parents = @(Get-PnpDevice -PresentOnly | Where-Object { $_.Class -eq 'DiskDrive' } | ForEach-Object {
+            $parent = (Get-PnpDeviceProperty -InstanceId $_.InstanceId -KeyName 'DEVPKEY_Device_Parent').Data
+            [ordered]@{
+                id = $_.InstanceId
+                name = $_.FriendlyName
+                parent = $parent
+                service = (Get-PnpDeviceProperty -InstanceId $parent -KeyName 'DEVPKEY_Device_Service').Data
+            }
+        })
+    [ordered]@{ physical = $disks; disks = $volumes; parents = $parents }
 }
 
 # MS: "SetupAPI text logs", "Format of a text log section": a section starts with '>>>' and ends with '<<<'.
