@@ -28,11 +28,22 @@ impl Adapter {
     }
 
     /// How many messages the adapter got, at most `limit`; 0 with a line interrupt. Any IRQL.
-    #[must_use]
-    pub fn message_count(self, limit: u32) -> u32 {
-        (0..limit)
-            .find(|&message| self.message(message).is_err())
-            .unwrap_or(limit)
+    ///
+    /// # Errors
+    /// StorPort does not say which of the two it is. MS: nf-storport-storportgetmsiinfo
+    pub fn message_count(self, limit: u32) -> Result<u32, StorStatus> {
+        for message in 0..limit {
+            match self.message(message) {
+                Ok(_) => {}
+                Err(StorStatus::InvalidDeviceRequest | StorStatus::InvalidParameter) => {
+                    return Ok(message);
+                }
+                // Fewer messages than there are will do.
+                Err(_) if message > 0 => return Ok(message),
+                Err(status) => return Err(status),
+            }
+        }
+        Ok(limit)
     }
 
     /// Has StorPort call `routine` at PASSIVE_LEVEL before the first request. From HwInitialize only. False if this

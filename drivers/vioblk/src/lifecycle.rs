@@ -28,6 +28,9 @@ const SETUP_TIMEOUT_US: u64 = 4 * RESET_TIMEOUT_US;
 /// Resets that the device may cause without finishing a request in between.
 const MAX_TROUBLES: u32 = 8;
 
+/// Nobody knows whether there are interrupt messages.
+const UNKNOWN_MESSAGES: u32 = u32::MAX;
+
 /// Counts the time that it spins itself: enough for deadlines, at any IRQL.
 pub struct StallClock {
     adapter: Adapter,
@@ -126,6 +129,10 @@ impl Disk {
         self.settle_cache();
         self.look_at_capacity();
         let messages = self.messages.load(Ordering::Relaxed);
+        if messages == UNKNOWN_MESSAGES {
+            // A device whose interrupts go nowhere would be found out by time-outs.
+            return Err(Failure::own(7, code::INTERRUPTS));
+        }
         let config_vector = (messages > 0).then_some(0);
         transport
             .set_config_vector(config_vector)
@@ -225,7 +232,7 @@ impl Disk {
         use storport::perf::{Options, Request};
         let queues = u32::try_from(self.queues.len()).unwrap_or(u32::MAX);
         let most = queues.saturating_add(1).min(self.most_messages);
-        let messages = self.adapter.message_count(most);
+        let messages = self.adapter.message_count(most).unwrap_or(UNKNOWN_MESSAGES);
         self.messages.store(messages, Ordering::Relaxed);
         let mut options = Options::DPC_REDIRECTION;
         if queues > 1 {
@@ -358,9 +365,12 @@ impl Disk {
         self.issue(&self.service, 0);
     }
 
-    /// Queues a DPC, once there are any. Any IRQL.
+    /// Queues a DPC, once there are any, unless StorPort stopped the adapter: an interrupt may come all the same, but a DPC would
+    /// find memory that StorPort has taken away. Any IRQL.
     pub fn issue(&self, dpc: &Dpc, argument: usize) {
-        if self.dpcs_ready.load(Ordering::Acquire) {
+        // Relaxed: `stop` sets it with the interrupt locks held, so an interrupt routine that runs later sees it.
+        let halted = self.halted.load(Ordering::Relaxed);
+        if !halted && self.dpcs_ready.load(Ordering::Acquire) {
             crate::ffi::dpc::issue(dpc, self.adapter, argument);
         }
     }

@@ -69,6 +69,8 @@ pub const fn config(error: &ConfigError) -> u32 {
 pub const MEMORY: u32 = 60;
 /// A lock was held that should have been free.
 pub const LOCKED: u32 = 61;
+/// StorPort does not say how interrupts arrive.
+pub const INTERRUPTS: u32 = 62;
 
 /// Number of a violation of the ring protocol: 70 to 79.
 #[inline(never)]
