@@ -52,6 +52,8 @@ enum Command {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
+    /// Measure which lines of the packed x64 drivers their scenarios execute
+    Coverage(suite::CoverageArgs),
     /// Count what the code costs
     #[command(subcommand)]
     Bench(Bench),
@@ -103,6 +105,7 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::LintInf(args) => cli::lint_inf::run(&args),
         Command::Inject(args) => cli::inject::run(&args),
         Command::Host { arguments } => host(&arguments),
+        Command::Coverage(args) => suite::coverage(&args),
         Command::Bench(what) => bench::run(&what),
         Command::Fuzz(args) => {
             setup::require(Purpose::Fuzz)?;

@@ -6,6 +6,7 @@
 pub mod bad;
 pub mod cdb;
 pub mod commands;
+pub mod coverage;
 pub mod disk;
 pub mod judge;
 pub mod matrix;

@@ -52,6 +52,9 @@ struct Common {
     /// Keep each SRB extension in one run of device addresses, which Microsoft does not promise.
     #[arg(long)]
     contiguous_extensions: bool,
+    /// Record in this coverage map which instructions of the driver are executed. x64 only.
+    #[arg(long, value_name = "MAP")]
+    coverage: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -239,6 +242,9 @@ fn one(
         contiguous_extensions: common.contiguous_extensions,
         trace: output.trace.clone(),
     };
+    if let Some(map) = &common.coverage {
+        nt_host::coverage::record(map)?;
+    }
     let verdict = run::run(&scenario, &options);
     if output.json {
         println!("{}", serde_json::to_string_pretty(&verdict)?);
@@ -274,6 +280,7 @@ fn scenarios_command(args: &ScenariosArgs) -> anyhow::Result<bool> {
         seed: args.common.seed,
         operations: args.common.requests,
         contiguous_extensions: args.common.contiguous_extensions,
+        coverage: args.common.coverage.clone(),
         jobs: args.jobs,
     };
     let verdicts = matrix.run(&jobs, |_, verdict| {
@@ -298,6 +305,7 @@ fn bad_drivers_command(args: &BadDriversArgs) -> anyhow::Result<bool> {
         seed: args.seed,
         operations: None,
         contiguous_extensions: false,
+        coverage: None,
         jobs: args.jobs,
     };
     let mut failed = 0;

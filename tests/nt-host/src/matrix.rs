@@ -44,6 +44,8 @@ pub struct Matrix {
     pub operations: Option<u64>,
     /// Whether SRB extensions are contiguous.
     pub contiguous_extensions: bool,
+    /// Where they record what the driver executes.
+    pub coverage: Option<PathBuf>,
     /// Processes at once.
     pub jobs: usize,
 }
@@ -112,6 +114,9 @@ impl Matrix {
         }
         if self.contiguous_extensions {
             command.arg("--contiguous-extensions");
+        }
+        if let Some(map) = &self.coverage {
+            command.arg("--coverage").arg(map);
         }
         let child = command
             .spawn()

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail, ensure};
 use serde::Deserialize;
 
 use super::cargo::tail;
+use super::coverage::Measurement;
 use super::{Context, HOST_DEADLINE, Outcome};
 use winpv::build::{self, Form, Request};
-use winpv::drivers::{Arch, DRIVERS};
+use winpv::drivers::{Arch, DRIVERS, Driver};
 use winpv::process::Run;
 use winpv::toolchain::Toolchain;
 
@@ -63,14 +64,53 @@ pub fn scenarios_x64(context: &Context) -> Result<Vec<Outcome>> {
     let host = build_host()?;
     let mut outcomes = Vec::new();
     for driver in DRIVERS {
-        let run = Run::new(&host).arg("scenarios").arg("--sys").arg(sys(
-            context,
-            driver.name,
-            Arch::Amd64,
-        ));
-        outcomes.extend(run_host(run)?);
+        let measurement = Measurement::begin(context, driver)?;
+        outcomes.extend(run_host(matrix(&host, context, driver, &measurement))?);
+        outcomes.push(measurement.outcome());
     }
     Ok(outcomes)
+}
+
+/// The scenarios of a packed x64 driver, with coverage.
+fn matrix(host: &Path, context: &Context, driver: &Driver, coverage: &Measurement) -> Run {
+    Run::new(host)
+        .arg("scenarios")
+        .arg("--sys")
+        .arg(sys(context, driver.name, Arch::Amd64))
+        .arg("--coverage")
+        .arg(coverage.map())
+}
+
+/// Arguments of `coverage`.
+#[derive(clap::Args)]
+pub struct CoverageArgs {
+    /// Run only these scenarios
+    #[arg(long)]
+    only: Vec<String>,
+    /// List every line that was not executed
+    #[arg(long)]
+    lines: bool,
+}
+
+/// `cargo xtask coverage`: what the scenarios execute of the drivers in dist/. False if a scenario failed.
+pub fn coverage(args: &CoverageArgs) -> Result<bool> {
+    let context = Context::of_repository();
+    let host = build_host()?;
+    let mut good = true;
+    for driver in DRIVERS {
+        let measurement = Measurement::begin(&context, driver)?;
+        let mut run = matrix(&host, &context, driver, &measurement).echo();
+        for name in &args.only {
+            run = run.arg("--only").arg(name);
+        }
+        good &= run.deadline(HOST_DEADLINE).output()?.status.success();
+        let judgement = measurement.judge()?;
+        if args.lines {
+            println!("{}", judgement.missed());
+        }
+        println!("{judgement}");
+    }
+    Ok(good)
 }
 
 /// The packed ARM64 drivers under QEMU's user-mode emulation, in one process: it cannot start another of its kind.

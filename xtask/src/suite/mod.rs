@@ -4,6 +4,7 @@ mod attestation;
 mod bill;
 mod cargo;
 mod clear_errors;
+mod coverage;
 mod dist;
 mod documentation;
 mod host;
@@ -28,7 +29,7 @@ use anyhow::Result;
 use winpv::cli;
 
 pub use cargo::{outcomes as test_outcomes, parse as parse_tests};
-pub use host::build_host;
+pub use host::{CoverageArgs, build_host, coverage};
 
 /// The longest that one run of nt-host may take.
 pub const HOST_DEADLINE: Duration = Duration::from_secs(1200);
@@ -73,6 +74,18 @@ pub struct Context {
     pub dist: PathBuf,
     /// Cargo's target folder.
     pub target_dir: PathBuf,
+}
+
+impl Context {
+    /// The repository that this program was built in, and its `dist/`.
+    fn of_repository() -> Self {
+        let root = winpv::root();
+        Self {
+            dist: winpv::pack::default_out(&root),
+            target_dir: winpv::target_dir(),
+            root,
+        }
+    }
 }
 
 /// A group of tests that runs in one go.
@@ -200,12 +213,7 @@ const STEPS: &[Step] = &[
 /// Runs everything; false if a test failed.
 pub fn run(args: &Args) -> Result<bool> {
     let start = Instant::now();
-    let root = winpv::root();
-    let context = Context {
-        dist: winpv::pack::default_out(&root),
-        target_dir: winpv::target_dir(),
-        root,
-    };
+    let context = Context::of_repository();
     println!("packing dist/, which is what is tested");
     cli::build::pack(&cli::build::Args::default())?;
     let wanted = |step: &&Step| {

@@ -13,6 +13,8 @@
 
 mod arch;
 mod context;
+#[cfg(target_arch = "x86_64")]
+pub mod coverage;
 pub mod cpu;
 pub mod fault;
 pub mod fiber;

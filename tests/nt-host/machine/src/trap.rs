@@ -135,6 +135,17 @@ extern "C" fn on_signal(signal: i32, info: *mut libc::siginfo_t, ucontext: *mut 
         unsafe { libc::signal(signal, libc::SIG_DFL) };
         return;
     }
+    #[cfg(target_arch = "x86_64")]
+    {
+        // SAFETY: the kernel passes a valid siginfo and ucontext.
+        let trap = unsafe { arch::Signal::new(signal, info, ucontext) };
+        if let Some(pc) = trap.breakpoint()
+            && crate::coverage::executed(pc)
+        {
+            trap.resume_at(pc);
+            return;
+        }
+    }
     if IN_HANDLER.replace(true) {
         die("fault while handling a fault: the host's stack or memory is damaged\n");
     }

@@ -94,6 +94,14 @@ pub enum LoadError {
         /// In what.
         what: String,
     },
+    /// What it executes was to be recorded, and cannot be.
+    #[error("the coverage map for {name} cannot be used: {reason}")]
+    Coverage {
+        /// The file.
+        name: String,
+        /// Why.
+        reason: String,
+    },
     /// The system gave no memory.
     #[error("no memory for {name}: {reason}")]
     Memory {

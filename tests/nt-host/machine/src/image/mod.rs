@@ -157,6 +157,8 @@ impl Image {
 impl Drop for Image {
     fn drop(&mut self) {
         registry::remove(&self.entry_in_registry);
+        #[cfg(target_arch = "x86_64")]
+        crate::coverage::forget(self.base);
         arch::forget_code();
     }
 }
@@ -206,6 +208,8 @@ pub fn load(
         relocations,
         ..
     } = staging;
+    #[cfg(target_arch = "x86_64")]
+    let memory = crate::coverage::arm(base, memory, name)?;
     mapping.fill(&memory);
     mapping.protect(0, mapping.len, sys::NONE);
     mapping.protect(0, headers.header_size, sys::READ);

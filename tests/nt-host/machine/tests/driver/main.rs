@@ -10,6 +10,8 @@
 
 mod build;
 mod calls;
+#[cfg(target_arch = "x86_64")]
+mod coverage;
 mod faults;
 mod fibers;
 mod guard;

@@ -14,6 +14,8 @@ use crate::{sys, trap};
 pub const TF: u64 = 1 << 8;
 /// The direction flag, which host code expects clear.
 const DF: u64 = 1 << 10;
+/// Breakpoint: `int3` was executed.
+const BREAKPOINT: u64 = 3;
 /// Page fault, and the bits of its error code.
 const PAGE_FAULT: u64 = 14;
 const ERROR_WRITE: u64 = 1 << 1;
@@ -162,6 +164,17 @@ impl Signal {
     /// The interrupted stack pointer.
     pub fn sp(&self) -> usize {
         self.register(libc::REG_RSP) as usize
+    }
+
+    /// The address of the `int3` that caused it, if one did.
+    pub fn breakpoint(&self) -> Option<usize> {
+        let is = self.signal == libc::SIGTRAP && self.register(libc::REG_TRAPNO) == BREAKPOINT;
+        is.then(|| (self.register(libc::REG_RIP) as usize).wrapping_sub(1))
+    }
+
+    /// Has the interrupted code go on at another instruction once the handler returns.
+    pub fn resume_at(&self, pc: usize) {
+        self.set_register(libc::REG_RIP, pc as u64);
     }
 
     fn register(&self, register: i32) -> u64 {
