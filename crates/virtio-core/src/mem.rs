@@ -15,6 +15,8 @@ mod tests;
 
 use access::write_fields;
 pub(crate) use barrier::Order;
+#[cfg(test)]
+pub(crate) use barrier::instruction;
 pub use dma::Dma;
 pub(crate) use packed::{PackedMemory, PackedWriter};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};

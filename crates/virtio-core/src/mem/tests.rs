@@ -1,5 +1,7 @@
 //! Tests of shared memory: nothing is reached outside the region, and what is written lies where the device looks.
 
+mod order;
+
 use std::vec::Vec;
 
 use proptest::prelude::*;
