@@ -188,8 +188,15 @@ pub fn start(
     let (data, bytes) = match (request.stage, request.operation, page) {
         // A flush moves no data.
         (Stage::Flush, ..) | (_, Operation::None | Operation::Flush { .. }, _) => (one(0, 0), 0),
-        (_, Operation::Identify, _) => inside(ID_OFFSET, ID_LEN)?,
-        (_, Operation::Lifetime, _) => inside(ID_OFFSET, size_of::<Lifetime>())?,
+        (_, operation @ (Operation::Identify | Operation::Lifetime), _) => {
+            // Whatever the device leaves out reads as nothing.
+            head.write(ID_OFFSET, [0u8; ID_LEN]).ok()?;
+            let len = match operation {
+                Operation::Identify => ID_LEN,
+                _ => size_of::<Lifetime>(),
+            };
+            inside(ID_OFFSET, len)?
+        }
         (_, Operation::Discard | Operation::Zero { .. }, _) => {
             write_ranges(rules, request, &mut head)?;
             inside(HEAD_LEN, ranges_len)?

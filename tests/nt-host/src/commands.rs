@@ -24,6 +24,8 @@ pub struct Abilities {
     pub wear: Option<u8>,
     /// The first block that cannot be read or written.
     pub bad: Option<u64>,
+    /// The serial number; empty: none.
+    pub serial: &'static str,
 }
 
 /// The commands of one unit.
@@ -166,6 +168,13 @@ impl Commands<'_> {
         let limits = self.answer(&[0x12, 1, 0xb0, 0, 64, 0], 64)?;
         let provisioning = self.answer(&[0x12, 1, 0xb2, 0, 8, 0], 8)?;
         let capacity = self.answer(&[0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0], 32)?;
+        // Spaces stand for a serial number that is not there. // SPC-5 §7.7.17
+        let serial = self.answer(&[0x12, 1, 0x80, 0, 255, 0], 255)?;
+        let (length, serial) = (usize::from(serial[3]), &serial[4..]);
+        ensure!(
+            length == serial.len() && serial.trim_ascii() == abilities.serial.as_bytes(),
+            "serial number {serial:02x?}"
+        );
         let unmap = provisioning[5] & 0x80 != 0;
         let same = provisioning[5] & 0x60;
         ensure!(

@@ -208,6 +208,7 @@ fn qemu(kind: Kind) -> Vec<Scenario> {
                         cache_mode: true,
                         wear: None,
                         bad: None,
+                        serial: "",
                     });
                 }
                 scenario.operations = 500;

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use super::config::{Config, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, When};
+use super::config::{Config, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, Used, When};
 use crate::Violation;
 use crate::memory::GuestMemory;
 use crate::ring::{Part, Walk};
@@ -163,7 +163,11 @@ impl Disk {
         self.check_segments(&request, features, &mut complain);
         let status = self.status(memory, &mut request, &mut complain);
         let _ = memory.store_u8(request.status, status);
-        request.written + 1
+        match (self.config.used, request.kind) {
+            (Used::Data, TYPE_IN) => request.written,
+            (Used::Data, _) => 0,
+            _ => request.written + 1,
+        }
     }
 
     /// What the driver was told about segments. // Virtio 1.3 §5.2.3
@@ -284,7 +288,11 @@ impl Disk {
                 for (to, from) in id.iter_mut().zip(self.config.serial.bytes()) {
                     *to = from;
                 }
-                self.answer(memory, request, &id)
+                let len = match self.config.used {
+                    Used::Whole => id.len(),
+                    Used::Data | Used::Serial => self.config.serial.len().min(id.len()),
+                };
+                self.answer(memory, request, &id[..len])
             }
             _ => STATUS_UNSUPP,
         }

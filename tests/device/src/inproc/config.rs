@@ -26,6 +26,8 @@ pub struct Config {
     pub read_only: bool,
     /// Request queues; offered as MQ when more than one.
     pub queues: u16,
+    /// What is counted as written to a request's buffer.
+    pub used: Used,
     /// Entries of each queue at most; a power of two unless it is meant to be broken.
     pub queue_size: u16,
     /// MSI-X vectors; 0: no MSI-X capability.
@@ -101,6 +103,18 @@ pub struct Ranges {
     pub extra: u32,
 }
 
+/// What is counted as written to a request's buffer, as devices have it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Used {
+    /// All that was, with the status byte. // Virtio 1.3 §2.7.8.2
+    Whole,
+    /// What was read from the disk, without the status byte; the answer to GET_ID is the serial number's bytes alone, and not
+    /// counted. Cloud Hypervisor before 52 (its pull request 8066)
+    Data,
+    /// As [`Used::Whole`], but the answer to GET_ID is the serial number's bytes alone. Cloud Hypervisor from 52 on
+    Serial,
+}
+
 /// Requests that fail, and how.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fault {
@@ -131,6 +145,7 @@ impl Config {
             capacity: None,
             read_only: false,
             queues: 1,
+            used: Used::Whole,
             queue_size: 128,
             vectors: 2,
             event_idx: true,
@@ -166,13 +181,14 @@ impl Config {
     }
 
     /// The keys that [`Config::set`] knows.
-    pub const KEYS: &'static str = "seed, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
+    pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
         config-len, reset-reads, serial, pace, fail-nth, fail-every, fail-sector, lie";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
     /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
+    /// `used=whole|data|serial` ([`Used`]);
     /// `fail-nth=N[:STATUS]`, `fail-every=N[:STATUS]`, `fail-sector=N[:STATUS]` and `lie=…` ([`Lie::parse`]) may be given more than once.
     ///
     /// # Errors
@@ -183,6 +199,14 @@ impl Config {
             "capacity" => self.capacity = optional(value)?,
             "read-only" => self.read_only = switch(value)?,
             "queues" => self.queues = number(value)?,
+            "used" => {
+                self.used = match value {
+                    "whole" => Used::Whole,
+                    "data" => Used::Data,
+                    "serial" => Used::Serial,
+                    _ => bail!("{value:?} is none of whole, data, serial"),
+                };
+            }
             "queue-size" => self.queue_size = number(value)?,
             "vectors" => self.vectors = number(value)?,
             "event-idx" => self.event_idx = switch(value)?,

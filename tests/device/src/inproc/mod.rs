@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use host_machine::ram::Ram;
 
-pub use self::config::{Config, Fault, Ranges, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, When};
+pub use self::config::{Config, Fault, Ranges, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, Used, When};
 use self::function::{Function, Place};
 pub use self::lies::{Lie, RING_LIES, RingLie, What};
 use self::registers::Registers;

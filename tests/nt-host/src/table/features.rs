@@ -10,7 +10,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         scenario(
             "commands-in-pieces",
             "every command on a device that takes ranges in small pieces, on segments of 8 KiB",
-            "discard=50:3:8 write-zeroes=70:2:1 lifetime=3 config-wce=on size-max=8192 queues=2 vectors=3",
+            "discard=50:3:8 write-zeroes=70:2:1 lifetime=3 config-wce=on size-max=8192 queues=2 vectors=3 used=serial",
             &|scenario| {
                 short(scenario);
                 scenario.goal = Goal::Commands(Abilities {
@@ -20,14 +20,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                     cache_mode: true,
                     wear: Some(30),
                     bad: None,
+                    serial: "winpv-inproc",
                 });
                 scenario.operations = 500;
             },
         ),
         scenario(
             "commands-bare",
-            "every command on a device that offers nothing for them, has a bad sector, one segment and no indirect tables",
-            "seg-max=1 indirect=off event-idx=off flush=off fail-sector=40000:1",
+            "every command on a device that offers nothing for them, has a bad sector, one segment, no indirect tables, and counts no status byte",
+            "seg-max=1 indirect=off event-idx=off flush=off fail-sector=40000:1 used=data",
             &|scenario| {
                 short(scenario);
                 scenario.goal = Goal::Commands(Abilities {
@@ -37,6 +38,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                     cache_mode: false,
                     wear: None,
                     bad: Some(40_000),
+                    serial: "winpv-inproc",
                 });
                 scenario.operations = 500;
             },
@@ -55,6 +57,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                     cache_mode: false,
                     wear: None,
                     bad: None,
+                    serial: "winpv-inproc",
                 });
                 scenario.operations = 500;
             },
