@@ -3,6 +3,9 @@
 use nt_sys::storport::*;
 
 /// How a request ended.
+///
+/// SRB_STATUS_INTERNAL_ERROR is not for miniports: class drivers then look for an NTSTATUS in the block, which a miniport has not
+/// set and which reads as success. MS: ns-storport-_storage_request_block, SystemStatus
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SrbStatus {
     /// Still with the miniport.
@@ -39,8 +42,6 @@ pub enum SrbStatus {
     BadFunction,
     /// The device is powered down.
     NotPowered,
-    /// The miniport failed by its own fault.
-    InternalError,
 }
 
 impl SrbStatus {
@@ -65,7 +66,6 @@ impl SrbStatus {
             Self::InvalidTarget => SRB_STATUS_INVALID_TARGET_ID,
             Self::BadFunction => SRB_STATUS_BAD_FUNCTION,
             Self::NotPowered => SRB_STATUS_NOT_POWERED,
-            Self::InternalError => SRB_STATUS_INTERNAL_ERROR,
         }
     }
 }

@@ -256,7 +256,7 @@ impl Disk {
     fn worn(&self, request: RequestBox, answer: &[u8]) {
         let Some(srb) = request.finish() else { return };
         let Ok((lifetime, _)) = Lifetime::read_from_prefix(answer) else {
-            return self.adapter.complete(srb, SrbStatus::InternalError);
+            return self.adapter.complete(srb, SrbStatus::Error);
         };
         let allocation = match scsi::decode(srb.cdb()) {
             Ok(Command::LogSense { allocation, .. }) => allocation,

@@ -195,7 +195,7 @@ unsafe extern "system" fn build_io(
         return TRUE;
     }
     // A block without extension cannot be carried out, so it is not passed to HwStartIo. MS: nc-storport-hw_buildio
-    disk.adapter.complete(srb, SrbStatus::InternalError);
+    disk.adapter.complete(srb, SrbStatus::Error);
     FALSE
 }
 
@@ -215,7 +215,7 @@ unsafe extern "system" fn start_io(
     // SAFETY: StorPort passes a block on only after HwBuildIo, which stored a request or kept the block.
     match unsafe { RequestBox::take(srb) } {
         Ok(request) => disk.start(at, request),
-        Err(srb) => disk.adapter.complete(srb, SrbStatus::InternalError),
+        Err(srb) => disk.adapter.complete(srb, SrbStatus::Error),
     }
     TRUE
 }
