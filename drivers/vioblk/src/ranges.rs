@@ -10,17 +10,19 @@ use crate::ring::Rules;
 use crate::scsi::{Extent, unmap_extent};
 use virtio_core::spec::blk::DiscardWriteZeroes;
 
-/// How far a request has come. What is counted depends on the operation: segments, or blocks.
+/// How far a request has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Steps {
-    /// Block descriptors of a discard, blocks of a write of zeroes, descriptors that one repeated block takes.
+    /// Descriptors that one repeated block takes.
     pub amount: u32,
-    /// All that is to be done.
+    /// All that is to be done: blocks, or the block descriptors of a discard.
     pub total: u32,
-    /// What the device has done.
+    /// What the device has done of them; of a discard, what it has begun.
     pub done: u32,
-    /// What it is doing now.
+    /// What it is doing now: blocks, or segments.
     pub now: u32,
+    /// What is left of the block descriptor that a discard has begun, or of a write of zeroes.
+    pub left: Extent,
 }
 
 /// Cuts an extent into pieces that the device takes, at its favourite multiples as far as possible.
@@ -77,11 +79,11 @@ fn limits(rules: &Rules, operation: Operation) -> Option<&RangeLimits> {
     }
 }
 
-/// The segments of a discard or a write of zeroes: all of them, from the first step's on.
+/// The segments of a discard or a write of zeroes that the device has not done yet.
 ///
 /// A discard's are read from the command's data anew at each step, so they may differ from those that were checked, if the
 /// initiator changes its buffer meanwhile: it then gives up other blocks of its own disk, or the device refuses.
-pub struct Segments<'a> {
+struct Segments<'a> {
     config: &'a Config,
     pieces: Pieces<'a>,
     data: SrbData<'a>,
@@ -93,25 +95,14 @@ pub struct Segments<'a> {
 
 impl<'a> Segments<'a> {
     fn new(rules: &'a Rules, request: &'a Request) -> Option<Self> {
-        let config = &rules.config;
-        let limits = limits(rules, request.operation)?;
-        let shift = config.sectors_per_block().trailing_zeros();
-        let mut first = Extent { lba: 0, blocks: 0 };
-        let (listed, unmap) = match request.operation {
-            Operation::Zero { unmap } => {
-                first.lba = request.sector >> shift;
-                first.blocks = request.steps().amount;
-                (0, unmap)
-            }
-            _ => (request.steps().amount, false),
-        };
+        let steps = request.steps();
         Some(Self {
-            config,
-            pieces: Pieces::new(first, limits),
+            config: &rules.config,
+            pieces: Pieces::new(steps.left, limits(rules, request.operation)?),
             data: SrbData(request.srb.as_ref()?),
-            next: 0,
-            listed,
-            unmap,
+            next: steps.done,
+            listed: steps.total,
+            unmap: request.operation == Operation::Zero { unmap: true },
         })
     }
 }
@@ -119,7 +110,7 @@ impl<'a> Segments<'a> {
 impl Iterator for Segments<'_> {
     type Item = DiscardWriteZeroes;
 
-    #[inline(never)] // used twice, and on no transfer's way
+    #[inline(never)] // used three times, and on no transfer's way
     fn next(&mut self) -> Option<DiscardWriteZeroes> {
         loop {
             if let Some(piece) = self.pieces.next() {
@@ -144,22 +135,31 @@ pub fn present<'a>(
     rules: &'a Rules,
     request: &'a Request,
 ) -> Option<impl Iterator<Item = DiscardWriteZeroes> + 'a> {
-    let Steps { done, now, .. } = request.steps();
-    let segments = Segments::new(rules, request)?;
-    Some(segments.skip(done as usize).take(now as usize))
+    let now = request.steps().now;
+    Some(Segments::new(rules, request)?.take(now as usize))
 }
 
 /// Starts a discard of so many block descriptors, or a write of zeroes to so many blocks. False: there is nothing to do.
+///
+/// Here and at each step no more segments are looked at than one request takes, however small the device wants them.
 pub fn begin_segments(rules: &Rules, request: &mut Request, amount: u32) -> bool {
-    request.extra = Extra::Steps(Steps {
-        amount,
-        ..Steps::default()
-    });
-    let count = Segments::new(rules, request).map_or(0, Iterator::count);
-    begin(rules, request, u32::try_from(count).unwrap_or(u32::MAX))
+    let steps = match request.operation {
+        Operation::Zero { .. } => Steps {
+            left: Extent {
+                lba: request.sector >> rules.config.sectors_per_block().trailing_zeros(),
+                blocks: amount,
+            },
+            ..Steps::default()
+        },
+        _ => Steps {
+            total: amount,
+            ..Steps::default()
+        },
+    };
+    next_step(rules, request, steps)
 }
 
-/// Starts a request of so many segments or blocks. False: there is nothing to do.
+/// Starts a request of so many blocks. False: there is nothing to do.
 pub fn begin(rules: &Rules, request: &mut Request, total: u32) -> bool {
     let amount = request.steps().amount;
     let steps = Steps {
@@ -170,12 +170,41 @@ pub fn begin(rules: &Rules, request: &mut Request, total: u32) -> bool {
     next_step(rules, request, steps)
 }
 
+/// How many segments the device takes next.
+fn count(rules: &Rules, request: &Request) -> u32 {
+    let most = limits(rules, request.operation).map_or(0, |limits| limits.segments);
+    let segments = Segments::new(rules, request);
+    let count = segments.map_or(0, |segments| segments.take(most as usize).count());
+    u32::try_from(count).unwrap_or(most)
+}
+
+/// Where the request stands once the present step is done.
+fn advanced(rules: &Rules, request: &Request) -> Steps {
+    let steps = request.steps();
+    let by_segments = matches!(
+        request.operation,
+        Operation::Discard | Operation::Zero { .. }
+    );
+    match Segments::new(rules, request) {
+        Some(mut segments) if by_segments => {
+            segments.by_ref().take(steps.now as usize).for_each(drop);
+            Steps {
+                done: segments.next,
+                left: segments.pieces.left,
+                ..steps
+            }
+        }
+        _ => Steps {
+            done: steps.done.saturating_add(steps.now),
+            ..steps
+        },
+    }
+}
+
 /// Chooses what the device is to do next.
 fn next_step(rules: &Rules, request: &mut Request, mut steps: Steps) -> bool {
+    request.extra = Extra::Steps(steps);
     let most = match request.operation {
-        Operation::Discard | Operation::Zero { .. } => {
-            limits(rules, request.operation).map_or(0, |limits| limits.segments)
-        }
         Operation::Repeat => {
             let one = steps.amount.max(1);
             rules.limits.segments.checked_div(one).unwrap_or(0)
@@ -190,8 +219,10 @@ fn next_step(rules: &Rules, request: &mut Request, mut steps: Steps) -> bool {
         }
         _ => 0,
     };
-    let left = steps.total.saturating_sub(steps.done);
-    let now = left.min(most);
+    let now = match request.operation {
+        Operation::Discard | Operation::Zero { .. } => count(rules, request),
+        _ => steps.total.saturating_sub(steps.done).min(most),
+    };
     steps.now = now;
     request.extra = Extra::Steps(steps);
     (request.bytes, request.parts) = match request.operation {
@@ -216,13 +247,6 @@ fn next_step(rules: &Rules, request: &mut Request, mut steps: Steps) -> bool {
 
 /// After a step that succeeded: whether the device has to do more, which the request then says.
 pub fn goes_on(rules: &Rules, request: &mut Request) -> bool {
-    let advanced = |request: &Request| {
-        let steps = request.steps();
-        Steps {
-            done: steps.done.saturating_add(steps.now),
-            ..steps
-        }
-    };
     match (request.operation, request.stage) {
         (
             Operation::Write {
@@ -234,12 +258,12 @@ pub fn goes_on(rules: &Rules, request: &mut Request) -> bool {
             true
         }
         (Operation::Discard | Operation::Zero { .. }, Stage::Operation) => {
-            next_step(rules, request, advanced(request))
+            next_step(rules, request, advanced(rules, request))
         }
         (Operation::Repeat | Operation::Verify, Stage::Operation) => {
             let sectors = rules.config.sector(u64::from(request.steps().now));
             request.sector = request.sector.saturating_add(sectors);
-            next_step(rules, request, advanced(request))
+            next_step(rules, request, advanced(rules, request))
         }
         _ => false,
     }

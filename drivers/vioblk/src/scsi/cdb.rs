@@ -4,7 +4,7 @@
 use storport::Sense;
 
 /// Blocks that a command is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Extent {
     /// First logical block.
     pub lba: u64,
