@@ -208,7 +208,7 @@ impl Request {
     /// The status byte need not be counted, as it proves itself: Cloud Hypervisor before 52 leaves it out, and counts nothing at
     /// all of an identification (its pull request 8066). So the answers to questions are cleared before the device fills them in, and go by the status.
     pub fn judge(&self, status: RequestStatus, written: u32) -> Outcome {
-        use Operation::{Identify, Lifetime, Read, Verify};
+        use Operation::{Discard, Identify, Lifetime, Read, Verify, Zero};
         let reads = matches!(self.operation, Read | Verify);
         Outcome::Failed(match status {
             RequestStatus::OK if reads && written < self.bytes => Sense::TARGET_FAILURE,
@@ -217,10 +217,12 @@ impl Request {
                 Sense::READ_ERROR
             }
             RequestStatus::IOERR => Sense::WRITE_ERROR,
-            // Who it is and how it feels are the two things that a device need not know.
-            RequestStatus::UNSUPP if matches!(self.operation, Identify | Lifetime) => {
+            // What a device need not know, and what its storage may turn out not to do after all.
+            RequestStatus::UNSUPP if matches!(self.operation, Identify | Lifetime | Discard) => {
                 Sense::INVALID_OPCODE
             }
+            // Other WRITE SAME commands may still be carried out.
+            RequestStatus::UNSUPP if matches!(self.operation, Zero { .. }) => Sense::INVALID_FIELD,
             _ => Sense::TARGET_FAILURE,
         })
     }

@@ -69,13 +69,23 @@ fn errors_name_the_direction() {
         Outcome::Failed(Sense::WRITE_ERROR)
     );
     assert_eq!(
-        judge(Operation::Identify, 2, 1),
-        Outcome::Failed(Sense::INVALID_OPCODE)
-    );
-    assert_eq!(
         judge(Operation::Read, 2, 1),
         Outcome::Failed(Sense::TARGET_FAILURE)
     );
+}
+
+#[test]
+fn what_the_device_does_not_do_after_all_is_no_failure_of_its_own() {
+    for (operation, sense) in [
+        (Operation::Identify, Sense::INVALID_OPCODE),
+        (Operation::Lifetime, Sense::INVALID_OPCODE),
+        (Operation::Discard, Sense::INVALID_OPCODE),
+        (Operation::Zero { unmap: false }, Sense::INVALID_FIELD),
+        (Operation::Flush { stop: false }, Sense::TARGET_FAILURE),
+        (Operation::Repeat, Sense::TARGET_FAILURE),
+    ] {
+        assert_eq!(judge(operation, 2, 1), Outcome::Failed(sense));
+    }
 }
 
 #[test]
