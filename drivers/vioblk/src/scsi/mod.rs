@@ -191,8 +191,8 @@ pub fn plan(
             allocation,
         } => {
             match one {
-                Some(one) => opcodes::one(one, reply)?,
-                None => opcodes::all(reply),
+                Some(one) => opcodes::one(one, unit, reply)?,
+                None => opcodes::all(unit, reply),
             }
             allocation
         }
