@@ -137,14 +137,14 @@ pub struct Topology {
     pub opt_io_size: u32,
 }
 
-/// Limits of requests that name ranges of blocks. None is zero.
+/// Limits of requests that name ranges of blocks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RangeLimits {
-    /// Most blocks of a segment.
+    /// Most blocks of a segment. Not zero.
     pub blocks: u32,
-    /// Most segments of a request: at most [`MAX_RANGES`].
+    /// Most segments of a request: 1 to [`MAX_RANGES`].
     pub segments: u32,
-    /// A range that has to be cut is best cut at a multiple of so many blocks.
+    /// A range that has to be cut is best cut at a multiple of so many blocks. Zero: the device does not say.
     pub alignment: u32,
 }
 
@@ -176,6 +176,11 @@ pub struct Config {
 }
 
 impl Config {
+    /// The device may give blocks up, by discarding them or by writing zeroes: logical block provisioning management is enabled.
+    pub fn provisioned(&self) -> bool {
+        self.discard.is_some() || self.zeroes_unmap
+    }
+
     /// Sectors in one logical block: 1 to 8.
     pub fn sectors_per_block(&self) -> u32 {
         self.block_size >> SECTOR.trailing_zeros()
@@ -201,7 +206,11 @@ impl Config {
         }
         let mut topology = raw.topology.unwrap_or_default();
         topology.physical_block_exp = topology.physical_block_exp.min(MAX_PHYSICAL_BLOCK_EXP);
-        let alignment = raw.discard.map_or(0, |discard| discard.extra);
+        let alignment = raw.discard.map_or(0, |discard| match discard.extra {
+            // Where nobody chose a granularity, some versions of QEMU. virtio-win: 346ea4b6
+            u32::MAX => 1,
+            sectors => sectors,
+        });
         let mut config = Self {
             block_size,
             blocks: 0,
@@ -222,6 +231,7 @@ impl Config {
         config.write_zeroes = raw
             .write_zeroes
             .and_then(|ranges| config.range_limits(ranges, alignment));
+        config.zeroes_unmap &= config.write_zeroes.is_some();
         config.set_capacity(raw.capacity);
         Ok(config)
     }
@@ -241,7 +251,7 @@ impl Config {
         let limits = RangeLimits {
             blocks: raw.sectors >> shift,
             segments: raw.segments.min(MAX_RANGES),
-            alignment: (alignment >> shift).max(1),
+            alignment: alignment.div_ceil(self.sectors_per_block()),
         };
         (limits.blocks > 0 && limits.segments > 0).then_some(limits)
     }

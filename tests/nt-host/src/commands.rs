@@ -178,8 +178,8 @@ impl Commands<'_> {
         let unmap = provisioning[5] & 0x80 != 0;
         let same = provisioning[5] & 0x60;
         ensure!(
-            unmap == abilities.discard && (capacity[14] & 0x80 != 0) == unmap,
-            "LBPU {unmap}, LBPME {:#x}; DISCARD is offered: {}",
+            unmap == abilities.discard && (capacity[14] & 0x80 != 0) == (unmap || same != 0),
+            "LBPU {unmap}, LBPWS {same:#x}, LBPME {:#x}; DISCARD is offered: {}",
             capacity[14],
             abilities.discard
         );

@@ -170,10 +170,10 @@ fn a_device_that_takes_no_ranges_is_sent_none() {
     ] {
         assert_eq!((config.discard, config.write_zeroes), (None, None));
     }
-    // An alignment of nothing, or of less than a block, is one of a block.
-    for alignment in [0, 1, 7] {
+    // An alignment of less than a block is one of a block, as is that of nobody's choice; one of nothing is none.
+    for (alignment, blocks) in [(0, 0), (1, 1), (7, 1), (8, 1), (9, 2), (u32::MAX, 1)] {
         let limits = with_ranges(4096, 8, 1, alignment).discard.unwrap();
-        assert_eq!(limits.alignment, 1);
+        assert_eq!(limits.alignment, blocks, "{alignment}");
     }
 }
 

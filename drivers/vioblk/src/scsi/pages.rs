@@ -6,6 +6,7 @@ pub use super::cdb::PageControl;
 use super::parameters::{MAX_UNMAP, max_unmap_blocks, max_write_same_blocks};
 use super::reply::Reply;
 use super::unit::Unit;
+use crate::config::{Config, RangeLimits};
 use crate::identity::{self, PRODUCT, REVISION, Serial, VENDOR};
 use storport::Sense;
 use virtio_core::spec::blk::Lifetime;
@@ -85,10 +86,21 @@ fn block_limits(unit: &Unit<'_>, reply: &mut Reply) {
         reply
             .put(20, &max_unmap_blocks(config).to_be_bytes())
             .put(24, &MAX_UNMAP.to_be_bytes())
-            .put(28, &discard.alignment.to_be_bytes())
+            .put(28, &unmap_granularity(config, discard).to_be_bytes())
             // Multiples of the granularity, counted from block 0.
             .put(32, &ALIGNMENT_VALID.to_be_bytes());
     }
+}
+
+/// Blocks that Windows had best give up together: what the device says, and at least 4 KiB.
+///
+/// With less, optimising a drive takes for ever and has blocks written that were free. virtio-win: issue 666, 41b521c8. The
+/// administrator's larger granularity has to come through, as newer versions of Windows want more still. virtio-win: issue 1574
+fn unmap_granularity(config: &Config, discard: RangeLimits) -> u32 {
+    const LEAST: u32 = 4096;
+    discard
+        .alignment
+        .max(LEAST >> config.block_size.trailing_zeros())
 }
 
 /// Logical block provisioning. SBC-4 §6.6.6
@@ -97,18 +109,17 @@ fn block_limits(unit: &Unit<'_>, reply: &mut Reply) {
 fn provisioning(unit: &Unit<'_>, reply: &mut Reply) {
     const UNMAP: u8 = 0x80;
     const WRITE_SAME: u8 = 0x60;
-    // Windows treats a disk as thin only if it says so and has UNMAP (classpnp, ClasspIsThinProvisioned).
+    // Windows treats a disk as thin only if it says so and has UNMAP (classpnp, ClasspIsThinProvisioned), and formats such a disk
+    // in no other way than quickly. An alignment of zero is how an administrator says that it is not. virtio-win: PR 927
     const THIN: u8 = 2;
+    const RESOURCE: u8 = 1;
     let config = unit.config;
     let (unmap, kind) = match config.discard {
+        Some(RangeLimits { alignment: 0, .. }) => (UNMAP, RESOURCE),
         Some(_) => (UNMAP, THIN),
         None => (0, 0),
     };
-    let write_same = if config.write_zeroes.is_some() && config.zeroes_unmap {
-        WRITE_SAME
-    } else {
-        0
-    };
+    let write_same = if config.zeroes_unmap { WRITE_SAME } else { 0 };
     reply
         .of(8)
         .put(1, &[0xb2, 0, 4, 0, unmap | write_same, kind]);
@@ -128,12 +139,8 @@ pub fn read_capacity10(unit: &Unit<'_>, reply: &mut Reply) -> Result<(), Sense> 
 pub fn read_capacity16(unit: &Unit<'_>, reply: &mut Reply) -> Result<(), Sense> {
     let last = unit.last_block()?;
     let topology = unit.config.topology;
-    // Logical block provisioning management is enabled, with the same condition as in page B2h.
-    let provisioned = if unit.config.discard.is_some() {
-        0x80
-    } else {
-        0
-    };
+    // LBPME: whenever page B2h names a way to give blocks up.
+    let provisioned = if unit.config.provisioned() { 0x80 } else { 0 };
     reply
         .of(32)
         .put(0, &last.to_be_bytes())

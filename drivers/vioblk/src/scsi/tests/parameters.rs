@@ -160,12 +160,56 @@ fn disks_that_cannot_give_up_blocks() {
         unmap_on(&read_only, &[]).unwrap_err(),
         Sense::WRITE_PROTECTED
     );
+    let capacity = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0];
+    let managed = |unit: &Unit<'_>| reply_on(unit, &capacity)[14];
     let page = reply_on(&plain, &[0x12, 1, 0xb2, 0, 64, 0]);
     assert_eq!(page, [0, 0xb2, 0, 4, 0, 0, 0, 0]);
+    assert_eq!((managed(&plain), managed(&unit())), (0, 0x80));
+    // One way to give blocks up is enough.
+    let zeroes = Config {
+        discard: None,
+        ..CONFIG
+    };
+    let zeroes = Unit {
+        config: &zeroes,
+        ..unit()
+    };
+    let page = reply_on(&zeroes, &[0x12, 1, 0xb2, 0, 64, 0]);
+    assert_eq!((page[5], page[6], managed(&zeroes)), (0x60, 0, 0x80));
     let page = reply(&[0x12, 1, 0xb2, 0, 64, 0]);
     assert_eq!(page, [0, 0xb2, 0, 4, 0, 0xe0, 2, 0]);
     let page = reply_on(&plain, &[0x12, 1, 0xb0, 0, 64, 0]);
     assert_eq!(page[20..36], [0; 16]);
+}
+
+#[test]
+fn the_granularity_is_the_device_s_or_a_page() {
+    for (block_size, alignment, granularity, kind) in [
+        (512, 0, 8, 1),
+        (512, 1, 8, 2),
+        (512, 64, 64, 2),
+        (4096, 0, 1, 1),
+        (4096, 1, 1, 2),
+        (4096, 16, 16, 2),
+    ] {
+        let config = Config {
+            block_size,
+            discard: Some(RangeLimits {
+                blocks: 1000,
+                segments: 4,
+                alignment,
+            }),
+            ..CONFIG
+        };
+        let unit = Unit {
+            config: &config,
+            ..unit()
+        };
+        let limits = reply_on(&unit, &[0x12, 1, 0xb0, 0, 64, 0]);
+        assert_eq!(limits[28..32], u32::to_be_bytes(granularity));
+        let provisioning = reply_on(&unit, &[0x12, 1, 0xb2, 0, 64, 0]);
+        assert_eq!((provisioning[5], provisioning[6]), (0xe0, kind));
+    }
 }
 
 fn same_cdb(flags: u8, lba: u64, blocks: u32) -> [u8; 16] {
@@ -459,6 +503,33 @@ fn the_list_of_commands_is_what_is_decoded() {
         assert_eq!(usage[4], one[0]);
         let group = [6, 10, 10, 0, 16, 12, 0, 0][usize::from(one[0] >> 5)];
         assert_eq!(one[7], group);
+    }
+}
+
+#[test]
+fn commands_and_flags_that_the_device_cannot_do_are_not_listed() {
+    let plain = Unit {
+        config: &PLAIN,
+        ..unit()
+    };
+    let keeps = Config {
+        zeroes_unmap: false,
+        ..CONFIG
+    };
+    let keeps = Unit {
+        config: &keeps,
+        ..unit()
+    };
+    let all = |unit: &Unit<'_>| reply_on(unit, &[0xa3, 0x0c, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0]);
+    assert_eq!(all(&plain).len() + 8, all(&unit()).len());
+    assert!(all(&plain)[4..].chunks(8).all(|one| one[0] != 0x42));
+    let one = |unit: &Unit<'_>, operation| {
+        reply_on(unit, &[0xa3, 0x0c, 1, operation, 0, 0, 0, 0, 1, 0, 0, 0])
+    };
+    assert_eq!((one(&plain, 0x42)[1], one(&keeps, 0x42)[1]), (1, 3));
+    for (operation, flags) in [(0x41, [0, 0, 8]), (0x93, [0, 1, 9])] {
+        let told = [&plain, &keeps, &unit()].map(|unit| one(unit, operation)[5]);
+        assert_eq!(told, flags, "{operation:x}");
     }
 }
 
