@@ -134,11 +134,10 @@ fn map(find: &FindAdapter<'_>) -> Result<Transport<MmioWindow>, Event> {
         code: code::capability(&error),
     })?;
     let mut bars = registers::Bars::new();
-    Transport::modern(&locations, |location| {
+    Transport::modern(&locations, &StorPort(find.adapter()), |location| {
         let range = find.bar(&pci, location.bar)?;
         bars.window(find, &range, location)
     })
-    .map(|transport| transport.with_dma(&StorPort(find.adapter())))
     .map_err(|error| Event::DeviceNotVirtio {
         code: code::transport(&error),
     })

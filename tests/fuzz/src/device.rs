@@ -177,7 +177,8 @@ pub fn run(legacy: bool, data: &[u8]) {
             len: location.len as usize,
         })
     };
-    let device = Transport::new(&interface, map).expect("windows as asked for");
+    let memory = GuestMemory::new(0x1000);
+    let device = Transport::new(&interface, &memory, map).expect("windows as asked for");
     assert_eq!(device.is_legacy(), legacy);
     let _ = drive(&device, &state, legacy);
     // A driver that gives up resets the device.

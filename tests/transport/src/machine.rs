@@ -106,7 +106,7 @@ impl Machine {
                 location,
             })
         };
-        Transport::new(interface, map).unwrap().with_dma(self)
+        Transport::new(interface, self, map).unwrap()
     }
 
     /// Memory of `len` bytes for driver and device, on a multiple of `align`; never lent twice.

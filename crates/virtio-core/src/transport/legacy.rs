@@ -76,6 +76,7 @@ impl<R: Registers> StatusRegister for Legacy<R> {
 impl<R: Registers> Legacy<R> {
     pub(super) fn new(
         location: &LegacyLocation,
+        translated: bool,
         mut map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
         let place = location.registers;
@@ -89,15 +90,11 @@ impl<R: Registers> Legacy<R> {
                     }) => vectors,
                     _ => 0,
                 },
-                translated: false,
+                translated,
                 progress: Progress::new(),
             }),
             _ => Err(TransportError::Map { location: place }),
         }
-    }
-
-    pub(super) const fn set_translated(&mut self, translated: bool) {
-        self.translated = translated;
     }
 
     pub(super) fn acknowledge(&self, stopped: &DeviceStopped) -> Result<Features, TransportError> {

@@ -38,7 +38,7 @@
 //!     dma: &impl Dma,
 //!     memory: impl FnOnce(u16, Features) -> QueueMemory<'m, u32>,
 //! ) -> Result<(Transport<R>, Queue<'m, u32>, Doorbell), TransportError> {
-//!     let device = Transport::new(interface, map)?.with_dma(dma);
+//!     let device = Transport::new(interface, dma, map)?;
 //!     let stopped = device.reset(clock, RESET_TIMEOUT_US)?;
 //!     let known = Features::IMPLEMENTED | blk::F_FLUSH;
 //!     let features = device.acknowledge(stopped)? & known;
@@ -118,7 +118,9 @@ macro_rules! on {
 impl<R: Registers> Transport<R> {
     /// Maps the registers of a device. The device itself is not touched.
     ///
-    /// `map` maps `len` bytes at `offset` of a BAR, which for the legacy interface is an I/O BAR.
+    /// `dma` is what the device will be given memory by. Where it translates addresses, the device has to offer
+    /// ACCESS_PLATFORM, and it is accepted; where not, it is neither shown nor accepted (§6.1). `map` maps `len` bytes at
+    /// `offset` of a BAR, which for the legacy interface is an I/O BAR.
     ///
     /// # Errors
     ///
@@ -126,12 +128,15 @@ impl<R: Registers> Transport<R> {
     /// legacy interface without the crate's feature `legacy`.
     pub fn new(
         interface: &Interface,
+        dma: &impl Dma,
         map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
         match interface {
-            Interface::Modern(locations) => Modern::new(locations, map).map(Self::Modern),
+            Interface::Modern(locations) => Self::modern(locations, dma, map),
             #[cfg(feature = "legacy")]
-            Interface::Legacy(location) => Legacy::new(location, map).map(Self::Legacy),
+            Interface::Legacy(location) => {
+                Legacy::new(location, dma.translates(), map).map(Self::Legacy)
+            }
             #[cfg(not(feature = "legacy"))]
             Interface::Legacy(_) => Err(TransportError::NotModern),
         }
@@ -144,19 +149,10 @@ impl<R: Registers> Transport<R> {
     /// [`TransportError::Map`].
     pub fn modern(
         locations: &Locations,
+        dma: &impl Dma,
         map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
-        Modern::new(locations, map).map(Self::Modern)
-    }
-
-    /// Says by which addresses the device will be given memory; without it, by physical ones.
-    ///
-    /// Where the platform translates them, the device has to offer ACCESS_PLATFORM, and it is accepted; where not, it is
-    /// neither shown nor accepted. // Virtio 1.3 §6.1
-    #[must_use]
-    pub fn with_dma(mut self, dma: &impl Dma) -> Self {
-        on!(&mut self, transport => transport.set_translated(dma.translates()));
-        self
+        Modern::new(locations, dma.translates(), map).map(Self::Modern)
     }
 
     /// Whether the device is driven by the legacy interface.

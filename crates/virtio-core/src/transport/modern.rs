@@ -62,6 +62,7 @@ impl<R: Registers> Modern<R> {
 
     pub(super) fn new(
         locations: &Locations,
+        translated: bool,
         mut map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
         let mut map = |location: Location| match map(location) {
@@ -79,13 +80,9 @@ impl<R: Registers> Modern<R> {
                 None => None,
             },
             msix: locations.msix,
-            translated: false,
+            translated,
             progress: Progress::new(),
         })
-    }
-
-    pub(super) const fn set_translated(&mut self, translated: bool) {
-        self.translated = translated;
     }
 
     pub(super) fn acknowledge(&self, stopped: &DeviceStopped) -> Result<Features, TransportError> {

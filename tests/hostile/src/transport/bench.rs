@@ -99,34 +99,25 @@ impl Bench {
 
     /// With the registers elsewhere.
     pub(super) fn at(interface: Interface, found: &Found) -> Self {
+        let memory = GuestMemory::new(1 << 20);
         let device = Device::new();
-        let transport = Transport::new(found, |location| {
-            let place = match (interface, location.offset) {
-                (Interface::Legacy, _) => Place::Legacy,
-                (Interface::Modern, 0x0000) => Place::Common,
-                (Interface::Modern, 0x1000) => Place::Isr,
-                (Interface::Modern, 0x2000) => Place::Config,
-                (Interface::Modern, _) => Place::Notify,
-            };
-            Some(Window {
-                device: device.clone(),
-                place,
-                len: location.len as usize,
-            })
-        })
-        .expect("a window for each location");
         Self {
             interface,
+            transport: connect(interface, found, &memory, &device),
             device,
-            transport,
             clock: TestClock::default(),
-            memory: GuestMemory::new(1 << 20),
+            memory,
         }
     }
 
     /// The same, on a platform that translates the device's addresses.
     pub(super) fn translated(mut self) -> Self {
-        self.transport = self.transport.with_dma(&Translating);
+        self.transport = connect(
+            self.interface,
+            &found(self.interface, 8),
+            &Translating,
+            &self.device,
+        );
         self
     }
 
@@ -247,6 +238,30 @@ impl Bench {
         let log = self.device.log();
         log.iter().filter_map(Access::status_written).collect()
     }
+}
+
+/// The driver's end of the registers.
+fn connect(
+    interface: Interface,
+    found: &Found,
+    dma: &impl Dma,
+    device: &Device,
+) -> Transport<Window> {
+    let window = |location: Location| {
+        let place = match (interface, location.offset) {
+            (Interface::Legacy, _) => Place::Legacy,
+            (Interface::Modern, 0x0000) => Place::Common,
+            (Interface::Modern, 0x1000) => Place::Isr,
+            (Interface::Modern, 0x2000) => Place::Config,
+            (Interface::Modern, _) => Place::Notify,
+        };
+        Some(Window {
+            device: device.clone(),
+            place,
+            len: location.len as usize,
+        })
+    };
+    Transport::new(found, dma, window).expect("a window for each location")
 }
 
 /// The name of an error's variant. The transport's errors wrap none, but some hold features, which have names themselves.

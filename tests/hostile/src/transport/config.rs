@@ -233,7 +233,10 @@ pub(super) const ROWS: &[Row] = &[
                 .map(|access| (access.offset - header, access.width, access.write))
                 .collect();
             let want = [(33, 1, 0xa1), (34, 2, 0xb2b1), (20, 4, 0xc4c3_c2c1)];
-            assert_eq!(writes, want.map(|(at, width, value)| (at, width, Some(value))));
+            assert_eq!(
+                writes,
+                want.map(|(at, width, value)| (at, width, Some(value)))
+            );
             bench.device.with(|state| {
                 assert_eq!(state.config[19..25], [19, 0xc1, 0xc2, 0xc3, 0xc4, 24]);
                 assert_eq!(state.config[32..37], [32, 0xa1, 0xb1, 0xb2, 36]);

@@ -1,6 +1,7 @@
 //! Which interface a device is driven by. // Virtio 1.3 §4.1.2, §4.1.5.1.1
 
-use virtio_core::transport::{Interface as Found, Transport};
+use ring_rig::GuestMemory;
+use virtio_core::transport::{Interface as Found, Location, Transport};
 
 use super::bench::found;
 use super::device::Window;
@@ -150,13 +151,15 @@ pub(super) const ROWS: &[Row] = &[
         BOTH,
         |interface| {
             let device = super::device::Device::new();
-            let result = Transport::new(&found(interface, 8), |location| {
+            let shorter = |location: Location| {
                 Some(Window {
                     device: device.clone(),
                     place: super::device::Place::Common,
                     len: location.len as usize - 1,
                 })
-            });
+            };
+            let dma = GuestMemory::new(4096);
+            let result = Transport::new(&found(interface, 8), &dma, shorter);
             assert_eq!(device.log(), [], "the device is not touched");
             match result {
                 Ok(_) => Outcome::Ignored,

@@ -83,7 +83,7 @@ impl Ours {
         let locations =
             Locations::find(&function.config, |bar| (bar == 0).then_some(BAR_LEN as u64))
                 .expect("a capability list");
-        let transport = Transport::modern(&locations, |location| {
+        let transport = Transport::modern(&locations, &SameAddress, |location| {
             // SAFETY: the BAR is mapped and stays so, and the offset lies in it.
             let base = unsafe { function.bar.add(location.offset as usize) };
             // SAFETY: as above, for the length too; nothing refers to these bytes.
