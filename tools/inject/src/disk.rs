@@ -4,6 +4,7 @@ mod security;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::io::Read;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -52,7 +53,38 @@ pub fn format(disk: &Path, format: Option<&str>) -> Result<String> {
         return Err(Refusal::NoImage(name, text).into());
     }
     let info: Json = serde_json::from_str(&output.stdout).context("qemu-img info is no JSON")?;
-    judge(&info, name)
+    let found = judge(&info, name)?;
+    if format.is_none() && found == "raw" {
+        check_raw(disk)?;
+    }
+    Ok(found)
+}
+
+/// Refuses what cannot be a raw disk: QEMU calls every file so that it does not know, unless the user calls it so.
+fn check_raw(disk: &Path) -> Result<()> {
+    // ECMA-119 §6.2.1, §8.1.2: behind 16 sectors of 2048 bytes, a type, then these letters.
+    const ISO: (usize, &[u8]) = (16 * 2048 + 1, b"CD001");
+    // wimlib, pipable WIMs (wimlib-imagex(1), --pipable).
+    const PIPABLE: &[u8] = b"WLPWM";
+    // Of a partition table, and of a volume without one. UEFI 2.10 §5.2.1, table 5-2
+    const BOOT_SECTOR: (usize, &[u8]) = (510, &[0x55, 0xaa]);
+    let mut head = Vec::new();
+    let file = fs::File::open(disk)?;
+    file.take(ISO.0 as u64 + 8).read_to_end(&mut head)?;
+    let has =
+        |(at, bytes): (usize, &[u8])| head.get(at..).is_some_and(|part| part.starts_with(bytes));
+    let name = disk.display().to_string();
+    if has(ISO) {
+        return Err(Refusal::Iso(name).into());
+    }
+    if head.starts_with(PIPABLE) {
+        return Err(Refusal::Pipable(name).into());
+    }
+    if !has(BOOT_SECTOR) {
+        let why = "it has no boot sector".to_owned();
+        return Err(Refusal::NoImage(name, why).into());
+    }
+    Ok(())
 }
 
 /// True if QEMU has the file open to write it. `qemu-img info` does not look for that in a raw image: it reads nothing there.
@@ -181,14 +213,8 @@ impl Disk {
             Some(flags) if flags & ntfs::DIRTY != 0 => return dirty("its dirty flag is set"),
             Some(_) => {}
         }
-        // ntfs-3g.probe(8): 14 hibernated, 15 not unmounted; 12 and 13 inconsistent.
         let probe = self.guestfish.run(&["ntfs-3g-probe", "true", device])?;
-        match probe.concat().as_str() {
-            "0" => Ok(()),
-            "14" => Err(Refusal::Hibernated.into()),
-            "15" => dirty("it was not unmounted"),
-            code => dirty(&format!("ntfs-3g.probe says {code}")),
-        }
+        Ok(probed(device, &probe.concat())?)
     }
 
     /// Refuses a hibernated Windows; its volume is mounted.
@@ -209,6 +235,20 @@ impl Disk {
     }
 }
 
+/// Judges what ntfs-3g.probe says of a volume (its manual page): 14 hibernated, 15 not unmounted; 12 and 13 inconsistent.
+fn probed(device: &str, code: &str) -> Result<(), Refusal> {
+    let why = match code {
+        "0" => return Ok(()),
+        "14" => return Err(Refusal::Hibernated),
+        "15" => "it was not unmounted".to_owned(),
+        code => format!("ntfs-3g.probe says {code}"),
+    };
+    Err(Refusal::DirtyVolume {
+        volume: device.to_owned(),
+        why,
+    })
+}
+
 /// Why there is no Windows: an encrypted volume, or really none.
 fn none(guestfish: &mut Guestfish, scratch: &Path) -> Result<anyhow::Error> {
     for line in guestfish.run(&["list-partitions"])? {
@@ -218,7 +258,11 @@ fn none(guestfish: &mut Guestfish, scratch: &Path) -> Result<anyhow::Error> {
         }
     }
     let systems = guestfish.run(&["list-filesystems"])?.join(", ");
-    Ok(Refusal::NoWindows(format!(", only {systems}")).into())
+    let only = match systems.as_str() {
+        "" => ", nor any file system".to_owned(),
+        systems => format!(", only {systems}"),
+    };
+    Ok(Refusal::NoWindows(only).into())
 }
 
 /// Reads a part of a device or file.
@@ -242,13 +286,23 @@ fn part(
 
 /// The path of an existing file as it is spelt on the mounted volume; `None` if there is none.
 fn spelling(guestfish: &mut Guestfish, path: &str) -> Result<Option<String>> {
-    let spelt = guestfish
-        .try_run(&["case-sensitive-path", &format!("/{path}")])?
-        .concat();
-    if spelt.is_empty() || guestfish.run(&["is-file", &spelt])? != ["true"] {
-        return Ok(None);
+    // guestfish(1), case-sensitive-path: only the last part may be missing. So each folder is asked for by itself: what cannot be
+    // read must not look as if it were not there.
+    let (folders, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let mut at = String::new();
+    for folder in folders.split('/').filter(|folder| !folder.is_empty()) {
+        at = guestfish
+            .run(&["case-sensitive-path", &format!("{at}/{folder}")])?
+            .concat();
+        if guestfish.run(&["is-dir", &at])? != ["true"] {
+            return Ok(None);
+        }
     }
-    Ok(Some(spelt))
+    let spelt = guestfish
+        .run(&["case-sensitive-path", &format!("{at}/{name}")])?
+        .concat();
+    let is_file = guestfish.run(&["is-file", &spelt])? == ["true"];
+    Ok(is_file.then_some(spelt))
 }
 
 impl Tree for Disk {

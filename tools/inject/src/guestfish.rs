@@ -79,16 +79,6 @@ impl Guestfish {
         self.answer().map(|_| ())
     }
 
-    /// Runs one command that may fail; what it then printed is usually nothing.
-    ///
-    /// # Errors
-    ///
-    /// The conversation has ended.
-    pub fn try_run(&mut self, command: &[&str]) -> Result<Vec<String>> {
-        self.shell.say(&format!("-{}", line(command)))?;
-        self.answer()
-    }
-
     fn answer(&mut self) -> Result<Vec<String>> {
         self.shell.say(&format!("echo \"{END}\""))?;
         let mut lines = Vec::new();

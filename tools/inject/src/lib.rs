@@ -120,6 +120,17 @@ fn in_wim(
     programs::require(&programs::FOR_WIM)?;
     let path = original.path();
     header.check(&path.display().to_string())?;
+    for (is_given, option) in [
+        (options.root.is_some(), "--root"),
+        (options.format.is_some(), "--format"),
+        (options.consent.enable_testsigning, "--enable-testsigning"),
+    ] {
+        ensure!(
+            !is_given,
+            "{} is a WIM file, and {option} is for disks",
+            path.display()
+        );
+    }
     let index = options
         .index
         .context("a WIM can hold several images: say which with --index, or --index all")?;
@@ -160,6 +171,11 @@ fn on_disk(
     ensure!(
         options.index.is_none(),
         "{} is no WIM file, and --index is for WIM files",
+        path.display()
+    );
+    ensure!(
+        !options.consent.accept_test_signed,
+        "{} is no WIM file, and --accept-test-signed is for WIM files: a disk has a boot configuration, see --enable-testsigning",
         path.display()
     );
     let format = disk::format(path, options.format.as_deref())?;

@@ -36,6 +36,9 @@ pub enum Refusal {
         /// Where.
         folder: String,
     },
+    /// A file system without locks, such as NFS for a file that is only read.
+    #[error("{0} cannot be locked ({1}): copy it to a local disk, and back when that is done")]
+    NoLock(String, String),
     /// A second run at the same time.
     #[error("another `winpv inject` is working on {0}")]
     Busy(String),
@@ -45,6 +48,17 @@ pub enum Refusal {
     /// A format of which a copy of the file is not a copy of the disk, or which cannot be written in place.
     #[error("{0} is {1}: convert it first with `qemu-img convert -O qcow2`")]
     Format(String, String),
+    /// A medium, as Windows comes on.
+    #[error(
+        "{0} is an ISO: take boot.wim and install.wim out of its folder `sources` (`7z x`, or mount it), inject into those, and make a \
+         medium of them again"
+    )]
+    Iso(String),
+    /// A WIM that can only be read from its start to its end.
+    #[error(
+        "{0} is a pipable WIM: make a usual one of it with `wimlib-imagex export {0} all NEW.wim`"
+    )]
+    Pipable(String),
     /// Neither a WIM nor a disk.
     #[error("{0} is neither a WIM file nor a disk that QEMU can read: {1}")]
     NoImage(String, String),
@@ -155,6 +169,19 @@ pub enum Refusal {
         file: String,
         /// What was found.
         trust: Trust,
+    },
+    /// Signed, but Windows would find the signature wrong.
+    #[error(
+        "{package}: the signature of {file} is not good, and Windows does not load a boot-start driver like that: {problem}; \
+         `winpv verify` says more"
+    )]
+    BadSignature {
+        /// The package.
+        package: String,
+        /// The driver file.
+        file: String,
+        /// What is wrong.
+        problem: String,
     },
     /// Windows Server may refuse it.
     #[error(

@@ -11,7 +11,7 @@ use crate::package::Pack;
 use crate::refusal::Refusal;
 use crate::testing::pack;
 use crate::trust::Trust;
-use crate::{Index, Options, Plan, Steps, inject};
+use crate::{Consent, Index, Options, Plan, Steps, inject};
 
 struct Silent;
 
@@ -201,6 +201,64 @@ fn wims_that_cannot_be_served_stay_as_they_are() {
         matches!(refusal, Refusal::SplitWim { part: 1, .. }),
         "{refusal}"
     );
+}
+
+#[test]
+fn options_for_the_other_kind_of_image_are_not_passed_over() {
+    let (dir, file) = two_images();
+    let error = |image: &Path, options: &Options| {
+        let result = inject(image, &pack(Trust::Whcp), options, &Silent);
+        result.err().unwrap().to_string()
+    };
+    let for_wim = Options {
+        index: Some(Index::All),
+        ..Options::default()
+    };
+    let testsigning = Consent {
+        enable_testsigning: true,
+        ..Consent::default()
+    };
+    for (options, name) in [
+        (
+            Options {
+                root: Some("/dev/sda1".to_owned()),
+                ..for_wim.clone()
+            },
+            "--root",
+        ),
+        (
+            Options {
+                format: Some("raw".to_owned()),
+                ..for_wim.clone()
+            },
+            "--format",
+        ),
+        (
+            Options {
+                consent: testsigning,
+                ..for_wim.clone()
+            },
+            "--enable-testsigning",
+        ),
+    ] {
+        let error = error(&file, &options);
+        assert!(
+            error.contains(name) && error.contains("for disks"),
+            "{error}"
+        );
+    }
+    let disk = dir.path().join("disk");
+    fs::write(&disk, [0; 4096]).unwrap();
+    let accepted = Options {
+        consent: Consent {
+            accept_test_signed: true,
+            ..Consent::default()
+        },
+        ..Options::default()
+    };
+    let error_of = |options| error(&disk, options);
+    assert!(error_of(&accepted).contains("--accept-test-signed is for WIM files"));
+    assert!(error_of(&for_wim).contains("--index is for WIM files"));
 }
 
 #[test]

@@ -18,6 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use rustix::fs::{FlockOperation, flock, ioctl_ficlone, statvfs};
+use rustix::io::Errno;
 use tempfile::TempPath;
 
 use crate::refusal::Refusal;
@@ -67,7 +68,8 @@ impl Original {
         let lock = File::open(&path).with_context(|| format!("cannot open {name}"))?;
         // A run that just ended may have replaced the file between our opening and our locking it.
         let is_current = |now: fs::Metadata| now.ino() == metadata.ino();
-        if !locked(&lock) || !fs::metadata(&path).is_ok_and(is_current) {
+        lock_for_us(&lock, &name)?;
+        if !fs::metadata(&path).is_ok_and(is_current) {
             return Err(Refusal::Busy(name).into());
         }
         Ok(Original {
@@ -94,10 +96,6 @@ impl Original {
         let prefix = format!(".{}{MARK}", name.to_string_lossy());
         remove_left_overs(folder, &prefix)?;
         let metadata = fs::metadata(&self.path)?;
-        let free = statvfs(folder)?;
-        let free = free.f_bavail * free.f_frsize;
-        // st_blocks counts 512 bytes whatever the file system's own unit is.
-        fits(metadata.blocks() * 512, free, folder)?;
         // A new file or an error (O_EXCL), of mode 0600.
         let made = tempfile::Builder::new()
             .prefix(&prefix)
@@ -120,7 +118,14 @@ impl Original {
             original: self,
         };
         let mut original = File::open(&self.path)?;
-        if ioctl_ficlone(&file, &original).is_err() {
+        // A clone shares what it has with the original and needs room only for what is written to it.
+        let shared = ioctl_ficlone(&file, &original).is_ok();
+        let free = statvfs(folder)?;
+        let free = free.f_bavail * free.f_frsize;
+        // st_blocks counts 512 bytes whatever the file system's own unit is.
+        let needed = if shared { 0 } else { metadata.blocks() * 512 };
+        fits(needed, free, folder)?;
+        if !shared {
             copy_sparse(&mut original, &mut file, metadata.len())
                 .with_context(|| format!("cannot copy {}", self.path.display()))?;
         }
@@ -148,17 +153,21 @@ fn remove_left_overs(folder: &Path, prefix: &str) -> Result<()> {
     Ok(())
 }
 
-/// Locks a file; false if somebody else keeps it locked.
-fn locked(file: &File) -> bool {
+/// Locks a file, unless somebody else keeps it locked or it cannot be locked at all.
+fn lock_for_us(file: &File, name: &str) -> Result<(), Refusal> {
     // A lock that was just given up lives on for a moment in a process that another thread is starting.
     let deadline = Instant::now() + PATIENCE;
-    while flock(file, FlockOperation::NonBlockingLockExclusive).is_err() {
-        if Instant::now() > deadline {
-            return false;
+    loop {
+        match flock(file, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(()),
+            Err(Errno::WOULDBLOCK | Errno::INTR) if Instant::now() < deadline => {
+                thread::sleep(PATIENCE / 20);
+            }
+            Err(Errno::WOULDBLOCK | Errno::INTR) => return Err(Refusal::Busy(name.to_owned())),
+            // flock(2): NFS asks for a file that is open for writing, which would look like a running machine to QEMU.
+            Err(error) => return Err(Refusal::NoLock(name.to_owned(), error.to_string())),
         }
-        thread::sleep(PATIENCE / 20);
     }
-    true
 }
 
 /// Refuses a copy of `bytes` where only `free` bytes are left.

@@ -75,6 +75,41 @@ fn what_is_no_disk_is_refused() {
 }
 
 #[test]
+fn what_qemu_calls_raw_and_is_no_disk_is_refused() {
+    let dir = tempfile::tempdir().unwrap();
+    let disk = dir.path().join("disk");
+    let with = |at: usize, bytes: &[u8]| {
+        let mut content = vec![0; 64 << 10];
+        content[at..at + bytes.len()].copy_from_slice(bytes);
+        fs::write(&disk, content).unwrap();
+    };
+    with(0, b"notes, and nothing that starts");
+    assert!(matches!(refusal(&disk), Refusal::NoImage(_, why) if why.contains("boot sector")));
+    with(0, b"WLPWM\0\0\0");
+    assert!(matches!(refusal(&disk), Refusal::Pipable(_)));
+    with(32769, b"CD001");
+    assert!(matches!(refusal(&disk), Refusal::Iso(_)));
+    with(510, &[0x55, 0xaa]);
+    assert_eq!(format(&disk, None).unwrap(), "raw");
+    fs::write(&disk, "short").unwrap();
+    assert!(matches!(refusal(&disk), Refusal::NoImage(_, _)));
+}
+
+#[test]
+fn volumes_are_told_apart_by_what_the_probe_says() {
+    let of = |code| super::probed("/dev/sda1", code);
+    assert_eq!(of("0"), Ok(()));
+    assert_eq!(of("14"), Err(Refusal::Hibernated));
+    for (code, words) in [("15", "not unmounted"), ("12", "says 12"), ("", "says ")] {
+        let refusal = of(code).unwrap_err();
+        assert!(
+            matches!(&refusal, Refusal::DirtyVolume { why, .. } if why.contains(words)),
+            "{refusal}"
+        );
+    }
+}
+
+#[test]
 fn a_disk_in_use_is_refused() {
     for kind in ["qcow2", "raw"] {
         let dir = tempfile::tempdir().unwrap();

@@ -204,6 +204,17 @@ fn an_image_of_another_user_is_refused() {
 }
 
 #[test]
+fn a_file_that_cannot_be_locked_is_not_called_busy() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = image(&dir);
+    // Open for nothing at all: flock(2) fails with EBADF, as it does on NFS for a file that is open to be read.
+    let flags = rustix::fs::OFlags::PATH;
+    let file = rustix::fs::open(&path, flags, rustix::fs::Mode::empty()).unwrap();
+    let refusal = super::lock_for_us(&file.into(), "disk.raw").unwrap_err();
+    assert!(matches!(refusal, Refusal::NoLock(_, _)), "{refusal}");
+}
+
+#[test]
 fn a_symbolic_link_stays_one() {
     let dir = tempfile::tempdir().unwrap();
     let path = image(&dir);
