@@ -1,5 +1,6 @@
 //! Cuts one block of DMA memory into aligned parts: a bump allocator that can only run out.
 
+use core::ffi::c_void;
 use core::ptr::NonNull;
 
 /// A part of DMA memory: contiguous in device addresses, zeroed by whoever needs that.
@@ -37,6 +38,12 @@ impl Carver {
     #[must_use]
     pub const unsafe fn new(block: Dma) -> Self {
         Self { rest: block }
+    }
+
+    /// Where the rest starts.
+    #[must_use]
+    pub const fn start(&self) -> *const c_void {
+        self.rest.va.as_ptr().cast()
     }
 
     /// Bytes left.

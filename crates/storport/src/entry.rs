@@ -92,8 +92,9 @@ impl Miniport {
     }
 }
 
-/// Defines DriverEntry for a miniport, in the section that Windows discards after it ran. The expression may compute its
-/// sizes: it is evaluated there, at PASSIVE_LEVEL.
+/// Defines DriverEntry for a miniport, in the section that Windows discards after it ran. The function may compute its
+/// sizes: it is called there, at PASSIVE_LEVEL, with false; or with true, at HIGH_LEVEL, in the dump stack
+/// ([`crate::dump`]).
 #[macro_export]
 macro_rules! driver_entry {
     ($miniport:expr) => {
@@ -107,7 +108,9 @@ macro_rules! driver_entry {
             driver: $crate::nt_sys::types::PVOID,
             registry_path: $crate::nt_sys::types::PVOID,
         ) -> $crate::nt_sys::types::NTSTATUS {
-            let miniport: $crate::Miniport = $miniport;
+            let miniport: fn(bool) -> $crate::Miniport = $miniport;
+            // MS: "Restrictions on Miniport Drivers that Manage the Boot Drive": in dump mode the arguments are NULL.
+            let miniport = miniport(registry_path.is_null());
             // SAFETY: this is DriverEntry.
             unsafe { miniport.register(driver, registry_path) }
         }

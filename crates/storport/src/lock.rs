@@ -24,21 +24,40 @@ impl Adapter {
     /// Runs `body` with the lock held; raises the IRQL for as long. The body must not complete requests, take the same
     /// lock again or one that comes earlier in the order.
     pub fn with_lock<R>(self, lock: Lock<'_>, body: impl FnOnce() -> R) -> R {
+        self.with_lock_if(true, lock, body)
+    }
+
+    /// The same, without the lock if it is not `needed`: in the dump stack ([`crate::dump`]), which has one processor.
+    pub fn with_lock_if<R>(self, needed: bool, lock: Lock<'_>, body: impl FnOnce() -> R) -> R {
+        // The lock's queue points to the handle: it stays in this frame, which nothing unwinds (panic = abort).
+        let mut handle = MaybeUninit::<STOR_LOCK_HANDLE>::uninit();
+        let handle = handle.as_mut_ptr();
+        self.acquire(needed, lock, handle);
+        let result = body();
+        self.release(needed, handle);
+        result
+    }
+
+    #[inline(never)] // so that no body stands twice, for with and without
+    fn acquire(self, needed: bool, lock: Lock<'_>, handle: *mut STOR_LOCK_HANDLE) {
         let (kind, context): (STOR_SPINLOCK, *mut c_void) = match lock {
             Lock::Dpc(dpc) => (DpcLock, dpc.as_raw().cast()),
             Lock::StartIo => (StartIoLock, null_mut()),
             Lock::Interrupt => (InterruptLock, null_mut()),
         };
-        // The lock's queue points to the handle: it stays in this frame, which nothing unwinds (panic = abort).
-        let mut handle = MaybeUninit::<STOR_LOCK_HANDLE>::uninit();
-        let handle = handle.as_mut_ptr();
-        // MS: storport.h, AcquireSpinLock takes the kind, its context and the handle.
-        // SAFETY: the handle is memory of ours that stays where it is until the release.
-        unsafe { StorPortNotification(AcquireSpinLock, self.as_raw(), kind, context, handle) };
-        let result = body();
-        // SAFETY: the handle is the one that the acquisition filled.
-        unsafe { StorPortNotification(ReleaseSpinLock, self.as_raw(), handle) };
-        result
+        if needed {
+            // MS: storport.h, AcquireSpinLock takes the kind, its context and the handle.
+            // SAFETY: the handle is memory of ours that stays where it is until the release.
+            unsafe { StorPortNotification(AcquireSpinLock, self.as_raw(), kind, context, handle) };
+        }
+    }
+
+    #[inline(never)] // as above
+    fn release(self, needed: bool, handle: *mut STOR_LOCK_HANDLE) {
+        if needed {
+            // SAFETY: the handle is the one that the acquisition filled.
+            unsafe { StorPortNotification(ReleaseSpinLock, self.as_raw(), handle) };
+        }
     }
 
     /// Runs `body` with the lock of one interrupt message held, at that message's IRQL. Only with

@@ -34,6 +34,10 @@ pub enum Function {
     Pnp,
     /// A WMI request.
     Wmi,
+    /// Say what the dump stack has to know.
+    DumpPointers,
+    /// Give up what was kept for the dump stack.
+    FreeDumpPointers,
     /// Anything else, with its code.
     Other(u32),
 }
@@ -158,6 +162,8 @@ impl Srb {
             Ok(SRB_FUNCTION_POWER) => Function::Power,
             Ok(SRB_FUNCTION_PNP) => Function::Pnp,
             Ok(SRB_FUNCTION_WMI) => Function::Wmi,
+            Ok(SRB_FUNCTION_DUMP_POINTERS) => Function::DumpPointers,
+            Ok(SRB_FUNCTION_FREE_DUMP_POINTERS) => Function::FreeDumpPointers,
             _ => Function::Other(code),
         }
     }

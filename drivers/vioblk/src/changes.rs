@@ -43,6 +43,9 @@ impl Disk {
 
     /// Has the next command answered with what changed, and StorPort look at the unit again. Any IRQL.
     pub fn changed(&self, bit: u8) {
+        if self.rules.polled {
+            return; // a command that is answered so would be missing from the dump
+        }
         self.attention.fetch_or(bit, Ordering::Relaxed);
         let step = |state| match state {
             notice::NONE => Some(notice::TOLD),

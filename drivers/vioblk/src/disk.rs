@@ -148,20 +148,24 @@ impl Disk {
 
     /// Writes an entry to the event log, if it is not one of many.
     pub fn report(&self, event: Event) {
+        if self.rules.polled {
+            return; // above DISPATCH_LEVEL, and nobody could read it
+        }
         self.journal.report(self.adapter, event);
     }
 
-    /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue.
-    pub fn process(&self, at: Dispatch, index: usize) {
+    /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue. Whether it had finished anything.
+    pub fn process(&self, at: Dispatch, index: usize) -> bool {
         let Some(cell) = self.queues.get(index) else {
-            return;
+            return false;
         };
         let mut done = List::EMPTY;
         let (progress, notice) = cell.with(self.adapter, at, |ring| {
             ring.process(&self.rules, BUDGET, &mut done)
         });
         self.notify(notice);
-        if !done.is_empty() && self.troubles.load(Ordering::Relaxed) != 0 {
+        let finished = !done.is_empty();
+        if finished && self.troubles.load(Ordering::Relaxed) != 0 {
             self.troubles.store(0, Ordering::Relaxed);
         }
         self.end_all(at, &mut done);
@@ -176,6 +180,7 @@ impl Disk {
                 self.want(work::BROKEN);
             }
         }
+        finished
     }
 
     /// Tells the device what was published. No lock is held.

@@ -3,11 +3,12 @@
 
 use crate::config::{Config, Raw, Refusal};
 use crate::disk::{Disk, cache, notice};
+use crate::dump::{self, DUMP_QUEUE_SIZE};
 use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::{MAX_QUEUES, Memory};
 use crate::ffi::dma::{StorPort, region};
 use crate::ffi::extension;
-use crate::ffi::lock::Once;
+use crate::ffi::lock::{Guard, Once};
 use crate::ffi::registers;
 use crate::identity::Place;
 use crate::lifecycle::{PASSIVE_RESET_TIMEOUT_US, StallClock};
@@ -34,18 +35,15 @@ use virtio_core::transport::{CONFIG_LEN, DeviceStopped, Locations, Transport, Tr
 pub const DMA_REMAPPING_OPT_IN: bool = false;
 
 /// What the driver accepts of what the device offers.
-fn wanted() -> Features {
+fn wanted(dump: bool) -> Features {
     let platform = if DMA_REMAPPING_OPT_IN {
         Features::ACCESS_PLATFORM
     } else {
         Features::empty()
     };
-    [
+    let always = [
         Features::VERSION_1,
         Features::INDIRECT_DESC,
-        Features::EVENT_IDX,
-        // Not IN_ORDER: a disk finishes requests in any order, and would have to hold back those that are ready.
-        Features::RING_PACKED,
         // Virtio 1.3 §6.1: a driver should accept it; a device in hardware may refuse one that does not.
         Features::ORDER_PLATFORM,
         blk::F_SIZE_MAX,
@@ -53,15 +51,22 @@ fn wanted() -> Features {
         blk::F_RO,
         blk::F_BLK_SIZE,
         blk::F_FLUSH,
+    ];
+    let live = [
+        Features::EVENT_IDX,
+        // Not IN_ORDER: a disk finishes requests in any order, and would have to hold back those that are ready.
+        Features::RING_PACKED,
         blk::F_TOPOLOGY,
         blk::F_CONFIG_WCE,
         blk::F_MQ,
         blk::F_DISCARD,
         blk::F_WRITE_ZEROES,
         blk::F_LIFETIME,
-    ]
-    .into_iter()
-    .fold(platform, Features::union)
+    ];
+    // The dump stack only reads, writes and flushes.
+    let live = if dump { &[][..] } else { &live };
+    let all = always.iter().chain(live).copied();
+    all.fold(platform, Features::union)
 }
 
 /// Requests that StorPort may have outstanding, whatever the queues could take.
@@ -78,6 +83,10 @@ struct Settings {
     depth: u32,
     /// Most interrupt messages.
     messages: u32,
+    /// Most descriptors of a queue.
+    queue_size: u16,
+    /// It is for the dump stack.
+    dump: bool,
 }
 
 impl Settings {
@@ -87,8 +96,19 @@ impl Settings {
             queues: u16::try_from(value(c"QueueCount", MAX_QUEUES)).unwrap_or(1),
             depth: value(c"QueueDepth", MAX_OUTSTANDING),
             messages: value(c"InterruptMessages", MAX_QUEUES.saturating_add(1)),
+            queue_size: u16::MAX,
+            dump: false,
         }
     }
+
+    /// Those of the dump stack, where there is no registry.
+    const DUMP: Self = Self {
+        queues: 1,
+        depth: 1,
+        messages: 0,
+        queue_size: DUMP_QUEUE_SIZE,
+        dump: true,
+    };
 }
 
 /// What was agreed with a device that can be used.
@@ -101,10 +121,15 @@ struct Found {
     queue_size: u16,
 }
 
-/// Looks at the device, tells StorPort what it can do, and sets everything up that needs no interrupt. PASSIVE_LEVEL.
-pub fn find(find: &mut FindAdapter<'_>, memory: &Memory) -> Result<Disk, Event> {
+/// Looks at the device, tells StorPort what it can do, and sets everything up that needs no interrupt. PASSIVE_LEVEL, or, in the
+/// dump stack, HIGH_LEVEL.
+pub fn find(find: &mut FindAdapter<'_>, memory: &Memory, dump: bool) -> Result<Disk, Event> {
     let transport = map(find)?;
-    let settings = Settings::read(find);
+    let settings = if dump {
+        Settings::DUMP
+    } else {
+        Settings::read(find)
+    };
     match negotiate(find.adapter(), &transport, memory, settings) {
         Ok(found) => {
             tell_storport(find, &found);
@@ -173,7 +198,7 @@ fn negotiate(
             return Err(Event::Refused(Refusal::HostManagedZones));
         }
     }
-    let features = offered.intersection(wanted());
+    let features = offered.intersection(wanted(settings.dump));
     transport.accept(features).map_err(|error| match error {
         TransportError::FeaturesRefused(_) | TransportError::NotModern => Event::FeaturesRefused {
             offered: offered.bits(),
@@ -189,7 +214,7 @@ fn negotiate(
         .with_features(features);
     let present = transport.queue_count().map_err(failed(7))?;
     let present = present.min(settings.queues);
-    let (queues, queue_size) = queues(transport, &config, present, memory)?;
+    let (queues, queue_size) = queues(transport, &config, present, memory, settings.queue_size)?;
     let limits = Limits::new(&config, queue_size).map_err(Event::Refused)?;
     // Bounce pages belong to one queue, so that what waits for a page is looked at when a page comes back.
     let queues = if limits.bounce { 1 } else { queues };
@@ -209,10 +234,11 @@ fn queues(
     config: &Config,
     present: u16,
     memory: &Memory,
+    most: u16,
 ) -> Result<(u16, u16), Event> {
     let room = u16::try_from(memory.queues()).unwrap_or(u16::MAX);
     let count = config.queues.min(present).min(room).max(1);
-    let mut size = u16::MAX;
+    let mut size = most;
     for queue in 0..count {
         size = size.min(transport.queue_max_size(queue).map_err(failed(7))?);
     }
@@ -248,7 +274,10 @@ fn tell_storport(find: &mut FindAdapter<'_>, found: &Found) {
     if limits.bounce {
         config.MapBuffers = STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE;
     }
-    crate::ffi::entry::set_interrupt_routine(config);
+    // HwInterrupt is what the dump stack polls.
+    if !found.settings.dump {
+        crate::ffi::entry::set_interrupt_routine(config);
+    }
     crate::ffi::entry::set_depth(config, depth);
 }
 
@@ -280,11 +309,20 @@ fn set_up(
         .len();
     let plan = Plan::new(found, ring_len);
     let bytes = plan.bytes(found.queues);
-    let uncached = u32::try_from(bytes)
-        .ok()
-        .and_then(|bytes| find.uncached(bytes));
+    let uncached = if found.settings.dump {
+        dump::uncached(find)
+    } else {
+        u32::try_from(bytes)
+            .ok()
+            .and_then(|bytes| find.uncached(bytes))
+    };
     let mut carver = uncached.ok_or(none(bytes))?;
 
+    let guard = if found.settings.dump {
+        Guard::OneProcessor
+    } else {
+        Guard::Lock
+    };
     let mut slots = memory.slot_parts(usize::from(found.queue_size));
     let mut rings = core::iter::from_fn(|| {
         let ring = plan.carve(&mut carver)?;
@@ -298,7 +336,7 @@ fn set_up(
         ))
     });
     let queues = memory
-        .queue_cells(usize::from(found.queues), || rings.next())
+        .queue_cells(usize::from(found.queues), guard, || rings.next())
         .ok_or(none(bytes))?;
     let scratch = carver.take(PAGE as usize, Layout::ALIGN);
     let scratch = scratch.map_err(|_| none(bytes))?.address;
@@ -316,6 +354,7 @@ fn set_up(
             features: found.features,
             config: found.config,
             scratch,
+            polled: found.settings.dump,
         },
         place,
         queue_size: found.queue_size,
@@ -361,14 +400,16 @@ struct Part {
 impl Plan {
     fn new(found: &Found, ring_len: usize) -> Self {
         let rows = limits::rows(found.limits.segments) as usize;
+        // One request at a time takes one of each.
+        let most = if found.settings.dump { 2 } else { MAX_PIECES };
         let share = SLOTS.checked_div(usize::from(found.queues)).unwrap_or(1);
         Self {
             ring_len: ring_len.next_multiple_of(Layout::ALIGN),
             slot_len: HEAD_LEN
                 .saturating_add(rows.saturating_mul(DESCRIPTOR_LEN))
                 .next_multiple_of(Layout::ALIGN),
-            slots: share.clamp(2, MAX_PIECES),
-            pages: if found.limits.bounce { MAX_PIECES } else { 0 },
+            slots: share.clamp(2, most),
+            pages: if found.limits.bounce { most } else { 0 },
         }
     }
 

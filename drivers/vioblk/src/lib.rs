@@ -19,6 +19,7 @@ mod chain;
 mod changes;
 pub mod config;
 mod disk;
+mod dump;
 pub mod events;
 mod ffi;
 mod find;

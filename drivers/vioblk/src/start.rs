@@ -65,8 +65,11 @@ impl Disk {
             Function::Flush | Function::Shutdown => {
                 self.carry_out(at, request, scsi::flush(&self.unit()))
             }
+            Function::DumpPointers => self.dump_pointers(request),
+            Function::FreeDumpPointers => self.complete(request, SrbStatus::Success),
             Function::ResetBus | Function::ResetDevice | Function::ResetLogicalUnit => {
-                let done = self.reset(at);
+                // In the dump stack they are disregarded, as in HwResetBus.
+                let done = self.rules.polled || self.reset(at);
                 self.complete(
                     request,
                     if done {
@@ -87,7 +90,8 @@ impl Disk {
         }
     }
 
-    fn complete(&self, request: RequestBox, status: SrbStatus) {
+    /// Completes a request that was not with the device.
+    pub fn complete(&self, request: RequestBox, status: SrbStatus) {
         if let Some(srb) = request.finish() {
             self.adapter.complete(srb, status);
         }

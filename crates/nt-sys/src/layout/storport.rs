@@ -246,3 +246,26 @@ layout! {
         StringList: 64 + 8, 52 + 4;
     }
 }
+
+layout! {
+    MINIPORT_DUMP_POINTERS: 112 / 8, 84 / 4 {
+        Version: 0 + 2, 0 + 2;
+        Size: 2 + 2, 2 + 2;
+        DriverName: 4 + 30, 4 + 30;
+        AdapterObject: 40 + 8, 36 + 4;
+        MappedRegisterBase: 48 + 8, 40 + 4;
+        CommonBufferSize: 56 + 4, 44 + 4;
+        MiniportPrivateDumpData: 64 + 8, 48 + 4;
+        SystemIoBusNumber: 72 + 4, 52 + 4;
+        AdapterInterfaceType: 76 + 4, 56 + 4;
+        MaximumTransferLength: 80 + 4, 60 + 4;
+        NumberOfPhysicalBreaks: 84 + 4, 64 + 4;
+        AlignmentMask: 88 + 4, 68 + 4;
+        NumberOfAccessRanges: 92 + 4, 72 + 4;
+        AccessRanges: 96 + 8, 76 + 4;
+        NumberOfBuses: 104 + 1, 80 + 1;
+        Master: 105 + 1, 81 + 1;
+        MapBuffers: 106 + 1, 82 + 1;
+        MaximumNumberOfTargets: 107 + 1, 83 + 1;
+    }
+}

@@ -9,8 +9,9 @@
 //! There is no other private memory: nothing to allocate, and nothing to free when the adapter goes.
 
 use crate::disk::Disk;
+use crate::dump::DUMP_QUEUE_SIZE;
 use crate::ffi::extension::RequestBox;
-use crate::ffi::lock::QueueCell;
+use crate::ffi::lock::{Guard, QueueCell};
 use crate::ring::Ring;
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -37,8 +38,14 @@ struct Header {
 type Cell = MaybeUninit<QueueCell>;
 type SlotMemory = MaybeUninit<Slot<RequestBox>>;
 
+/// Slots in the dump stack, where memory is short and requests come one at a time.
+const DUMP_SLOTS: usize = DUMP_QUEUE_SIZE as usize;
+const _: () = assert!(DUMP_SLOTS < MIN_SLOTS);
+
 /// Queues that the extension was made for; set once, in DriverEntry.
 static QUEUES: AtomicU32 = AtomicU32::new(1);
+/// The same for slots.
+static SLOTS: AtomicU32 = AtomicU32::new(0);
 
 const CELLS: usize = size_of::<Header>().next_multiple_of(align_of::<Cell>());
 
@@ -53,20 +60,33 @@ const fn slot_count(queues: usize) -> usize {
     if slots < MIN_SLOTS { MIN_SLOTS } else { slots }
 }
 
-/// DeviceExtensionSize for a machine with so many processors. From DriverEntry, once.
+const fn bytes(queues: usize, slots: usize) -> usize {
+    slots_offset(queues).saturating_add(slots.saturating_mul(size_of::<SlotMemory>()))
+}
+
+// The dump stack's memory is aligned to 8 bytes only, unless STOR_FEATURE_DUMP_16_BYTE_ALIGNMENT asks for more.
+const _: () = assert!(align_of::<Header>() <= 8 && align_of::<Cell>() <= 8);
+const _: () = assert!(align_of::<SlotMemory>() <= 8);
+const _: () = assert!(bytes(1, DUMP_SLOTS) + crate::dump::UNCACHED as usize <= crate::dump::MEMORY);
+
+/// DeviceExtensionSize for a machine with so many processors; in the dump stack, none. From DriverEntry, once.
 #[inline(always)] // part of DriverEntry
-pub fn size(processors: u32) -> u32 {
-    let queues = processors.clamp(1, MAX_QUEUES);
+pub fn size(processors: Option<u32>) -> u32 {
+    let queues = processors.unwrap_or(1).clamp(1, MAX_QUEUES);
+    let slots = match processors {
+        Some(_) => slot_count(queues as usize),
+        None => DUMP_SLOTS,
+    };
     QUEUES.store(queues, Ordering::Relaxed);
-    let queues = queues as usize;
-    let slots = slot_count(queues).saturating_mul(size_of::<SlotMemory>());
-    slots_offset(queues).saturating_add(slots) as u32
+    SLOTS.store(slots as u32, Ordering::Relaxed);
+    bytes(queues as usize, slots) as u32
 }
 
 /// The parts of an extension that has no disk yet.
 pub struct Memory {
     base: NonNull<u8>,
     queues: usize,
+    slots: usize,
 }
 
 impl Memory {
@@ -82,6 +102,7 @@ impl Memory {
         Some(Self {
             base,
             queues: QUEUES.load(Ordering::Relaxed) as usize,
+            slots: SLOTS.load(Ordering::Relaxed) as usize,
         })
     }
 
@@ -92,7 +113,17 @@ impl Memory {
 
     /// Slots of all queues together.
     pub const fn slots(&self) -> usize {
-        slot_count(self.queues)
+        self.slots
+    }
+
+    /// Whether DriverEntry ran in the dump stack.
+    pub const fn is_dump(&self) -> bool {
+        self.slots == DUMP_SLOTS
+    }
+
+    /// Bytes of the extension.
+    pub const fn bytes(&self) -> usize {
+        bytes(self.queues, self.slots)
     }
 
     /// The slots, emptied, in parts of `len`.
@@ -119,6 +150,7 @@ impl Memory {
     pub fn queue_cells(
         &self,
         count: usize,
+        guard: Guard,
         mut ring: impl FnMut() -> Option<Ring>,
     ) -> Option<&'static [QueueCell]> {
         if count > self.queues {
@@ -126,7 +158,7 @@ impl Memory {
         }
         let at = self.base.as_ptr().wrapping_add(CELLS).cast::<QueueCell>();
         for index in 0..count {
-            let cell = QueueCell::new(ring()?);
+            let cell = QueueCell::new(guard, ring()?);
             // SAFETY: `queues` cells lie there (`size`), and nobody else uses them (`new`).
             unsafe { at.wrapping_add(index).write(cell) };
         }

@@ -10,9 +10,9 @@ use core::ptr::NonNull;
 use nt::irql::{Device, Dispatch};
 use nt_sys::types::{BOOLEAN, FALSE, TRUE};
 use storport::sys::*;
-use storport::{Adapter, FindAdapter, Miniport, Srb, SrbStatus, StorStatus};
+use storport::{Adapter, Dump, FindAdapter, Miniport, Srb, SrbStatus, StorStatus};
 
-storport::driver_entry!(Miniport {
+storport::driver_entry!(|dump| Miniport {
     find_adapter,
     initialize,
     build_io,
@@ -21,12 +21,16 @@ storport::driver_entry!(Miniport {
     reset_bus,
     adapter_control,
     unit_control: None,
-    device_extension: device_extension::size(nt::cpu::active_count()),
+    device_extension: device_extension::size((!dump).then(nt::cpu::active_count)),
     unit_extension: 0,
     // HwFindAdapter sets the size that the device needs.
-    request_extension: extension::size(crate::limits::MAX_SEGMENTS),
+    request_extension: extension::size(if dump {
+        u32::from(crate::dump::DUMP_QUEUE_SIZE)
+    } else {
+        crate::limits::MAX_SEGMENTS
+    }),
     access_ranges: 6,
-    features: 0,
+    features: STOR_FEATURE_DUMP_POINTERS | STOR_FEATURE_DUMP_RESUME_CAPABLE,
 });
 
 /// # Safety
@@ -51,13 +55,26 @@ unsafe extern "system" fn find_adapter(
     let (Some(memory), Some(mut find)) = (memory, find) else {
         return SP_RETURN_BAD_CONFIG;
     };
-    match crate::find::find(&mut find, &memory) {
+    let dump = find
+        .dump()
+        .or_else(|| memory.is_dump().then_some(Dump::Transfer));
+    if dump.is_some() {
+        find.mark_dump_memory(extension, memory.bytes());
+    }
+    if dump == Some(Dump::MarkMemory) {
+        crate::dump::mark(&mut find);
+        return SP_RETURN_FOUND;
+    }
+    match crate::find::find(&mut find, &memory, dump.is_some()) {
         Ok(disk) => {
             memory.finish(disk);
             SP_RETURN_FOUND
         }
         Err(event) => {
-            events::write(find.adapter(), event);
+            // In the dump stack nobody could read it.
+            if dump.is_none() {
+                events::write(find.adapter(), event);
+            }
             SP_RETURN_ERROR
         }
     }
@@ -115,7 +132,11 @@ unsafe extern "system" fn initialize(extension: *mut c_void) -> BOOLEAN {
     };
     // SAFETY: HwInitialize runs at DIRQL with the interrupt lock held. MS: nc-storport-hw_initialize
     let at = unsafe { Device::assume() };
-    disk.initialize(at);
+    let live = disk.initialize(at);
+    if disk.rules.polled {
+        // Requests may follow at once, and there is nobody who could be told why not.
+        return BOOLEAN::from(live);
+    }
     BOOLEAN::from(
         disk.adapter
             .enable_passive_initialization(passive_initialize),
@@ -175,8 +196,14 @@ unsafe extern "system" fn message_interrupt(extension: *mut c_void, message: u32
 
 unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
-    let disk = unsafe { disk(extension) };
-    BOOLEAN::from(disk.is_some_and(Disk::interrupt))
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return FALSE;
+    };
+    if disk.rules.polled {
+        // SAFETY: the dump stack runs on one processor, which nothing interrupts: what DISPATCH_LEVEL promises and more.
+        return BOOLEAN::from(disk.poll(unsafe { Dispatch::assume() }));
+    }
+    BOOLEAN::from(disk.interrupt())
 }
 
 unsafe extern "system" fn build_io(
@@ -225,6 +252,10 @@ unsafe extern "system" fn reset_bus(extension: *mut c_void, _path: u32) -> BOOLE
     let Some(disk) = (unsafe { disk(extension) }) else {
         return FALSE;
     };
+    if disk.rules.polled {
+        // MS: "Restrictions on Miniport Drivers that Manage the Boot Drive": disregard requests to reset the bus.
+        return TRUE;
+    }
     // The queues' locks may not be taken here (MS: nf-storport-storportacquirespinlock), but in a DPC, which runs as soon as
     // this processor leaves DISPATCH_LEVEL: the service DPC resets the device and ends what was in flight.
     disk.want(work::RESET);

@@ -15,6 +15,7 @@ use storport::{Adapter, Dpc};
 pub struct QueueCell {
     /// Runs after the queue's interrupt.
     pub dpc: Dpc,
+    guard: Guard,
     busy: AtomicBool,
     ring: UnsafeCell<Ring>,
 }
@@ -28,6 +29,15 @@ impl core::fmt::Debug for QueueCell {
     }
 }
 
+/// What keeps processors apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Guard {
+    /// The lock of the queue's DPC.
+    Lock,
+    /// That there is but one: in the dump stack, which has no DPCs.
+    OneProcessor,
+}
+
 /// The level that code runs at, and so the way it gets at a queue.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
@@ -39,9 +49,10 @@ pub enum Level {
 
 impl QueueCell {
     /// A queue that nobody uses yet.
-    pub const fn new(ring: Ring) -> Self {
+    pub const fn new(guard: Guard, ring: Ring) -> Self {
         Self {
             dpc: Dpc::new(),
+            guard,
             busy: AtomicBool::new(false),
             ring: UnsafeCell::new(ring),
         }
@@ -50,7 +61,8 @@ impl QueueCell {
     /// Runs `body` with the queue locked. From HwStartIo or a DPC, once the DPCs are initialised.
     #[inline]
     pub fn with<R>(&self, adapter: Adapter, _: Dispatch, body: impl FnOnce(&mut Ring) -> R) -> R {
-        adapter.with_lock(Lock::Dpc(&self.dpc), || {
+        let needed = self.guard == Guard::Lock;
+        adapter.with_lock_if(needed, Lock::Dpc(&self.dpc), || {
             // Not free only while the adapter starts on another processor. That waits for nothing that this one holds, and
             // each of its waits for the device has a deadline.
             while !self.claim() {
