@@ -261,8 +261,47 @@ pub fn prepare(rules: &Rules, srb: &Srb, request: &mut Request) {
         return;
     };
     let limits = &rules.limits;
-    let parts = Parts::new(list, request.bytes, limits.segment_bytes);
     request.memory = extension::memory(rules.adapter, srb, limits);
+    if let Some(chain) = write_short_table(rules, request, list.clone()) {
+        request.chain = Some(chain);
+        request.parts = 1;
+        return;
+    }
+    prepare_any(rules, srb, request, list);
+}
+
+/// Writes head and table of a transfer whose data lies in one piece, as that of short ones does. `None` says nothing.
+#[inline]
+fn write_short_table(
+    rules: &Rules,
+    request: &Request,
+    mut list: ScatterGather<'_>,
+) -> Option<IndirectChain> {
+    let (place, only) = (request.memory?, list.next()?);
+    let bytes = request.bytes;
+    // A list of one element that is longer than the request is cut, as others are.
+    if list.len() != 0 || only.len < bytes || bytes > rules.limits.segment_bytes {
+        return None;
+    }
+    let (_, mut table) = split(request, place, HEAD_LEN)?;
+    let status = place.address.checked_add(STATUS_OFFSET as u64)?;
+    let header = Part::new(given(place.address), size_of::<RequestHeader>() as u32);
+    let data = Part::new(given(only.address), bytes);
+    let status = Part::new(given(status), 1);
+    // Arrays, so that the compiler knows how many descriptors there are.
+    let chain = if request.operation == Operation::Read {
+        IndirectChain::write(&mut table, rules.features, [header], [data, status])
+    } else {
+        IndirectChain::write(&mut table, rules.features, [header, data], [status])
+    };
+    chain.ok()
+}
+
+/// [`prepare`] for data in any number of pieces.
+#[inline(never)]
+fn prepare_any(rules: &Rules, srb: &Srb, request: &mut Request, list: ScatterGather<'static>) {
+    let limits = &rules.limits;
+    let parts = Parts::new(list, request.bytes, limits.segment_bytes);
     let written = match request.memory {
         Some(place) if rules.indirect() => write_table(rules, request, place, parts.clone()),
         _ => None,

@@ -200,6 +200,24 @@ impl Disk {
     /// Completes a request whose outcome is known: the one place where an outcome becomes an SRB status.
     pub fn end(&self, at: Dispatch, request: RequestBox) {
         let (operation, outcome, bytes) = (request.operation, request.outcome, request.bytes);
+        let plain = matches!(operation, Operation::Read | Operation::Write { .. });
+        if !plain || outcome != Outcome::Done {
+            return self.end_any(at, request);
+        }
+        let Some(mut srb) = request.finish() else {
+            return;
+        };
+        // The buffer may be longer than what the command moves.
+        if bytes != srb.data().1 {
+            srb.set_transferred(bytes);
+        }
+        self.adapter.complete(srb, SrbStatus::Success);
+    }
+
+    /// [`Self::end`] for all but transfers that went well.
+    #[inline(never)] // as few requests come here
+    fn end_any(&self, at: Dispatch, request: RequestBox) {
+        let (operation, outcome, bytes) = (request.operation, request.outcome, request.bytes);
         match (operation, outcome) {
             (Operation::Identify, Outcome::Done) => {
                 let serial = Serial::new(&request.answer());

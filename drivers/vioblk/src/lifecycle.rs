@@ -435,9 +435,10 @@ impl Disk {
             (0, _) => return,
             _ => (message.saturating_sub(1), messages.saturating_sub(1).max(1)),
         };
-        let cells = self.queues.iter().enumerate();
-        for (index, cell) in cells.skip(first as usize).step_by(step as usize) {
+        let mut index = first as usize;
+        while let Some(cell) = self.queues.get(index) {
             self.issue(&cell.dpc, index);
+            index = index.saturating_add(step as usize);
         }
     }
 

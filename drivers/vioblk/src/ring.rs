@@ -293,7 +293,41 @@ impl Ring {
     /// Adds a request to the ring, without showing it to the device yet.
     ///
     /// A request that is refused keeps nothing that it borrowed: others may need it to finish.
-    fn add(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
+    #[inline]
+    fn add(&mut self, rules: &Rules, request: RequestBox) -> Result<(), Refused> {
+        // What HwBuildIo has described needs nothing more.
+        if let (Some(chain), None, Some(queue)) = (request.chain, request.slot, &mut self.queue) {
+            return match queue.add_indirect(request, chain) {
+                Ok(()) => Ok(()),
+                Err(rejected) => Err(self.rejected(rejected)),
+            };
+        }
+        self.add_any(rules, request)
+    }
+
+    /// The queue did not take a request.
+    #[cold]
+    #[inline(never)] // as few requests come here
+    fn rejected(&mut self, rejected: Rejected<RequestBox>) -> Refused {
+        let Rejected {
+            token: mut request,
+            error,
+        } = rejected;
+        self.give_back(&mut request);
+        match error {
+            AddError::Full | AddError::Closed => Refused::Wait(request),
+            // It contradicts the promise, or the memory it lies in.
+            _ => {
+                request.outcome = Outcome::Invalid;
+                Refused::Never(request)
+            }
+        }
+    }
+
+    /// [`Self::add`] for a request that HwBuildIo could not describe.
+    #[cold]
+    #[inline(never)] // as above
+    fn add_any(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
         // What HwBuildIo has described lies where it needs nothing.
         let borrowed = match request.chain {
             Some(_) => Borrowed::Ready,
@@ -312,18 +346,9 @@ impl Ring {
             }
         }
         let place = self.place(&request);
-        let (mut request, error) = match self.add_at(rules, place, request) {
-            Ok(()) => return Ok(()),
-            Err(Rejected { token, error }) => (token, error),
-        };
-        self.give_back(&mut request);
-        match error {
-            AddError::Full | AddError::Closed => Err(Refused::Wait(request)),
-            // It contradicts the promise, or the memory it lies in.
-            _ => {
-                request.outcome = Outcome::Invalid;
-                Err(Refused::Never(request))
-            }
+        match self.add_at(rules, place, request) {
+            Ok(()) => Ok(()),
+            Err(rejected) => Err(self.rejected(rejected)),
         }
     }
 

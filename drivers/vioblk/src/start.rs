@@ -26,7 +26,50 @@ impl Disk {
     }
 
     /// The transfer that a block asks for, or [`Operation::None`].
+    #[inline]
     fn transfer(&self, srb: &Srb) -> Request {
+        match self.plain_transfer(srb) {
+            Some(request) => request,
+            None => self.any_transfer(srb),
+        }
+    }
+
+    /// The transfer, if the block is like nearly every other: a READ or WRITE that can be carried out.
+    #[inline]
+    fn plain_transfer(&self, srb: &Srb) -> Option<Request> {
+        if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
+            return None;
+        }
+        let plain = scsi::plain_transfer(srb.cdb())?;
+        let blocks = self.blocks.load(Ordering::Relaxed);
+        let end = plain
+            .extent
+            .lba
+            .checked_add(u64::from(plain.extent.blocks))?;
+        let bytes = plain
+            .extent
+            .blocks
+            .checked_mul(self.rules.config.block_size)?;
+        let refused = plain.write && self.read_only.load(Ordering::Relaxed)
+            || self.stopped.load(Ordering::Relaxed);
+        if end > blocks || bytes == 0 || bytes > srb.data().1 || refused {
+            return None;
+        }
+        let operation = if plain.write {
+            Operation::Write {
+                force_unit_access: plain.force_unit_access
+                    && self.write_cache.load(Ordering::Relaxed),
+            }
+        } else {
+            Operation::Read
+        };
+        let sector = self.rules.config.sector(plain.extent.lba);
+        Some(Request::new(operation, sector, bytes))
+    }
+
+    #[cold]
+    #[inline(never)] // as few requests come here
+    fn any_transfer(&self, srb: &Srb) -> Request {
         const OTHER: Request = Request::new(Operation::None, 0, 0);
         if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
             return OTHER;
@@ -243,7 +286,24 @@ impl Disk {
     /// Gives a request to the device, or lets it wait. No lock is held.
     fn send(&self, at: Dispatch, request: RequestBox) {
         let count = self.queues.len();
-        let first = self.queue_of(&request).checked_rem(count).unwrap_or(0);
+        let first = match self.queue_of(&request) {
+            queue if queue < count => queue,
+            beyond => beyond.checked_rem(count).unwrap_or(0),
+        };
+        let Some(own) = self.queues.get(first) else {
+            return;
+        };
+        let result = own.with(self.adapter, at, |ring| ring.submit(&self.rules, request));
+        match result {
+            Submitted::Sent(notice) => self.notify(notice),
+            result => self.send_elsewhere(at, first, result),
+        }
+    }
+
+    /// The queue `first` did not send a request.
+    #[cold]
+    #[inline(never)] // as few requests come here
+    fn send_elsewhere(&self, at: Dispatch, first: usize, mut result: Submitted) {
         let (before, from) = self
             .queues
             .split_at_checked(first)
@@ -255,7 +315,6 @@ impl Disk {
         let submit = |cell: &QueueCell, request| {
             cell.with(self.adapter, at, |ring| ring.submit(&self.rules, request))
         };
-        let mut result = submit(own, request);
         for cell in others.iter().chain(before) {
             match result {
                 Submitted::NoRoom(again) => result = submit(cell, again),

@@ -5,12 +5,14 @@ mod cdb;
 mod opcodes;
 mod pages;
 mod parameters;
+mod plain;
 mod reply;
 mod unit;
 
 pub use cdb::{Command, Extent, decode};
 pub use pages::wear;
 pub use parameters::{Parameters, unmap_extent};
+pub use plain::plain_transfer;
 pub use reply::{MAX_REPLY, Reply};
 pub use unit::{Span, Transfer, Unit};
 
