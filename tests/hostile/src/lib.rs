@@ -4,11 +4,13 @@
 //! A row returns what it saw; [`Row::check`] compares that with the verdict, in every mode that the row applies to. The
 //! list is [README.md](../README.md), written by `cargo run -p hostile-table -- --write`.
 
+mod must;
 mod readme;
 mod ring;
 mod row;
 mod transport;
 
+pub use must::{MUSTS, Must};
 pub use readme::readme;
 pub use row::{Interface, Outcome, Row, Run, Verdict};
 

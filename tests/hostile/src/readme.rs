@@ -1,6 +1,6 @@
 //! The table as text.
 
-use crate::Row;
+use crate::{MUSTS, Row};
 
 /// What README.md has to be.
 #[must_use]
@@ -21,6 +21,18 @@ pub fn readme(rows: &[&Row]) -> String {
         text.push_str(&format!(
             "| {} | {} | {} | {} |\n",
             row.id, row.section, row.lie, row.verdict
+        ));
+    }
+    text.push_str(
+        "\n## What binds the driver\n\nEach section of Virtio 1.3 with a normative statement for a driver over PCI, and what shows that it is kept.\n\n\
+        | section | rows | what else |\n|---|---|---|\n",
+    );
+    for must in MUSTS {
+        text.push_str(&format!(
+            "| §{} | {} | {} |\n",
+            must.section,
+            must.rows.join(", "),
+            must.more
         ));
     }
     text

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::panic;
 
-use hostile_table::{Run, readme, rows};
+use hostile_table::{MUSTS, Run, readme, rows};
 
 /// As many rows as the table has to have.
 const AT_LEAST: usize = 120;
@@ -67,6 +67,32 @@ fn rows_are_enough_and_well_formed() {
             "{}: text",
             row.id
         );
+    }
+}
+
+/// The sections with a driver's normative statements, in the specification's text: chapters 2 and 3, 4.1, 6.
+const DRIVER_SECTIONS: &str = "\
+    2.1.1 2.2.1 2.4.2 2.5.1 2.6.1.1.2 2.6.1.2.2 2.7.1 2.7.4.2 2.7.5.2 \
+    2.7.5.3.1 2.7.6.1 2.7.7.1 2.7.8.3 2.7.10.1 2.7.13.3.1 2.7.13.4.1 2.8.11 2.8.16 \
+    2.8.17 2.8.19 2.8.21.1.1 2.8.21.3.1 2.12.1.1.7 2.12.1.3 2.13.2 3.1.1 3.3.1 \
+    4.1.2.2 4.1.3.1 4.1.4.1 4.1.4.3.2 4.1.4.5.2 4.1.4.8.2 4.1.4.9.2 4.1.5.1.2.2 4.1.5.2.1 \
+    4.1.5.4.2 6.1";
+
+#[test]
+fn every_section_that_binds_the_driver_is_shown() {
+    let wanted: Vec<_> = DRIVER_SECTIONS.split_whitespace().collect();
+    let named: Vec<_> = MUSTS.iter().map(|must| must.section).collect();
+    assert_eq!(named, wanted);
+    let ids: BTreeSet<_> = rows().iter().map(|row| row.id).collect();
+    for must in MUSTS {
+        let section = must.section;
+        assert!(
+            !must.rows.is_empty() || !must.more.is_empty(),
+            "§{section}: nothing shows it"
+        );
+        for id in must.rows {
+            assert!(ids.contains(id), "§{section}: there is no row {id}");
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use ring_device::{Queue as DeviceQueue, Setup};
 use ring_rig::{Device, Mode, Rig, Variant, part};
 use virtio_core::ring::Part;
 
-use super::lie::{any, areas, busy, bytes, packed, split};
+use super::lie::{any, areas, busy, bytes, packed, split, works};
 use crate::{Outcome, Row, Run, Verdict};
 
 /// Lets `count` chains of changing shapes go through, three in flight, in the order that the mode allows.
@@ -138,6 +138,26 @@ pub(super) const ROWS: &[Row] = &[
                 let _ = rig.complete_all();
             }
             Outcome::Kept
+        }),
+    },
+    Row {
+        id: "R117",
+        section: "Virtio 1.3 §6.1",
+        lie: "with ORDER_PLATFORM the ring has to work as without, and to cost no kick and no interrupt",
+        verdict: Verdict::Kept,
+        run: Run::Ring(any, |rig| {
+            let variant = Variant::OrderPlatform;
+            rig.rebuild(
+                Mode {
+                    variant,
+                    ..rig.mode
+                },
+                rig.size(),
+            );
+            match works(rig, Vec::new()) {
+                Outcome::Ignored => Outcome::Kept,
+                other => other,
+            }
         }),
     },
     Row {
