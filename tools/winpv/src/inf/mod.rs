@@ -61,6 +61,7 @@ pub fn render(
             .replace("@DATE@", &epoch.us_date())
             .replace("@VERSION@", &version.to_string())
             .replace("@PROVIDER@", PROVIDER)
+            .replace("@START@", start(driver))
             .replace("@DESCRIPTION@", driver.description);
         if let Some(section) = block(&filled, "MODELS") {
             let models = driver
@@ -78,6 +79,15 @@ pub fn render(
     ensure!(only.is_none(), "{}.inx: @ONLY@ without @END@", driver.name);
     // The template's own comment leaves empty lines at the top.
     Ok(out.trim_start_matches("\r\n").to_owned())
+}
+
+/// StartType of a driver's service (winnt.h).
+const fn start(driver: &Driver) -> &'static str {
+    if driver.boot_start {
+        "0 ; SERVICE_BOOT_START"
+    } else {
+        "3 ; SERVICE_DEMAND_START"
+    }
 }
 
 /// What stands after the colon in a line `@NAME:VALUE@`.

@@ -36,6 +36,17 @@ fn the_shipped_infs_are_clean() {
 }
 
 #[test]
+fn the_table_says_when_the_service_starts() {
+    let late = Driver {
+        boot_start: false,
+        ..DRIVERS[0]
+    };
+    let text = rendered(&late, Arch::Amd64);
+    assert_eq!(text.matches("= 3 ; SERVICE_DEMAND_START\r\n").count(), 2);
+    assert_eq!(lint(&text, &late, Arch::Amd64, &FILES), [""; 0], "{text}");
+}
+
+#[test]
 fn arm64_has_no_models_for_windows_that_never_was() {
     let text = rendered(&DRIVERS[0], Arch::Arm64);
     assert!(

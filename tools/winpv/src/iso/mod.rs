@@ -1,5 +1,6 @@
 //! The ISO of a pack: ISO 9660 with Joliet and Rock Ridge names, the same bytes for the same files.
 
+mod fields;
 pub mod layout;
 
 #[cfg(test)]
@@ -11,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 
+use crate::drivers::DRIVERS;
 use crate::process::Run;
 use crate::version::{Epoch, Version};
 
@@ -49,9 +51,7 @@ pub fn write_texts(dist: &Path, root: &Path, version: Version) -> Result<()> {
         if let Some(folder) = path.parent() {
             fs::create_dir_all(folder)?;
         }
-        let text = text
-            .replace("@VERSION@", &version.to_string())
-            .replace('\n', "\r\n");
+        let text = fields::fill(text, version, DRIVERS).replace('\n', "\r\n");
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     for path in COLLECT {

@@ -1,8 +1,9 @@
 //! Layouts of made-up packs, and the texts.
 
+use super::fields::fill;
 use super::layout::{BOOT, Entry, SYSTEMS, layout, spelling};
 use super::{TEXTS, write_texts};
-use crate::drivers::{Arch, DRIVERS, packages};
+use crate::drivers::{Arch, Compatible, DRIVERS, Driver, packages};
 use crate::version::Version;
 
 /// The files of a complete pack, as far as the layout looks at them.
@@ -107,4 +108,44 @@ fn the_texts_are_for_windows_and_name_this_version() {
     }
     let readme = std::fs::read_to_string(dir.path().join("README.txt")).unwrap();
     assert!(readme.starts_with("WinPV 1.2.3.4:"), "{readme}");
+}
+
+#[test]
+fn the_read_me_follows_the_table_of_drivers() {
+    let second = Driver {
+        source: "toyscsi",
+        name: "toyscsi",
+        compatible: Some(Compatible {
+            folder: "oldscsi",
+            name: "oldscsi",
+            description: "Another name",
+        }),
+        ..DRIVERS[0]
+    };
+    let late = Driver {
+        source: "toynet",
+        name: "toynet",
+        boot_start: false,
+        compatible: None,
+        ..DRIVERS[0]
+    };
+    let (_, text) = TEXTS[0];
+    let filled = fill(text, Version([1, 2, 3, 4]), &[DRIVERS[0], second, late]);
+    for part in [
+        "  drvload D:\\boot\\amd64\\vioblk.inf\n",
+        "\n                                drvload D:\\boot\\amd64\\toyscsi.inf\n",
+        "\n  viostor\\SYSTEM\\PROCESSOR      vioblk as viostor,\n",
+        "\n  oldscsi\\SYSTEM\\PROCESSOR      toyscsi as oldscsi,\n",
+        "vioblk and viostor, toyscsi and oldscsi.",
+        "Take toyscsi unless a tool asks for oldscsi.\n",
+    ] {
+        assert!(filled.contains(part), "{part:?}:\n{filled}");
+    }
+    assert!(!filled.contains("toynet"), "Windows does not boot from it");
+    // Nor does any text know a driver itself.
+    for (path, text) in TEXTS {
+        for driver in DRIVERS {
+            assert!(!text.contains(driver.name), "{path}: {}", driver.name);
+        }
+    }
 }

@@ -4,7 +4,7 @@ rem PROCESSOR_ARCHITECTURE is AMD64 or ARM64, as the folders of the medium are n
 setlocal
 set found=
 for %%d in (C D E F G H I J K L M N O P Q R S T U V W X Y Z) do (
-    if exist %%d:\boot\%PROCESSOR_ARCHITECTURE%\vioblk.inf call :load %%d:\boot\%PROCESSOR_ARCHITECTURE%
+    if exist %%d:\manifest.json if exist %%d:\boot\%PROCESSOR_ARCHITECTURE%\*.inf call :load %%d:\boot\%PROCESSOR_ARCHITECTURE%
 )
 if defined found exit /b 0
 echo winpv: no WinPV medium found
