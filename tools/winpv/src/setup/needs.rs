@@ -112,6 +112,14 @@ pub const NEEDS: &[Need] = &[
         before: "version ",
     },
     Need {
+        program: "cabextract",
+        package: "cabextract",
+        minimum: Number([1, 9, 0]),
+        purpose: Purpose::Test,
+        ask: "--version",
+        before: "version ",
+    },
+    Need {
         program: "wimlib-imagex",
         package: "wimtools",
         minimum: Number([1, 13, 0]),
