@@ -26,11 +26,23 @@ mod kind {
 /// Set by winpv-check.dll; lower-case letters make a property private, so that no command line can set it.
 const REFUSAL: &str = "WinPVRefusal";
 const RESTART: &str = "WinPVRestart";
+/// The machine's own processor, as IsWow64Process2 says it.
+pub const NATIVE_MACHINE: &str = "WinPVNativeMachine";
 const STAGE_OPTION: &str = "WinPVStageOption";
 const ACCEPT_OPTION: &str = "WinPVAcceptOption";
 const FORCE_OPTION: &str = "WinPVForceOption";
 /// The three together: the column for a command is short.
 const OPTIONS: &str = "WinPVOptions";
+
+/// What the user may choose: `1`, or nothing. The launch conditions refuse every other value.
+pub const CHOICES: [&str; 3] = [ACCEPT_ATTESTATION, FORCE, STAGE_ONLY];
+const ACCEPT_ATTESTATION: &str = "WINPV_ACCEPT_ATTESTATION_ON_SERVER";
+const FORCE: &str = "WINPV_FORCE";
+const STAGE_ONLY: &str = "WINPV_STAGEONLY";
+
+/// Asks for the processor before the launch conditions, in the sequence with windows as well: a private property is not handed on.
+const NATIVE: &str = "WinPVNative";
+const NATIVE_AT: i32 = 60;
 
 /// One custom action: where it stands, when it runs and what it is.
 struct Action {
@@ -77,6 +89,14 @@ fn custom(content: &Content) -> Vec<Action> {
         .collect();
     let mut actions = vec![
         immediate(
+            NATIVE,
+            None,
+            NATIVE_AT,
+            kind::DLL,
+            Some("check"),
+            "winpv_native",
+        ),
+        immediate(
             "WinPVSetLocation",
             None,
             1010,
@@ -86,7 +106,7 @@ fn custom(content: &Content) -> Vec<Action> {
         ),
         immediate(
             "WinPVSetStageOption",
-            Some("WINPV_STAGEONLY".to_owned()),
+            Some(format!("{STAGE_ONLY}=\"1\"")),
             1020,
             kind::SET_PROPERTY,
             Some(STAGE_OPTION),
@@ -94,7 +114,7 @@ fn custom(content: &Content) -> Vec<Action> {
         ),
         immediate(
             "WinPVSetAcceptOption",
-            Some("WINPV_ACCEPT_ATTESTATION_ON_SERVER".to_owned()),
+            Some(format!("{ACCEPT_ATTESTATION}=\"1\"")),
             1030,
             kind::SET_PROPERTY,
             Some(ACCEPT_OPTION),
@@ -102,7 +122,7 @@ fn custom(content: &Content) -> Vec<Action> {
         ),
         immediate(
             "WinPVSetForceOption",
-            Some("WINPV_FORCE".to_owned()),
+            Some(format!("{FORCE}=\"1\"")),
             1040,
             kind::SET_PROPERTY,
             Some(FORCE_OPTION),
@@ -333,6 +353,7 @@ pub fn ui_sequence() -> Vec<Row> {
         ("CostFinalize", 1000),
         ("MigrateFeatureStates", 1200),
         ("ExecuteAction", 1300),
+        (NATIVE, NATIVE_AT),
     ]
     .into_iter()
     .map(|(name, sequence)| row(name, None, sequence))

@@ -2,6 +2,7 @@
 //!
 //! Each rule names the internal consistency evaluator ("ICE") that it stands in for, where there is one.
 
+mod launch;
 mod payload;
 mod sequence;
 
@@ -148,6 +149,7 @@ pub fn check(bytes: &[u8]) -> Result<Vec<String>> {
     components(&msi, &mut problems);
     directories(&msi, &mut problems);
     summary(&msi, &mut problems);
+    launch::check(&msi, &mut problems);
     sequence::check(&msi, &mut problems);
     payload::check(&mut msi, &mut problems)?;
     Ok(problems)

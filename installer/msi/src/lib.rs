@@ -51,6 +51,15 @@ impl Platform {
         }
     }
 
+    /// The IMAGE_FILE_MACHINE value of its programs (winnt.h).
+    #[must_use]
+    pub const fn machine(self) -> u16 {
+        match self {
+            Platform::X64 => object::pe::IMAGE_FILE_MACHINE_AMD64,
+            Platform::Arm64 => object::pe::IMAGE_FILE_MACHINE_ARM64,
+        }
+    }
+
     /// The oldest Windows Installer that knows the platform (MS: "Page Count Summary property").
     const fn schema(self) -> i32 {
         match self {

@@ -8,7 +8,7 @@ use msi::Value;
 
 use crate::cabinet::File;
 use crate::ids::{self, Ids, UPGRADE_CODE};
-use crate::{CABINET, Content, LANGUAGE, Row, actions};
+use crate::{CABINET, Content, LANGUAGE, Platform, Row, actions};
 
 /// What the list of installed programs shows.
 pub const PRODUCT_NAME: &str = "WinPV virtio drivers";
@@ -88,7 +88,7 @@ pub fn all(
             ]],
         ),
         ("Upgrade", upgrade(content)),
-        ("LaunchCondition", launch_conditions()),
+        ("LaunchCondition", launch_conditions(content.platform)),
         // Signature stays empty: RegLocator needs no file (MS: "RegLocator Table"), AppSearch refers to both.
         ("Signature", Vec::new()),
         ("AppSearch", vec![vec![text(BUILD), text("WindowsBuild")]]),
@@ -125,16 +125,11 @@ pub fn all(
 fn properties(content: &Content, ids: &Ids) -> Vec<Row> {
     let product = ids::text(ids.product);
     let version = content.version_text();
-    let secure = [
-        OLDER,
-        NEWER,
-        BUILD,
-        INSTALL_DIR,
-        "WINPV_ACCEPT_ATTESTATION_ON_SERVER",
-        "WINPV_FORCE",
-        "WINPV_STAGEONLY",
-    ]
-    .join(";");
+    let secure = [OLDER, NEWER, BUILD, INSTALL_DIR]
+        .into_iter()
+        .chain(actions::CHOICES)
+        .collect::<Vec<_>>()
+        .join(";");
     let language = LANGUAGE.to_string();
     [
         ("ALLUSERS", "1"),
@@ -380,21 +375,42 @@ fn upgrade(content: &Content) -> Vec<Row> {
     ]
 }
 
-fn launch_conditions() -> Vec<Row> {
-    let oldest = format!("Installed OR {BUILD} >= {OLDEST_BUILD}");
-    let newer = format!("Installed OR NOT {NEWER}");
-    [
+fn launch_conditions(platform: Platform) -> Vec<Row> {
+    let (other, machine) = match platform {
+        Platform::X64 => ("ARM64", platform.machine()),
+        Platform::Arm64 => ("x64", platform.machine()),
+    };
+    let native = actions::NATIVE_MACHINE;
+    let mut conditions = vec![
         (
-            oldest.as_str(),
-            "WinPV needs Windows 10 version 1607 or Windows Server 2016 (build 14393), or later. This Windows is older.",
+            format!("Installed OR {BUILD} >= {OLDEST_BUILD}"),
+            "WinPV needs Windows 10 version 1607 or Windows Server 2016 (build 14393), or later. This Windows is older.".to_owned(),
+        ),
+        // Windows 11 on ARM64 takes the MSI for x64 and runs it in emulation, where no property of Windows Installer's tells
+        // (MS: "Msix64 property" speaks of an x64 processor). Older than Windows 10 1709 means x64: nothing is known then.
+        (
+            format!("Installed OR NOT {native} OR {native} = {machine}"),
+            format!(
+                "This machine has another processor than the drivers in this MSI are for, which Windows does not emulate for drivers: install the MSI of WinPV for {other} instead."
+            ),
         ),
         (
-            &newer,
-            "A newer version of WinPV is installed. Remove it first if you want this older one.",
+            format!("Installed OR NOT {NEWER}"),
+            "A newer version of WinPV is installed. Remove it first if you want this older one.".to_owned(),
         ),
-        ("Privileged", "Installing drivers needs an administrator."),
-    ]
-    .into_iter()
-    .map(|(condition, message)| vec![text(condition), text(message)])
-    .collect()
+        (
+            "Privileged".to_owned(),
+            "Installing drivers needs an administrator.".to_owned(),
+        ),
+    ];
+    conditions.extend(actions::CHOICES.map(|name| {
+        (
+            format!("NOT {name} OR {name} = \"1\""),
+            format!("{name} is \"[{name}]\". It must be 1 for yes; for no, leave it out."),
+        )
+    }));
+    conditions
+        .into_iter()
+        .map(|(condition, message)| vec![Value::from(condition), Value::from(message)])
+        .collect()
 }

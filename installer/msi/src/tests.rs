@@ -135,11 +135,18 @@ fn one_feature_and_two_actions_a_driver() {
 fn launch_conditions_say_what_is_needed() {
     let msi = Msi::open(&write(&content(Platform::X64)).unwrap()).unwrap();
     let conditions = msi.rows("LaunchCondition");
-    assert_eq!(conditions.len(), 3);
+    assert_eq!(conditions.len(), 7);
     for (condition, message) in [
         ("WINPVBUILD >= 14393", "needs Windows 10 version 1607"),
         ("NOT NEWERFOUND", "Remove it first"),
         ("Privileged", "needs an administrator"),
+        ("WinPVNativeMachine = 34404", "the MSI of WinPV for ARM64"),
+        ("WINPV_FORCE = \"1\"", "It must be 1 for yes"),
+        ("WINPV_STAGEONLY = \"1\"", "It must be 1 for yes"),
+        (
+            "WINPV_ACCEPT_ATTESTATION_ON_SERVER = \"1\"",
+            "It must be 1 for yes",
+        ),
     ] {
         let told = conditions.iter().any(|row| {
             text(row, "Condition").contains(condition) && text(row, "Description").contains(message)

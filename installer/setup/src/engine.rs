@@ -4,17 +4,23 @@
 //! older product's uninstallation inside the newer one's transaction, so every note carries the product that made it, and no
 //! product touches another's.
 
+mod ending;
+
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+pub use ending::{commit, rollback};
+use ending::{settle, sweep};
+
+use crate::content::Content;
 use crate::policy::{self, Candidate, Class, Refusal};
-use crate::record::{self, Damaged, Installed, Pending, Step};
-use crate::system::{Removed, System, Table, WinError};
+use crate::record::{self, Damaged, Installed, Pending, Step, Superseded};
+use crate::system::{Device, Removed, System, Table, WinError};
 
 /// Why a command failed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Failure {
-    /// The driver would keep Windows from starting.
+    /// The driver would keep Windows from starting, or would never run.
     #[error("{0}")]
     Refused(Refusal),
     /// A Windows function failed.
@@ -66,7 +72,15 @@ pub struct Uninstall {
 pub fn check(system: &mut impl System, candidate: Candidate) -> Result<(), Failure> {
     let state = system.code_integrity();
     system.log(format_args!("signature: {}; {state}", candidate.class));
+    fits(system)?;
     policy::judge(candidate, &state).map_err(Failure::Refused)
+}
+
+fn fits(system: &mut impl System) -> Result<(), Failure> {
+    match system.foreign_machine() {
+        Some(machine) => Err(Failure::Refused(Refusal::OtherProcessor(machine))),
+        None => Ok(()),
+    }
 }
 
 /// Starts a transaction of a product.
@@ -86,6 +100,7 @@ pub fn begin(system: &mut impl System, product: &str) -> Result<(), Failure> {
 /// Adds a package and gives it to matching devices, in place.
 pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failure> {
     let driver = &request.driver;
+    fits(system)?;
     let state = system.code_integrity();
     policy::judge(request.candidate, &state).map_err(Failure::Refused)?;
     if request.candidate.class == Class::Attestation && state.server != Some(false) {
@@ -106,22 +121,23 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
         product: request.product.clone(),
         version: request.version.clone(),
         inf: request.inf.clone(),
+        content: None,
+        others: fallbacks(&before),
     };
     system.write(Table::Pending, driver, &note.to_text())?;
     let added = system.add_package(&request.inf)?;
     if !record::is_published(&added.published) {
         return Err(Failure::Unnamed(request.inf.clone(), added.published));
     }
-    let others = !before.is_empty() && before.iter().all(|device| !device.inf.is_empty());
-    note.step = match (added.new, others) {
-        (true, true) => Step::AddedOver,
-        (true, false) => Step::Added,
-        (false, _) => Step::Found,
-    };
+    note.step = if added.new { Step::Added } else { Step::Found };
     note.published = added.published;
+    let noted = system.content(&note.published).and_then(|content| {
+        note.content = content;
+        system.write(Table::Pending, driver, &note.to_text())
+    });
     let published = &note.published;
-    if let Err(error) = system.write(Table::Pending, driver, &note.to_text()) {
-        // Without the note no rollback would know of the package.
+    if let Err(error) = noted {
+        // Without the note no rollback would know of the package. The store gave it this name just now.
         if added.new {
             let removed = system.delete_unused_package(published)?;
             report_removal(system, driver, published, removed)?;
@@ -182,6 +198,18 @@ pub fn install(system: &mut impl System, request: &Install) -> Result<(), Failur
     Ok(())
 }
 
+/// What devices fall back to: the published INFs that they run on, if each runs on one.
+fn fallbacks(devices: &[Device]) -> Vec<String> {
+    let named = |device: &Device| record::is_published(&device.inf);
+    if !devices.iter().all(named) {
+        return Vec::new();
+    }
+    let mut infs: Vec<String> = devices.iter().map(|device| device.inf.clone()).collect();
+    infs.sort_unstable();
+    infs.dedup();
+    infs
+}
+
 /// Gives a package to the devices that it fits best. Returns its name if that has become another one.
 fn update(
     system: &mut impl System,
@@ -229,6 +257,8 @@ pub fn uninstall(system: &mut impl System, request: &Uninstall) -> Result<(), Fa
         product: request.product.clone(),
         version: record.version.clone(),
         inf: request.inf.clone(),
+        content: record.content.clone(),
+        others: Vec::new(),
     };
     if !record.added {
         system.write(Table::Pending, driver, &note.to_text())?;
@@ -236,6 +266,9 @@ pub fn uninstall(system: &mut impl System, request: &Uninstall) -> Result<(), Fa
             "{driver}: {published} stays; it was in the driver store before WinPV"
         ));
         return Ok(());
+    }
+    if !is_ours(system, driver, published, record.content.as_ref())? {
+        return Ok(system.write(Table::Pending, driver, &note.to_text())?);
     }
     let boot_start = system.starts_at_boot(driver)?;
     let devices = system.present_devices(driver)?;
@@ -250,6 +283,33 @@ pub fn uninstall(system: &mut impl System, request: &Uninstall) -> Result<(), Fa
     system.write(Table::Pending, driver, &note.to_text())?;
     let removed = system.remove_package(published)?;
     report_removal(system, driver, published, removed)
+}
+
+/// Whether a published name still stands for the package that was noted, which alone may be removed; logs why not.
+fn is_ours(
+    system: &mut impl System,
+    driver: &str,
+    published: &str,
+    noted: Option<&Content>,
+) -> Result<bool, Failure> {
+    let now = system.content(published)?;
+    let ours = now.is_some() && now.as_ref() == noted;
+    match (noted, now) {
+        (_, None) => system.log(format_args!(
+            "{driver}: {published} is not in the driver store any more"
+        )),
+        (None, Some(_)) => system.log(format_args!(
+            "{driver}: {published} stays; an early build noted its name alone, which may be another package's by now. If `pnputil \
+             /enum-drivers` shows it as {}'s: pnputil /delete-driver {published} /uninstall",
+            policy::PROVIDER
+        )),
+        (Some(_), Some(_)) if !ours => system.log(format_args!(
+            "{driver}: {published} is another package now and is left alone; the one of {} was removed by somebody else",
+            policy::PROVIDER
+        )),
+        _ => {}
+    }
+    Ok(ours)
 }
 
 fn report_removal(
@@ -278,145 +338,6 @@ fn report_removal(
     Ok(())
 }
 
-/// Makes what a product's transaction did final.
-pub fn commit(system: &mut impl System, product: &str) -> Result<(), Failure> {
-    for driver in system.names(Table::Pending)? {
-        let pending = pending(system, &driver)?;
-        if let Some(pending) = pending.filter(|pending| pending.product == product) {
-            settle(system, &driver, &pending)?;
-            system.log(format_args!("{driver}: committed"));
-        }
-    }
-    sweep(system)
-}
-
-/// Turns one transaction's note into a lasting record.
-fn settle(system: &mut impl System, driver: &str, pending: &Pending) -> Result<(), Failure> {
-    let before = installed(system, driver)?;
-    match pending.step {
-        Step::Adding => {}
-        Step::Removed | Step::Released => system.erase(Table::Installed, driver)?,
-        Step::Added | Step::AddedOver | Step::Found => {
-            let same = |record: &Installed| record.published == pending.published;
-            let ours_before = before
-                .as_ref()
-                .is_some_and(|record| record.added && same(record));
-            let record = Installed {
-                published: pending.published.clone(),
-                added: pending.step != Step::Found || ours_before,
-                product: pending.product.clone(),
-                version: pending.version.clone(),
-            };
-            if let Some(old) = before
-                .as_ref()
-                .filter(|record| record.added && !same(record))
-            {
-                system.write(Table::Superseded, &old.published, driver)?;
-            }
-            system.write(Table::Installed, driver, &record.to_text())?;
-        }
-    }
-    Ok(system.erase(Table::Pending, driver)?)
-}
-
-/// Removes replaced packages, once no restart is needed any more: until then the old one may still be running.
-fn sweep(system: &mut impl System) -> Result<(), Failure> {
-    for published in system.names(Table::Superseded)? {
-        let driver = system
-            .read(Table::Superseded, &published)?
-            .unwrap_or_default();
-        if system.restart_requested() {
-            system.log(format_args!(
-                "{driver}: the replaced {published} stays until a run after the restart"
-            ));
-            continue;
-        }
-        match system.delete_unused_package(&published)? {
-            Removed::InUse => system.log(format_args!(
-                "{driver}: the replaced {published} stays; a device is installed with it"
-            )),
-            Removed::Gone { .. } => {
-                system.erase(Table::Superseded, &published)?;
-                system.log(format_args!("{driver}: the replaced {published} removed"));
-            }
-            Removed::Missing => system.erase(Table::Superseded, &published)?,
-        }
-    }
-    Ok(())
-}
-
-/// Undoes what a product's transaction did. What cannot be undone is logged, and the rest is undone all the same.
-pub fn rollback(system: &mut impl System, product: &str) -> Result<(), Failure> {
-    let mut first = Ok(());
-    let mut drivers = system.names(Table::Pending)?;
-    drivers.reverse();
-    for driver in drivers {
-        if let Err(failure) = undo(system, &driver, product) {
-            system.log(format_args!("{driver}: cannot be rolled back: {failure}"));
-            first = first.and(Err(failure));
-        }
-    }
-    first
-}
-
-fn undo(system: &mut impl System, driver: &str, product: &str) -> Result<(), Failure> {
-    let Some(note) = pending(system, driver)?.filter(|note| note.product == product) else {
-        return Ok(());
-    };
-    let published = &note.published;
-    match note.step {
-        Step::Adding => system.log(format_args!(
-            "{driver}: rolled back; no package is known to have been added"
-        )),
-        Step::Found | Step::Released => system.log(format_args!(
-            "{driver}: rolled back; {published} was in the driver store before and stays"
-        )),
-        Step::Added | Step::AddedOver => {
-            let way_back = note.step == Step::AddedOver || has_way_back(system, driver, published)?;
-            let removed = if way_back {
-                system.remove_package(published)?
-            } else {
-                system.delete_unused_package(published)?
-            };
-            report_removal(system, driver, published, removed)?;
-            system.log(format_args!("{driver}: rolled back"));
-        }
-        Step::Removed => {
-            let added = system.add_package(&note.inf)?;
-            let mut record = Installed {
-                published: added.published.clone(),
-                added: true,
-                product: note.product.clone(),
-                version: note.version.clone(),
-            };
-            system.write(Table::Installed, driver, &record.to_text())?;
-            system.log(format_args!(
-                "{driver}: rolled back; added again as {}",
-                added.published
-            ));
-            if let Some(now) = update(system, driver, &note.inf, &added.published, false)? {
-                record.published = now;
-                system.write(Table::Installed, driver, &record.to_text())?;
-            }
-        }
-    }
-    Ok(system.erase(Table::Pending, driver)?)
-}
-
-/// Whether the devices of a package can do without it: Windows does not boot from them, or the package that was installed
-/// before fits them. DiUninstallDriver leaves a device that no other package fits without a driver
-/// (MS: nf-newdev-diuninstalldriverw).
-fn has_way_back(system: &mut impl System, driver: &str, published: &str) -> Result<bool, Failure> {
-    if installed(system, driver)?.is_some_and(|before| before.published != published) {
-        return Ok(true);
-    }
-    let boot_start = system.starts_at_boot(driver)?;
-    Ok(policy::may_remove(
-        boot_start,
-        system.present_devices(driver)?,
-    ))
-}
-
 fn installed(system: &mut impl System, driver: &str) -> Result<Option<Installed>, Failure> {
     let text = system.read(Table::Installed, driver)?;
     Ok(text.as_deref().map(Installed::parse).transpose()?)
@@ -425,6 +346,11 @@ fn installed(system: &mut impl System, driver: &str) -> Result<Option<Installed>
 fn pending(system: &mut impl System, driver: &str) -> Result<Option<Pending>, Failure> {
     let text = system.read(Table::Pending, driver)?;
     Ok(text.as_deref().map(Pending::parse).transpose()?)
+}
+
+fn superseded(system: &mut impl System, published: &str) -> Result<Option<Superseded>, Failure> {
+    let text = system.read(Table::Superseded, published)?;
+    Ok(text.as_deref().map(Superseded::parse).transpose()?)
 }
 
 /// A command of the program.

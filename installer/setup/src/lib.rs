@@ -26,6 +26,7 @@ extern crate std;
 
 pub mod args;
 pub mod bcd;
+pub mod content;
 pub mod engine;
 pub mod plan;
 pub mod policy;

@@ -4,6 +4,7 @@ use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::content::Content;
 use crate::policy::CodeIntegrity;
 use crate::system::{Added, Device, Removed, System, Table, WinError};
 
@@ -22,6 +23,14 @@ impl<S: System> Plan<'_, S> {
 impl<S: System> System for Plan<'_, S> {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.0.log(format_args!("plan: {line}"));
+    }
+
+    fn content(&mut self, published: &str) -> Result<Option<Content>, WinError> {
+        self.0.content(published)
+    }
+
+    fn foreign_machine(&mut self) -> Option<u16> {
+        self.0.foreign_machine()
     }
 
     fn add_package(&mut self, inf: &str) -> Result<Added, WinError> {

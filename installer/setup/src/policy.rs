@@ -160,13 +160,15 @@ pub struct Candidate {
     pub attestation_on_server: bool,
 }
 
-/// Why a boot-start driver is not installed.
+/// Why a driver is not installed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// It has a test signature, and this is what keeps Windows from loading it.
     TestSigned(CodeIntegrity),
     /// It has an attestation signature, and this is, or may be, a Windows Server.
     AttestedOnServer,
+    /// The machine has another processor (an IMAGE_FILE_MACHINE value), and Windows only emulates the one that the package is for.
+    OtherProcessor(u16),
 }
 
 impl fmt::Display for Refusal {
@@ -177,6 +179,11 @@ impl fmt::Display for Refusal {
                 "a boot-start driver of this package has only Microsoft's attestation signature, and Microsoft says that Windows Server \
                  loads only drivers that passed the tests of the Hardware Lab Kit: Windows might not start any more. If you have seen \
                  this Windows load such drivers, set WINPV_ACCEPT_ATTESTATION_ON_SERVER=1 (winpv-setup: --accept-attestation-on-server);",
+            )?,
+            Refusal::OtherProcessor(machine) => write!(
+                f,
+                "this machine has another processor ({machine:#06x}), whose drivers are in another MSI of WinPV: Windows emulates programs, but \
+                 not drivers;"
             )?,
         }
         f.write_str(" nothing was changed")

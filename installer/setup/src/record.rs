@@ -2,6 +2,9 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::vec::Vec;
+
+use crate::content::Content;
 
 /// Stands between the fields: no file name and no GUID may contain it.
 const SEPARATOR: char = '|';
@@ -17,6 +20,17 @@ pub struct Installed {
     pub product: String,
     /// Its version.
     pub version: String,
+    /// What it is, so that another one that has got its name since is not taken for it; `None` in records of the first builds.
+    pub content: Option<Content>,
+}
+
+/// A package of ours that a newer one replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Superseded {
+    /// The driver that it is of.
+    pub driver: String,
+    /// What it is, as in [`Installed`].
+    pub content: Option<Content>,
 }
 
 /// How far the work on one driver got.
@@ -26,8 +40,6 @@ pub enum Step {
     Adding,
     /// It was added, and was not in the store before.
     Added,
-    /// The same, and every device that it is for had another driver, which stays in the store.
-    AddedOver,
     /// It was in the store already.
     Found,
     /// It was removed.
@@ -37,10 +49,9 @@ pub enum Step {
 }
 
 impl Step {
-    const ALL: [Step; 6] = [
+    const ALL: [Step; 5] = [
         Step::Adding,
         Step::Added,
-        Step::AddedOver,
         Step::Found,
         Step::Removed,
         Step::Released,
@@ -50,7 +61,6 @@ impl Step {
         match self {
             Step::Adding => "adding",
             Step::Added => "added",
-            Step::AddedOver => "added-over",
             Step::Found => "found",
             Step::Removed => "removed",
             Step::Released => "released",
@@ -71,6 +81,10 @@ pub struct Pending {
     pub version: String,
     /// Where the package's INF lies; a removal is undone from there.
     pub inf: String,
+    /// What the package is; `None` while it is being added.
+    pub content: Option<Content>,
+    /// The published INFs that all devices it is for had before, if each had one: what they fall back to.
+    pub others: Vec<String>,
 }
 
 /// A record in the registry is not of the form that this program writes.
@@ -78,37 +92,89 @@ pub struct Pending {
 #[error("the note {0:?} is damaged")]
 pub struct Damaged(pub String);
 
+/// Reads the fields of a record one after the other.
+struct Fields<'a>(core::str::Split<'a, char>);
+
+impl<'a> Fields<'a> {
+    fn of(text: &'a str) -> Fields<'a> {
+        Fields(text.split(SEPARATOR))
+    }
+
+    fn text(&mut self) -> Option<String> {
+        self.0.next().map(ToString::to_string)
+    }
+
+    /// Records of the first builds end before it.
+    fn content(&mut self) -> Option<Option<Content>> {
+        match self.0.next() {
+            None | Some("") => Some(None),
+            Some(text) => Content::parse(text).map(Some),
+        }
+    }
+
+    /// The record, if no more fields follow.
+    fn end<T>(mut self, record: T) -> Option<T> {
+        self.0.next().is_none().then_some(record)
+    }
+}
+
+fn content_field(content: Option<&Content>) -> String {
+    content.map_or_else(String::new, ToString::to_string)
+}
+
 impl Installed {
     /// The record as text.
     #[must_use]
     pub fn to_text(&self) -> String {
         let added = if self.added { "added" } else { "found" };
         format!(
-            "{}|{added}|{}|{}",
-            self.published, self.product, self.version
+            "{}|{added}|{}|{}|{}",
+            self.published,
+            self.product,
+            self.version,
+            content_field(self.content.as_ref())
         )
     }
 
     /// Reads it back.
     pub fn parse(text: &str) -> Result<Installed, Damaged> {
-        let mut fields = text.split(SEPARATOR);
-        let mut next = || fields.next().map(ToString::to_string);
-        let record = (|| {
-            let published = next().filter(|name| is_published(name))?;
-            let added = match next()?.as_str() {
+        Installed::read(Fields::of(text)).ok_or_else(|| Damaged(text.to_string()))
+    }
+
+    fn read(mut fields: Fields<'_>) -> Option<Installed> {
+        let record = Installed {
+            published: fields.text().filter(|name| is_published(name))?,
+            added: match fields.text()?.as_str() {
                 "added" => true,
                 "found" => false,
                 _ => return None,
-            };
-            Some(Installed {
-                published,
-                added,
-                product: next()?,
-                version: next()?,
+            },
+            product: fields.text()?,
+            version: fields.text()?,
+            content: fields.content()?,
+        };
+        fields.end(record)
+    }
+}
+
+impl Superseded {
+    /// The record as text.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        format!("{}|{}", self.driver, content_field(self.content.as_ref()))
+    }
+
+    /// Reads it back.
+    pub fn parse(text: &str) -> Result<Superseded, Damaged> {
+        let mut fields = Fields::of(text);
+        let mut read = || {
+            Some(Superseded {
+                driver: fields.text()?,
+                content: fields.content()?,
             })
-        })();
-        record
-            .filter(|_| fields.next().is_none())
+        };
+        read()
+            .and_then(|record| fields.end(record))
             .ok_or_else(|| Damaged(text.to_string()))
     }
 }
@@ -118,41 +184,51 @@ impl Pending {
     #[must_use]
     pub fn to_text(&self) -> String {
         format!(
-            "{}|{}|{}|{}|{}",
+            "{}|{}|{}|{}|{}|{}|{}",
             self.step.name(),
             self.published,
             self.product,
             self.version,
-            self.inf
+            self.inf,
+            content_field(self.content.as_ref()),
+            self.others.join(",")
         )
     }
 
     /// Reads it back.
     pub fn parse(text: &str) -> Result<Pending, Damaged> {
-        let mut fields = text.split(SEPARATOR);
-        let mut next = || fields.next().map(ToString::to_string);
-        let record = (|| {
-            let name = next()?;
-            let step = Step::ALL.into_iter().find(|step| step.name() == name)?;
-            let published = next()
-                .filter(|name| is_published(name) || (step == Step::Adding && name.is_empty()))?;
-            Some(Pending {
-                step,
-                published,
-                product: next()?,
-                version: next()?,
-                inf: next()?,
-            })
-        })();
-        record
-            .filter(|_| fields.next().is_none())
-            .ok_or_else(|| Damaged(text.to_string()))
+        Pending::read(Fields::of(text)).ok_or_else(|| Damaged(text.to_string()))
+    }
+
+    fn read(mut fields: Fields<'_>) -> Option<Pending> {
+        let step = match fields.text()?.as_str() {
+            // The first builds did not say which drivers the devices had, so none of them counts as a way back.
+            "added-over" => Step::Added,
+            name => Step::ALL.into_iter().find(|step| step.name() == name)?,
+        };
+        let named = |name: &String| is_published(name) || (step == Step::Adding && name.is_empty());
+        let record = Pending {
+            step,
+            published: fields.text().filter(named)?,
+            product: fields.text()?,
+            version: fields.text()?,
+            inf: fields.text()?,
+            content: fields.content()?,
+            others: match fields.text().unwrap_or_default().as_str() {
+                "" => Vec::new(),
+                names => names.split(',').map(ToString::to_string).collect(),
+            },
+        };
+        if !record.others.iter().all(|name| is_published(name)) {
+            return None;
+        }
+        fields.end(record)
     }
 }
 
 /// True for the plain file name of an INF. On Windows it is `oemN.inf` (MS: SetupCopyOEMInf); Wine's store keeps the given name.
-/// A path would lead out of the folder of published INFs, and never comes from the store.
+/// A path would lead out of the folder of published INFs, and never comes from the store; the rest would break up a record.
 #[must_use]
 pub fn is_published(name: &str) -> bool {
-    name.ends_with(".inf") && !name.contains(['\\', '/', ':'])
+    name.ends_with(".inf") && !name.contains(['\\', '/', ':', SEPARATOR, ','])
 }

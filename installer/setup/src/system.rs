@@ -4,6 +4,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::content::Content;
 use crate::policy::CodeIntegrity;
 
 /// A Windows function failed.
@@ -112,7 +113,7 @@ pub enum Table {
     Installed,
     /// In a transaction: driver name to [`crate::record::Pending`].
     Pending,
-    /// Packages of ours that a newer one replaced and that wait for removal: published name to driver name.
+    /// Packages of ours that a newer one replaced and that wait for removal: published name to [`crate::record::Superseded`].
     Superseded,
 }
 
@@ -120,6 +121,10 @@ pub enum Table {
 pub trait System {
     /// Writes one line to the log.
     fn log(&mut self, line: fmt::Arguments<'_>);
+    /// What the INF with this published name is now; `None` if there is none.
+    fn content(&mut self, published: &str) -> Result<Option<Content>, WinError>;
+    /// The machine's own processor, if it is another one than this program is for: an IMAGE_FILE_MACHINE value (winnt.h).
+    fn foreign_machine(&mut self) -> Option<u16>;
     /// Copies the package of `inf` to the driver store.
     fn add_package(&mut self, inf: &str) -> Result<Added, WinError>;
     /// Gives the package of `inf` to the present devices that it fits better than what they have, or with `force` to every one that

@@ -1,5 +1,8 @@
 //! Puts the MSI of a pack together: the drivers as they stand in `dist/`, and the helper program, built and signed here.
 
+#[cfg(test)]
+mod tests;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -18,7 +21,7 @@ use crate::toolchain::Toolchain;
 use crate::version::{Epoch, Version};
 
 /// What winpv-check.dll offers the MSI.
-const EXPORTS: [&str; 2] = ["winpv_check", "winpv_restart"];
+const EXPORTS: [&str; 3] = ["winpv_check", "winpv_native", "winpv_restart"];
 /// Package, folder and file name of the helper program.
 const SETUP: &str = "winpv-setup";
 const CHECK: &str = "winpv-check";
@@ -209,21 +212,34 @@ fn package(options: &Options<'_>, driver: &Driver) -> Result<winpv_msi::Driver> 
     })
 }
 
-/// The signature class that the MSI is stamped with: that of the driver which the fewest machines load.
+/// The signature class that the MSI is stamped with.
 fn signature_class(drivers: &[winpv_msi::Driver]) -> Result<&'static str> {
-    let mut weakest = Trust::Whcp;
+    let mut signatures = Vec::new();
     for (name, bytes) in drivers.iter().flat_map(|driver| &driver.files) {
         if name.ends_with(".sys") {
             let trust = trust::classify(bytes).with_context(|| name.clone())?;
-            if trust == Trust::Unsigned {
-                bail!("{name} is not signed: no Windows would load it");
-            }
-            weakest = weakest.min(trust);
+            signatures.push((name.as_str(), trust));
         }
     }
-    Ok(match weakest {
+    weakest(&signatures)
+}
+
+/// The class of the driver which the fewest machines load.
+fn weakest(signatures: &[(&str, Trust)]) -> Result<&'static str> {
+    let least = signatures.iter().min_by_key(|(_, trust)| *trust);
+    let (name, trust) = least.context("the MSI would hold no driver")?;
+    if *trust == Trust::Unsigned {
+        bail!("{name} is not signed: no Windows would load it");
+    }
+    Ok(class(*trust))
+}
+
+/// The class by which the helper program judges a driver with this signature.
+#[must_use]
+pub const fn class(trust: Trust) -> &'static str {
+    match trust {
         Trust::Unsigned | Trust::Test => "test",
         Trust::Attestation => "attestation",
         Trust::Whcp => "whcp",
-    })
+    }
 }

@@ -91,6 +91,20 @@ pub fn check(msi: &Msi, problems: &mut Vec<String>) {
         }
         order(msi, table, problems);
     }
+    for table in [EXECUTE, "InstallUISequence"] {
+        // What a launch condition reads must have been asked for.
+        for action in custom.keys().filter(|action| finds(msi, action)) {
+            let (at, conditions) = (
+                position(msi, table, action),
+                position(msi, table, "LaunchConditions"),
+            );
+            if at.is_none() || at >= conditions {
+                problems.push(format!(
+                    "{table}: {action} does not come before LaunchConditions"
+                ));
+            }
+        }
+    }
     for action in custom.keys() {
         if position(msi, EXECUTE, action).is_none() {
             problems.push(format!("custom action {action} never runs"));
@@ -187,6 +201,13 @@ fn asks(msi: &Msi, action: &str) -> bool {
     msi.rows("CustomAction")
         .iter()
         .any(|row| text(row, "Action") == action && text(row, "Target").starts_with("check "))
+}
+
+/// True if an action asks for the machine's processor.
+fn finds(msi: &Msi, action: &str) -> bool {
+    msi.rows("CustomAction")
+        .iter()
+        .any(|row| text(row, "Action") == action && text(row, "Target") == "winpv_native")
 }
 
 /// ICE79: features that conditions name are there.

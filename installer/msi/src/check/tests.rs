@@ -271,6 +271,50 @@ fn actions_stand_in_order() {
 }
 
 #[test]
+fn launch_conditions_keep_out_what_does_not_fit() {
+    let condition = |from: &'static str, to: &'static str| {
+        update(
+            "LaunchCondition",
+            ("Condition", from),
+            ("Condition", Value::from(to)),
+        )
+    };
+    let native = "Installed OR NOT WinPVNativeMachine OR WinPVNativeMachine = 34404";
+    broken(
+        condition(
+            native,
+            "Installed OR NOT WinPVNativeMachine OR WinPVNativeMachine = 43620",
+        ),
+        "no launch condition names the template's processor",
+    );
+    broken(
+        delete("LaunchCondition", "Condition", native),
+        "no launch condition names the template's processor",
+    );
+    let force = "NOT WINPV_FORCE OR WINPV_FORCE = \"1\"";
+    broken(
+        delete("LaunchCondition", "Condition", force),
+        "no launch condition refuses WINPV_FORCE",
+    );
+    broken(
+        update(
+            "InstallExecuteSequence",
+            ("Action", "WinPVSetForceOption"),
+            ("Condition", Value::from("WINPV_FORCE")),
+        ),
+        "holds for other values of WINPV_FORCE than 1",
+    );
+    broken(
+        sequence("WinPVNative", 150),
+        "WinPVNative does not come before LaunchConditions",
+    );
+    broken(
+        delete("InstallUISequence", "Action", "WinPVNative"),
+        "InstallUISequence: WinPVNative does not come before",
+    );
+}
+
+#[test]
 fn payload_is_what_the_tables_say() {
     let file =
         |set: &'static str, to: Value| update("File", ("File", "toyblk_toyblk.sys"), (set, to));

@@ -118,7 +118,7 @@ fn uninstall_of_what_is_not_there_is_no_failure() {
     fake.state.store.clear();
     uninstall(&mut fake, &removing("vioblk", OLD)).unwrap();
     commit(&mut fake, OLD).unwrap();
-    assert!(fake.logged("was not in the driver store any more"));
+    assert!(fake.logged("oem5.inf is not in the driver store any more"));
     assert!(fake.state.records.is_empty());
 }
 
@@ -232,7 +232,8 @@ fn repair_keeps_ownership() {
     fake.state.store.clear();
     install(&mut fake, &installing("vioblk", OLD)).unwrap();
     commit(&mut fake, OLD).unwrap();
-    assert_eq!(fake.published(), ["oem6.inf"]);
+    assert_eq!(fake.published(), ["oem5.inf"]);
+    assert!(record(&mut fake, "vioblk").unwrap().added);
 }
 
 #[test]
@@ -290,6 +291,29 @@ fn refusal_comes_before_any_change() {
             assert!(fake.logged("nothing was changed"), "{:?}", fake.log);
         }
     }
+}
+
+#[test]
+fn another_processor_is_refused() {
+    let mut request = installing("vioblk", OLD);
+    request.candidate.boot_start = false;
+    for command in [
+        Command::Check(request.candidate),
+        Command::Install(request.clone()),
+    ] {
+        let mut fake = Fake::new();
+        fake.foreign = Some(0xAA64);
+        assert!(matches!(command.run(&mut fake), Err(Failure::Refused(_))));
+        assert_eq!(fake.calls, 0);
+        assert!(fake.logged("another processor (0xaa64)"), "{:?}", fake.log);
+        assert!(fake.logged("nothing was changed"), "{:?}", fake.log);
+    }
+    // What is there may go all the same.
+    let mut fake = installed(&["vioblk"], OLD);
+    fake.foreign = Some(0xAA64);
+    uninstall(&mut fake, &removing("vioblk", OLD)).unwrap();
+    commit(&mut fake, OLD).unwrap();
+    assert!(fake.published().is_empty());
 }
 
 #[test]

@@ -67,15 +67,40 @@ fn another_vendors_driver_that_is_replaced() {
 
 #[test]
 fn rollback_gives_a_boot_device_its_other_driver_back() {
-    for (before, expected) in [(of_virtio_win(), 0), (device("", "", "", ""), 1)] {
+    const VIOSTOR: &str = r"D:\viostor.inf";
+    // What `winpv inject` notes at a device is the name of no file.
+    let injected = device("vioblk", "winpv-vioblk.inf", "WinPV", "0.1.0.0");
+    for (before, in_store, stays) in [
+        (of_virtio_win(), true, false),
+        (of_virtio_win(), false, true),
+        (injected, false, true),
+        (device("", "", "", ""), false, true),
+    ] {
         let mut fake = Fake::new();
         fake.plug("vioblk");
         fake.boot.insert("vioblk".to_string());
+        if in_store {
+            let inf = before.inf.clone();
+            fake.state.store.insert(inf, VIOSTOR.to_string());
+        }
         fake.bound = ([before].into(), [new()].into());
         install(&mut fake, &installing("vioblk", OLD)).unwrap();
         rollback(&mut fake, OLD).unwrap();
-        assert_eq!(fake.published().len(), expected, "{:?}", fake.log);
+        let there = fake.published().contains(&"oem5.inf");
+        assert_eq!(there, stays, "{:?}", fake.log);
     }
+    // It was there when the package was added, and is not any more.
+    let mut fake = Fake::new();
+    fake.plug("vioblk");
+    fake.boot.insert("vioblk".to_string());
+    let viostor = of_virtio_win();
+    let inf = viostor.inf.clone();
+    fake.state.store.insert(inf.clone(), VIOSTOR.to_string());
+    fake.bound = ([viostor].into(), [new()].into());
+    install(&mut fake, &installing("vioblk", OLD)).unwrap();
+    fake.state.store.remove(&inf);
+    rollback(&mut fake, OLD).unwrap();
+    assert_eq!(fake.published(), ["oem5.inf"], "{:?}", fake.log);
     // Committed, it is ours like any other.
     let mut fake = installed(of_virtio_win(), new(), false);
     commit(&mut fake, OLD).unwrap();

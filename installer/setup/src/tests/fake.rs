@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use crate::bcd::NextStart;
+use crate::content::Content;
 use crate::policy::{CodeIntegrity, SecureBoot};
 use crate::system::{Added, Device, Removed, System, Table, WinError};
 
@@ -39,7 +40,10 @@ pub struct Fake {
     /// The call that fails, counted from 0 over those that change something.
     pub fail_at: Option<usize>,
     pub calls: usize,
-    next: usize,
+    /// No published INF can be read.
+    pub unreadable: bool,
+    /// The machine's processor, if it is another one than the program's.
+    pub foreign: Option<u16>,
 }
 
 pub const FAILURE: WinError = WinError {
@@ -67,7 +71,8 @@ impl Fake {
             log: Vec::new(),
             fail_at: None,
             calls: 0,
-            next: 5,
+            unreadable: false,
+            foreign: None,
         }
     }
 
@@ -94,6 +99,16 @@ impl Fake {
         self.state.devices.insert(service.to_string(), Vec::new());
     }
 
+    /// Puts a package into the store under the lowest number that is free, from 5 on: Windows may give a number out again.
+    pub fn publish(&mut self, inf: &str) -> String {
+        let name = (5..)
+            .map(|number| format!("oem{number}.inf"))
+            .find(|name| !self.state.store.contains_key(name))
+            .unwrap();
+        self.state.store.insert(name.clone(), inf.to_string());
+        name
+    }
+
     fn service(inf: &str) -> String {
         let name = inf.rsplit('\\').next().unwrap();
         name.strip_suffix(".inf").unwrap().to_string()
@@ -105,6 +120,18 @@ impl System for Fake {
         self.log.push(line.to_string());
     }
 
+    fn content(&mut self, published: &str) -> Result<Option<Content>, WinError> {
+        if self.unreadable {
+            return Err(FAILURE);
+        }
+        let inf = self.state.store.get(published);
+        Ok(inf.map(|inf| Content::of(inf.as_bytes())))
+    }
+
+    fn foreign_machine(&mut self) -> Option<u16> {
+        self.foreign
+    }
+
     fn add_package(&mut self, inf: &str) -> Result<Added, WinError> {
         self.call()?;
         if let Some((published, _)) = self.state.store.iter().find(|(_, there)| *there == inf) {
@@ -113,9 +140,7 @@ impl System for Fake {
                 new: false,
             });
         }
-        let published = format!("oem{}.inf", self.next);
-        self.next += 1;
-        self.state.store.insert(published.clone(), inf.to_string());
+        let published = self.publish(inf);
         Ok(Added {
             published: self.publishes.clone().unwrap_or(published),
             new: true,
@@ -133,10 +158,10 @@ impl System for Fake {
             .map(|(name, inf)| (name.clone(), inf))
             .expect("updated with a package that is not in the store");
         if self.rename_on_update {
+            // Under a new name before the old one is free.
+            let renamed = self.publish(inf);
             self.state.store.remove(&published);
-            published = format!("oem{}.inf", self.next);
-            self.next += 1;
-            self.state.store.insert(published.clone(), inf.to_string());
+            published = renamed;
         }
         if let Some(drivers) = self.state.devices.get_mut(&Fake::service(inf)) {
             let store = &self.state.store;

@@ -145,6 +145,13 @@ unsafe extern "system" {
     pub fn HeapAlloc(heap: Handle, flags: u32, bytes: usize) -> *mut u8;
     pub fn HeapFree(heap: Handle, flags: u32, memory: *mut u8) -> Bool;
     pub fn LoadLibraryExW(name: *const u16, reserved: Handle, flags: u32) -> Handle;
+    pub fn ReadFile(
+        file: Handle,
+        buffer: *mut u8,
+        length: u32,
+        read: *mut u32,
+        overlapped: *mut c_void,
+    ) -> Bool;
     pub fn WriteFile(
         file: Handle,
         buffer: *const u8,

@@ -2,10 +2,12 @@
 
 mod devices;
 mod entry;
+mod file;
 mod guard;
 mod import;
 mod library;
 mod log;
+mod machine;
 mod msi;
 mod registry;
 mod runtime;
@@ -16,6 +18,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 use core::fmt;
 
+use crate::content::Content;
 use crate::policy::CodeIntegrity;
 use crate::system::{Added, Device, Removed, System, Table, WinError};
 use log::Log;
@@ -56,6 +59,14 @@ impl Machine {
 impl System for Machine {
     fn log(&mut self, line: fmt::Arguments<'_>) {
         self.log.line(line);
+    }
+
+    fn content(&mut self, published: &str) -> Result<Option<Content>, WinError> {
+        Ok(store::published(published)?.map(|inf| Content::of(&inf)))
+    }
+
+    fn foreign_machine(&mut self) -> Option<u16> {
+        machine::native().filter(|&native| native != machine::OWN)
     }
 
     fn add_package(&mut self, inf: &str) -> Result<Added, WinError> {

@@ -1,6 +1,7 @@
-//! What the MSI calls itself, in winpv-check.dll: the check before anything is changed, and the question for a restart after all.
+//! What the MSI calls itself, in winpv-check.dll: which processor there is, the check before anything is changed, and the question for a
+//! restart after all.
 //!
-//! Both are immediate custom actions (MS: "Custom Action Type 1"): only such can set the installation's properties. They answer
+//! All are immediate custom actions (MS: "Custom Action Type 1"): only such can set the installation's properties. They answer
 //! through properties whose names the MSI's conditions contain.
 
 use alloc::format;
@@ -9,7 +10,7 @@ use alloc::vec;
 
 use super::import::{MORE_DATA, MsiGetPropertyW, MsiSetPropertyW, SUCCESS};
 use super::text::{narrow, wide};
-use super::{guard, restart_requested};
+use super::{guard, machine, restart_requested};
 use crate::policy::{self, Candidate, Class};
 
 /// Runs when a boot-start driver is about to be installed. Sets `WinPVRefusal` to the reason if Windows would not load it, as far as
@@ -22,7 +23,8 @@ extern "system" fn winpv_check(install: u32) -> u32 {
             .parse()
             .unwrap_or(Class::Test),
         boot_start: true,
-        attestation_on_server: !property(install, "WINPV_ACCEPT_ATTESTATION_ON_SERVER").is_empty(),
+        // Any other value than 1 stops the installation before this action (launch conditions).
+        attestation_on_server: property(install, "WINPV_ACCEPT_ATTESTATION_ON_SERVER") == "1",
     };
     match policy::judge(candidate, &guard::code_integrity().at_best()) {
         Ok(()) => SUCCESS,
@@ -31,6 +33,16 @@ extern "system" fn winpv_check(install: u32) -> u32 {
             "WinPVRefusal",
             &format!("WinPV was not installed: {refusal}."),
         ),
+    }
+}
+
+/// Runs before the launch conditions. Sets `WinPVNativeMachine` to the machine's own processor, an IMAGE_FILE_MACHINE value in decimal,
+/// if Windows says it.
+#[unsafe(no_mangle)]
+extern "system" fn winpv_native(install: u32) -> u32 {
+    match machine::native() {
+        Some(machine) => set(install, "WinPVNativeMachine", &format!("{machine}")),
+        None => SUCCESS,
     }
 }
 

@@ -1,10 +1,13 @@
 //! The driver store, and its packages on devices, through SetupAPI and newdev.dll.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec;
+use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::ptr::{null, null_mut};
 
+use super::file;
 use super::import::{
     Bool, FILE_EXISTS, FILE_NOT_FOUND, Handle, INF_IN_USE, NO_MORE_ITEMS, SetupCopyOEMInfW,
     SetupSetNonInteractiveMode, SetupUninstallOEMInfW, last,
@@ -75,6 +78,15 @@ pub fn update_devices(inf: &str, force: bool) -> Result<bool, WinError> {
     Ok(restart != 0)
 }
 
+/// The INF with a published name; `None` if there is none.
+pub fn published(name: &str) -> Result<Option<Vec<u8>>, WinError> {
+    file::read(&path(name))
+}
+
+fn path(published: &str) -> String {
+    format!(r"{}\INF\{published}", windows_folder())
+}
+
 /// Takes a package from its devices and from the store (nf-newdev-diuninstalldriverw, from Windows 10 1703). Where that function
 /// is missing, a package that a device uses stays.
 pub fn remove(published: &str) -> Result<Removed, WinError> {
@@ -84,7 +96,7 @@ pub fn remove(published: &str) -> Result<Removed, WinError> {
     };
     // SAFETY: newdev.h declares DiUninstallDriverW so.
     let uninstall: DiFunction = unsafe { core::mem::transmute(function) };
-    let inf = wide(&format!(r"{}\INF\{published}", windows_folder()));
+    let inf = wide(&path(published));
     let mut restart = 0;
     // SAFETY: the path ends in zero; `restart` receives the answer, so that no dialog is shown.
     let done = unsafe { uninstall(null_mut(), inf.as_ptr(), 0, &raw mut restart) };

@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, ensure};
 use winpv::drivers::Arch;
-use winpv_msi::check::Msi;
-use winpv_msi::{Content, Driver};
+use winpv_msi::check::{Msi, text};
+use winpv_msi::{Content, Driver, Platform};
+use winpv_setup::content;
 
 use super::prefix::{Prefix, Template, Windows, exit};
 use super::{Context, shipped};
@@ -59,7 +60,8 @@ impl Package {
                 prefix.holds(&format!(r"{folder}\{}\{name}", driver.name), bytes)?;
             }
             let published = published(prefix, driver)?;
-            let record = format!("{published}|added|{}|{version}", self.product);
+            let content = content::Content::of(inf(driver)?);
+            let record = format!("{published}|added|{}|{version}|{content}", self.product);
             records.push((driver.name.as_str(), record));
         }
         let records: Vec<(&str, &str)> = records
@@ -92,14 +94,15 @@ impl Package {
     }
 }
 
+fn inf(driver: &Driver) -> Result<&[u8]> {
+    let wanted = format!("{}.inf", driver.name);
+    let found = driver.files.iter().find(|(name, _)| *name == wanted);
+    Ok(&found.context("no INF")?.1)
+}
+
 /// The name in `\Windows\INF` of the file that is this driver's INF, byte for byte.
 pub fn published(prefix: &Prefix, driver: &Driver) -> Result<String> {
-    let inf = format!("{}.inf", driver.name);
-    let (_, bytes) = driver
-        .files
-        .iter()
-        .find(|(name, _)| *name == inf)
-        .context("no INF")?;
+    let bytes = inf(driver)?;
     let folder = prefix.find(r"windows\inf").context("no INF folder")?;
     let mut there = Vec::new();
     for entry in fs::read_dir(folder)? {
@@ -109,7 +112,7 @@ pub fn published(prefix: &Prefix, driver: &Driver) -> Result<String> {
             continue;
         }
         let found = fs::read(&path)?;
-        if path.extension().is_some_and(|extension| extension == "inf") && found == *bytes {
+        if path.extension().is_some_and(|extension| extension == "inf") && found == bytes {
             return Ok(name.into_owned());
         }
         there.push(format!("{name} ({} bytes)", found.len()));
@@ -147,6 +150,8 @@ pub struct Kit<'a> {
     pub two: Package,
     /// As shipped, without the action that asks before the system does.
     pub unasked: Package,
+    /// As `trusted`, but the launch condition wants the processor of the MSI for ARM64.
+    pub emulated: Package,
     /// For ARM64.
     pub arm64: PathBuf,
 }
@@ -164,9 +169,13 @@ impl<'a> Kit<'a> {
         let unasked = dir.join("unasked.msi");
         let without = without_action(&bytes, "WinPVCheck")?;
         fs::write(&unasked, &without)?;
+        let emulated = dir.join("emulated.msi");
+        let other = for_other_processor(&winpv_msi::write(&trusted)?)?;
+        fs::write(&emulated, &other)?;
         let write = |name: &str, content: Content| Package::write(dir, name, content);
         Ok(Kit {
             template,
+            emulated: Package::at(&emulated, trusted.clone(), &other)?,
             unasked: Package::at(&unasked, content.clone(), &without)?,
             shipped: Package::at(&path, content, &bytes)?,
             rebuilt: write("rebuilt.msi", another_build(&trusted)?)?,
@@ -261,6 +270,27 @@ fn without_action(bytes: &[u8], action: &str) -> Result<Vec<u8>> {
     let mut database = msi::Package::open(Cursor::new(bytes.to_vec()))?;
     let row = msi::Expr::col("Action").eq(msi::Expr::string(action));
     database.delete_rows(msi::Delete::from("InstallExecuteSequence").with(row))?;
+    Ok(database.into_inner()?.into_inner())
+}
+
+/// Gives an MSI for x64 the launch condition of the one for ARM64: to this machine it then is what the MSI for x64 is to one that
+/// emulates x64.
+fn for_other_processor(bytes: &[u8]) -> Result<Vec<u8>> {
+    let own = Platform::X64.machine().to_string();
+    let other = Platform::Arm64.machine().to_string();
+    let condition = Msi::open(bytes)?
+        .rows("LaunchCondition")
+        .iter()
+        .map(|row| text(row, "Condition").to_owned())
+        .find(|condition| condition.ends_with(&own))
+        .context("no launch condition names the processor")?;
+    let mut database = msi::Package::open(Cursor::new(bytes.to_vec()))?;
+    let changed = condition.replace(&own, &other);
+    let row = msi::Expr::col("Condition").eq(msi::Expr::string(condition));
+    let query = msi::Update::table("LaunchCondition")
+        .set("Condition", msi::Value::from(changed))
+        .with(row);
+    database.update_rows(query)?;
     Ok(database.into_inner()?.into_inner())
 }
 

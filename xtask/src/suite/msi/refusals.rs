@@ -1,6 +1,7 @@
 //! What the MSI refuses, with a reason that can be read, and that nothing has changed then.
 
 use anyhow::{Result, ensure};
+use winpv_msi::Platform;
 use winpv_msi::check::{Msi, text};
 
 use super::devices::texts;
@@ -165,21 +166,58 @@ pub fn no_rollback(kit: &Kit<'_>) -> Result<()> {
 
 pub fn windows_7(kit: &Kit<'_>) -> Result<()> {
     let prefix = kit.template.prefix(Windows::Seven)?;
-    prefix.msiexec_ends(&["/i", &kit.trusted.path], exit::FAILURE)?;
+    let arguments = ["/i", &kit.trusted.path];
+    let log = launch_refused(&prefix, &kit.trusted, &arguments)?;
+    ensure!(log.contains("WINPVBUILD = 7601"), "{log}");
+    told(&kit.trusted, "WINPVBUILD", "needs Windows 10 version 1607")
+}
+
+/// Runs msiexec, which a launch condition must end before anything is changed. Returns its log.
+fn launch_refused(prefix: &Prefix, package: &Package, arguments: &[&str]) -> Result<String> {
+    prefix.msiexec_ends(arguments, exit::FAILURE)?;
     let log = prefix.msi_log();
-    ensure!(
-        log.contains("WINPVBUILD = 7601") && log.contains("LaunchConditions. Return value 0"),
-        "{log}"
-    );
-    // Wine shows the message in a window only.
-    let msi = Msi::open(&winpv_msi::write(&kit.trusted.content)?)?;
+    ensure!(log.contains("LaunchConditions. Return value 0"), "{log}");
+    untouched(prefix, package)?;
+    ensure!(prefix.log().is_empty(), "the helper ran:\n{}", prefix.log());
+    Ok(log)
+}
+
+/// Wine shows the message of a launch condition in a window only; it stands in the table.
+fn told(package: &Package, condition: &str, message: &str) -> Result<()> {
+    let msi = Msi::open(&winpv_msi::write(&package.content)?)?;
     let told = msi.rows("LaunchCondition").iter().any(|row| {
-        text(row, "Condition").contains("WINPVBUILD")
-            && text(row, "Description").contains("needs Windows 10 version 1607")
+        text(row, "Condition").contains(condition) && text(row, "Description").contains(message)
     });
-    ensure!(told, "no message");
-    kit.trusted.is_absent(&prefix)?;
-    prefix.lacks(PROGRAM_FILES)
+    ensure!(told, "no message for {condition}");
+    Ok(())
+}
+
+/// A script that passes 0 for "no" means no: it is told how to say so, and nothing is switched on.
+pub fn other_than_one(kit: &Kit<'_>) -> Result<()> {
+    const PRODUCT: &str = r"HKLM\System\CurrentControlSet\Control\ProductOptions";
+    let prefix = kit.ten()?;
+    // Where accepting would make the difference.
+    prefix.set(PRODUCT, "ProductType", "REG_SZ", "ServerNT")?;
+    for property in [
+        "WINPV_ACCEPT_ATTESTATION_ON_SERVER=0",
+        "WINPV_FORCE=0",
+        "WINPV_STAGEONLY=yes",
+    ] {
+        let (name, _) = property.split_once('=').unwrap_or_default();
+        launch_refused(&prefix, &kit.trusted, &["/i", &kit.trusted.path, property])?;
+        told(&kit.trusted, name, "It must be 1 for yes")?;
+    }
+    Ok(())
+}
+
+/// The processor is what Windows says of the machine, not of the program that asks.
+pub fn emulated_platform(kit: &Kit<'_>) -> Result<()> {
+    let prefix = kit.ten()?;
+    let arguments = ["/i", &kit.emulated.path];
+    let log = launch_refused(&prefix, &kit.emulated, &arguments)?;
+    let native = format!("WinPVNativeMachine = {}", Platform::X64.machine());
+    ensure!(log.contains(&native), "no {native:?}:\n{log}");
+    told(&kit.trusted, &native, "the MSI of WinPV for ARM64")
 }
 
 pub fn wrong_platform(kit: &Kit<'_>) -> Result<()> {

@@ -25,6 +25,7 @@ pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
         ("another build of the same version replaces it", rebuilt),
         ("uninstall", uninstall),
         ("the boot driver stays", boot_driver),
+        ("a package that has got the name of ours stays", reused),
         (
             "a device on another vendor's driver is told of",
             devices::taken,
@@ -56,6 +57,14 @@ pub fn all(context: &Context, template: &Template) -> Result<Vec<Outcome>> {
         ("no rollback, no installation", refusals::no_rollback),
         ("Windows 7 is refused", refusals::windows_7),
         ("the ARM64 MSI is refused on x64", refusals::wrong_platform),
+        (
+            "an MSI for an emulated processor is refused",
+            refusals::emulated_platform,
+        ),
+        (
+            "a choice is 1 or nothing: 0 is refused",
+            refusals::other_than_one,
+        ),
         ("the helper by hand", by_hand),
     ];
     Ok(scenarios
@@ -208,6 +217,22 @@ fn uninstall(kit: &Kit<'_>) -> Result<()> {
     prefix.lacks(PROGRAM_FILES)?;
     prefix.unregistered(WINPV)?;
     prefix.logged("removed from its devices and from the driver store")
+}
+
+/// Somebody removed our package, and another vendor's was published under its name.
+fn reused(kit: &Kit<'_>) -> Result<()> {
+    let prefix = kit.with_trusted()?;
+    let driver = kit.trusted.content.drivers.first().context("no driver")?;
+    let path = format!(r"windows\inf\{}", published(&prefix, driver)?);
+    let other = b"[Version]\r\nSignature=\"$Windows NT$\"\r\nProvider=Another\r\n";
+    fs::write(prefix.find(&path).context("no published INF")?, other)?;
+    prefix.msiexec_ends(&["/x", &kit.trusted.path], exit::SUCCESS)?;
+    prefix.logged("is another package now and is left alone")?;
+    let log = prefix.log();
+    ensure!(!log.contains("removed from its devices"), "{log}");
+    prefix.holds(&path, other)?;
+    kit.trusted.is_absent(&prefix)?;
+    prefix.unregistered(WINPV)
 }
 
 /// A service that the boot loader starts and a present device that runs on it, in the registry where Windows keeps both.
