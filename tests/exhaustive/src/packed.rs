@@ -9,7 +9,7 @@
 //! source is checked in turn, at every place with every batch, for the sizes of [`LARGE`].
 
 use crate::event::{passed_in_lap, passed_packed as passed_in_any};
-use crate::position::{Position, distance};
+use crate::position::{LAP, Position, distance, shows, step_one};
 
 /// Sizes up to this are run whole.
 const SMALL: u16 = 160;
@@ -67,7 +67,16 @@ fn walk(size: u16) -> Vec<Position> {
 fn every_ring_is_walked_in_two_laps() {
     for size in 1..=LARGEST {
         let mut position = Position::START;
+        // As the ring writes descriptors: by offsets in bytes, 16 a descriptor, and the flags of the lap.
+        let (mut offset, mut lap) = (0, Position::START.available());
         for place in 0..2 * u32::from(size) {
+            assert_eq!(
+                (offset >> 4, lap),
+                (position.index().into(), position.available())
+            );
+            if step_one(&mut offset, 1 << 4, usize::from(size) << 4) {
+                lap ^= LAP;
+            }
             assert_eq!(position.bits(), bits(place, size.into()), "size {size}");
             assert_eq!(position.index(), bits(place, size.into()) & !WRAP);
             // Virtio 1.3 §2.8.1: AVAIL is the wrap counter, USED its inverse.
@@ -245,17 +254,17 @@ fn every_flags_word_is_judged_by_its_two_bits() {
         (Position::START, true),
         (Position::START.advance(1, 1), false),
     ] {
+        assert_eq!(Position::of_used(0, position.used()), position);
         assert_eq!(position.available() & !(AVAIL | USED), 0);
         assert_eq!(marks(position.available()), (wrap, !wrap));
         // A descriptor used in the lap before: both bits are the wrap counter of that lap.
         assert_eq!(position.stale() & !(AVAIL | USED), 0);
         assert_eq!(marks(position.stale()), (!wrap, !wrap));
         for flags in 0..=u16::MAX {
-            assert_eq!(
-                position.is_used(flags),
-                marks(flags) == (wrap, wrap),
-                "{flags:#x}"
-            );
+            let used = marks(flags) == (wrap, wrap);
+            assert_eq!(position.is_used(flags), used, "{flags:#x}");
+            // As the ring looks for used descriptors, which keeps these flags and not the position.
+            assert_eq!(shows(flags, position.used()), used, "{flags:#x}");
         }
     }
 }

@@ -8,14 +8,13 @@
     reason = "raw access to memory that the device shares; every index is held inside the array"
 )]
 
-use core::hint::cold_path;
 use core::mem::{forget, offset_of, size_of};
 use core::ptr::NonNull;
 
 use zerocopy::little_endian::{U16, U32, U64};
 
 use super::{DeviceAddress, DmaRegion, Order, access, write_fields};
-use crate::ring::{AVAIL, Layout, Position, RingAddresses, USED, distance};
+use crate::ring::{LAP, Layout, Position, RingAddresses, distance, shows, step, step_one};
 use crate::spec::ring::PackedDescriptor;
 use crate::sync::Ordering;
 
@@ -31,7 +30,7 @@ pub(crate) struct PackedMemory {
     /// Device event suppression.
     device: NonNull<u32>,
     /// Queue size; not 0.
-    size: u32,
+    size: usize,
     /// Bytes of all descriptors: `size` of them.
     end: usize,
     avail: Avail,
@@ -73,7 +72,7 @@ impl Avail {
         wrapped: bool,
     ) {
         if wrapped {
-            self.lap ^= LAP;
+            self.lap ^= LAP_BITS;
         }
         // A buffer is finished once its last descriptor is written, so that a whole ring of them never comes here.
         let mut at = self.position();
@@ -101,7 +100,7 @@ struct Unseen {
 #[derive(Debug)]
 struct UsedPlace {
     /// Index of a descriptor: always below `size`.
-    index: u32,
+    index: usize,
     /// AVAIL and USED of a used descriptor there. // Virtio 1.3 §2.8.1
     flags: u16,
 }
@@ -128,7 +127,7 @@ impl PackedMemory {
             driver: driver.cast(),
             device: device.cast(),
             end: usize::from(layout.size()) << SHIFT,
-            size: u32::from(layout.size()),
+            size: usize::from(layout.size()),
             avail: Avail {
                 offset: 0,
                 lap: u64::from(Position::START.available()) << FLAGS,
@@ -139,7 +138,7 @@ impl PackedMemory {
             },
             used: UsedPlace {
                 index: 0,
-                flags: Position::START.available() ^ USED,
+                flags: Position::START.used(),
             },
         })
     }
@@ -173,7 +172,7 @@ impl PackedMemory {
     /// Where the device marks the next used buffer.
     #[inline(always)]
     pub(crate) const fn next_used(&self) -> Position {
-        Position::of(self.used.index as u16, self.used.flags ^ USED)
+        Position::of_used(self.used.index as u16, self.used.flags)
     }
 
     /// Writes the descriptors of a buffer, from where the next one goes.
@@ -211,11 +210,8 @@ impl PackedMemory {
     /// Goes on by `count` descriptors to where the device marks the next used buffer.
     #[inline(always)]
     pub(crate) const fn took(&mut self, count: u16) {
-        self.used.index = self.used.index.wrapping_add(count as u32);
-        if self.used.index >= self.size {
-            cold_path();
-            self.used.index = self.used.index.wrapping_sub(self.size);
-            self.used.flags ^= AVAIL | USED;
+        if step(&mut self.used.index, count as usize, self.size) {
+            self.used.flags ^= LAP;
             // A buffer is never longer than the ring; the place has to lie inside even if it were.
             if self.used.index >= self.size {
                 self.used.index = 0;
@@ -226,7 +222,11 @@ impl PackedMemory {
     /// The index, if it is one of the ring, or that of the first descriptor.
     #[inline(always)]
     const fn inside(&self, index: u16) -> u16 {
-        if (index as u32) < self.size { index } else { 0 }
+        if (index as usize) < self.size {
+            index
+        } else {
+            0
+        }
     }
 
     /// Where the descriptor at `index` begins.
@@ -240,13 +240,13 @@ impl PackedMemory {
     #[inline(always)]
     pub(crate) fn used(&self, order: Order) -> Option<(u16, u32, u16)> {
         // SAFETY: the index is that of a descriptor (invariant of `used`).
-        let at = unsafe { self.descriptors.add(self.used.index as usize) };
+        let at = unsafe { self.descriptors.add(self.used.index) };
         // Acquire orders the loads of id, length and of the buffer's data after this one; it pairs with the device's
         // release of the flags. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.8.22
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
         let flags = u16::from_le(unsafe { access::load16(flags(at), Ordering::Acquire) });
         order.acquire();
-        if flags & (AVAIL | USED) != self.used.flags {
+        if !shows(flags, self.used.flags) {
             return None;
         }
         let at = at.cast::<u8>();
@@ -303,7 +303,7 @@ pub(crate) struct PackedWriter<'a> {
 }
 
 /// AVAIL and USED in a descriptor's second word.
-const LAP: u64 = ((AVAIL | USED) as u64) << FLAGS;
+const LAP_BITS: u64 = (LAP as u64) << FLAGS;
 
 impl PackedWriter<'_> {
     /// Writes a descriptor that the device looks at only after one before it: two words, which is all of it.
@@ -352,12 +352,9 @@ impl PackedWriter<'_> {
 
     #[inline(always)]
     const fn advance(&mut self) {
-        self.offset = self.offset.wrapping_add(1 << SHIFT);
-        if self.offset >= self.end {
-            cold_path();
-            self.offset = 0;
-            self.word ^= LAP;
-            self.home.lap ^= LAP;
+        if step_one(&mut self.offset, 1 << SHIFT, self.end) {
+            self.word ^= LAP_BITS;
+            self.home.lap ^= LAP_BITS;
             self.wrapped = true;
         }
     }

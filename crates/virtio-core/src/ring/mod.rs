@@ -58,7 +58,7 @@ mod tests;
 pub use chain::IndirectChain;
 pub use error::{AddError, QueueError, Rejected, SetupError};
 pub use layout::Layout;
-pub(crate) use position::{AVAIL, Position, USED, distance};
+pub(crate) use position::{LAP, Position, distance, shows, step, step_one};
 pub use slots::Slot;
 
 use crate::mem::{DeviceAddress, DmaRegion, Order, PackedMemory, SplitMemory};

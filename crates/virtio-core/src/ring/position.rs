@@ -13,6 +13,8 @@ pub(crate) struct Position {
 pub(crate) const AVAIL: u16 = 1 << 7;
 /// `VIRTQ_DESC_F_USED`.
 pub(crate) const USED: u16 = 1 << 15;
+/// What the flags of a lap and of the next one differ in. // Virtio 1.3 §2.8.1
+pub(crate) const LAP: u16 = AVAIL | USED;
 
 impl Position {
     /// Where both sides start: the first descriptor, wrap counter 1. // Virtio 1.3 §2.8.1
@@ -25,6 +27,12 @@ impl Position {
     #[inline(always)]
     pub(crate) const fn of(index: u16, available: u16) -> Self {
         Self { index, available }
+    }
+
+    /// The descriptor `index`, in the lap in which used descriptors have these flags.
+    #[inline(always)]
+    pub(crate) const fn of_used(index: u16, used: u16) -> Self {
+        Self::of(index, used ^ USED)
     }
 
     /// Index of the descriptor.
@@ -44,31 +52,15 @@ impl Position {
     /// The position `by` descriptors further, at most one lap of `size`.
     #[inline(always)]
     pub(crate) const fn advance(self, by: u16, size: u16) -> Self {
-        let mut position = self;
-        position.step(by, size);
-        position
-    }
-
-    /// Goes on by `by` descriptors, at most one lap of `size`.
-    #[inline(always)]
-    pub(crate) const fn step(&mut self, by: u16, size: u16) {
-        // At most 32767 + 32768.
-        let index = self.index.wrapping_add(by);
-        if index < size {
-            self.index = index;
-        } else {
-            *self = self.lap(index.wrapping_sub(size));
-        }
-    }
-
-    /// The position at `index` of the next lap.
-    #[inline(always)]
-    const fn lap(self, index: u16) -> Self {
-        // Once a lap only: the usual case is a comparison and a jump not taken.
-        core::hint::cold_path();
+        let mut index = self.index as usize;
+        let lapped = step(&mut index, by as usize, size as usize);
         Self {
-            index,
-            available: self.available ^ (AVAIL | USED),
+            index: index as u16,
+            available: if lapped {
+                self.available ^ LAP
+            } else {
+                self.available
+            },
         }
     }
 
@@ -84,12 +76,50 @@ impl Position {
         self.available ^ AVAIL
     }
 
-    /// Whether flags found here say that the device has used the descriptor: both are the wrap counter, that is, AVAIL is as
-    /// in an available one and USED is not. // Virtio 1.3 §2.8.1
+    /// AVAIL and USED of a used descriptor here: both are the wrap counter. // Virtio 1.3 §2.8.1
+    #[inline(always)]
+    pub(crate) const fn used(self) -> u16 {
+        self.available ^ USED
+    }
+
+    /// Whether flags found here say that the device has used the descriptor.
     #[inline(always)]
     pub(crate) const fn is_used(self, flags: u16) -> bool {
-        (flags ^ self.available) & (AVAIL | USED) == USED
+        shows(flags, self.used())
     }
+}
+
+/// Whether flags have AVAIL and USED as in `lap`.
+#[inline(always)]
+pub(crate) const fn shows(flags: u16, lap: u16) -> bool {
+    flags & LAP == lap
+}
+
+/// Goes on by `by`, at most a lap of `size`; whether that leads to the next lap. `at` lies below `size`, before and after; in
+/// any unit.
+#[inline(always)]
+pub(crate) const fn step(at: &mut usize, by: usize, size: usize) -> bool {
+    // At most 2²⁰, in bytes.
+    *at = at.wrapping_add(by);
+    let lapped = *at >= size;
+    if lapped {
+        // Once a lap only: the usual case is a comparison and a jump not taken.
+        core::hint::cold_path();
+        *at = at.wrapping_sub(size);
+    }
+    lapped
+}
+
+/// As [`step`] for one descriptor: the next lap begins at 0, without a subtraction.
+#[inline(always)]
+pub(crate) const fn step_one(at: &mut usize, one: usize, size: usize) -> bool {
+    *at = at.wrapping_add(one);
+    let lapped = *at >= size;
+    if lapped {
+        core::hint::cold_path();
+        *at = 0;
+    }
+    lapped
 }
 
 /// From `earlier` up to `later`, which is further by a lap of `size` at most and not the same place; and whether both are in
