@@ -12,6 +12,7 @@ use zerocopy::little_endian::U64;
 use zerocopy::{FromBytes, Immutable, IntoBytes, Unaligned};
 
 use super::access;
+use crate::ring::Part;
 
 /// An address as the device uses it on its bus.
 ///
@@ -28,7 +29,8 @@ impl DeviceAddress {
         self.0
     }
 
-    /// The address `bytes` further on, unless that passes the end of the address space.
+    /// The address `bytes` further on, unless that passes the end of the address space. Whether the device may use what lies
+    /// there is not checked.
     #[must_use]
     pub const fn checked_add(self, bytes: u64) -> Option<Self> {
         match self.0.checked_add(bytes) {
@@ -87,6 +89,22 @@ impl DmaRegion {
     #[must_use]
     pub const fn address(&self) -> DeviceAddress {
         self.address
+    }
+
+    /// A part of a chain: the `len` bytes at `offset`, for the device.
+    ///
+    /// # Errors
+    ///
+    /// [`OutOfRegion`] when they do not lie wholly inside.
+    #[inline]
+    pub fn part(&self, offset: usize, len: u32) -> Result<Part, OutOfRegion> {
+        let inside = offset
+            .checked_add(len as usize)
+            .is_some_and(|end| end <= self.len);
+        match self.address.checked_add(offset as u64) {
+            Some(address) if inside => Ok(Part::new(address, len)),
+            _ => Err(OutOfRegion),
+        }
     }
 
     /// Whether the first byte lies on a multiple of `align` (a power of two) for the processor and for the device.

@@ -50,6 +50,18 @@ fn nothing_is_reached_past_the_end() {
 }
 
 #[test]
+fn parts_lie_inside() {
+    let memory = memory();
+    let region = memory.region(BASE + 8, 16);
+    let part = region.part(12, 4).unwrap();
+    assert_eq!((part.address, part.len), (DeviceAddress(BASE + 20), 4));
+    assert_eq!(region.part(0, 16).unwrap().address, DeviceAddress(BASE + 8));
+    for (offset, len) in [(12, 5), (0, 17), (16, 1), (17, 0), (usize::MAX, 1)] {
+        assert_eq!(region.part(offset, len), Err(OutOfRegion));
+    }
+}
+
+#[test]
 fn region_is_cut_without_gap() {
     let memory = memory();
     for at in [0, 1, 5, 16] {

@@ -44,7 +44,8 @@ pub(super) fn packed_descriptor(part: Part, flags: u16, id: u16) -> PackedDescri
 
 /// A chain in a table of its own, written and ready to be added to a queue.
 ///
-/// Writing the table needs no queue, so it is done before the queue's lock is taken.
+/// Writing the table needs no queue, so it is done before the queue's lock is taken. It can be copied so that what a queue had
+/// no room for can be tried again; it is not bound to its table, which stays lent as [`IndirectChain::write`] says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IndirectChain {
     pub(super) table: DeviceAddress,

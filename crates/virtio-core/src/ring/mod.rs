@@ -20,8 +20,8 @@
 //! use virtio_core::ring::{AddError, Armed, Kick, Part, Queue, QueueError};
 //!
 //! fn submit(queue: &mut Queue<'_, u32>, request: u32, head: &DmaRegion, data: Part) -> Result<Kick, AddError> {
-//!     let header = Part::new(head.address(), 16);
-//!     let status = Part::new(head.address().checked_add(16).ok_or(AddError::Region)?, 1);
+//!     let header = head.part(0, 16).map_err(|_| AddError::Region)?;
+//!     let status = head.part(16, 1).map_err(|_| AddError::Region)?;
 //!     queue.add_direct(request, [header], [data, status]).map_err(|rejected| rejected.error)?;
 //!     Ok(queue.publish())
 //! }
@@ -79,7 +79,8 @@ pub struct Part {
 }
 
 impl Part {
-    /// `len` bytes at `address`.
+    /// `len` bytes at `address`, unchecked: whoever was given the address has promised that the device may use them
+    /// ([`crate::mem::Dma::given`]). Of lent memory, [`DmaRegion::part`] checks the bounds.
     #[must_use]
     pub const fn new(address: DeviceAddress, len: u32) -> Self {
         Self { address, len }

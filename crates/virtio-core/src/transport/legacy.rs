@@ -23,7 +23,7 @@ use crate::spec::ring::MAX_QUEUE_SIZE;
 
 #[cfg(target_endian = "big")]
 compile_error!(
-    "the legacy interface has the guest's byte order, and only little-endian is implemented"
+    "the legacy interface has the guest's byte order, and only little-endian is implemented: build without the feature `legacy`"
 );
 
 /// Queues that are looked for; the interface does not say how many there are.

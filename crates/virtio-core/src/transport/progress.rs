@@ -8,7 +8,7 @@ use super::{DeviceStopped, How, TransportError};
 use crate::Clock;
 use crate::spec::features::Features;
 use crate::spec::pci::Status;
-use crate::sync::{AtomicU8, AtomicU64, Ordering};
+use crate::sync::{AtomicU8, AtomicU32, Ordering};
 
 /// The steps of the set-up after which something else is allowed. // Virtio 1.3 §3.1.1
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,14 +30,15 @@ pub(super) enum Phase {
 pub(super) struct Progress {
     /// A [`Phase`] as number.
     phase: AtomicU8,
-    features: AtomicU64,
+    /// Lower and upper half: not every processor has atomics of 64 bits.
+    features: [AtomicU32; 2],
 }
 
 impl Progress {
     pub(super) const fn new() -> Self {
         Self {
             phase: AtomicU8::new(Phase::Stopped as u8),
-            features: AtomicU64::new(0),
+            features: [const { AtomicU32::new(0) }; 2],
         }
     }
 
@@ -66,7 +67,9 @@ impl Progress {
 
     /// What was negotiated; nothing before.
     pub(super) fn features(&self) -> Features {
-        Features::from_bits_retain(self.features.load(Ordering::Relaxed))
+        let [low, high] = &self.features;
+        let half = |word: &AtomicU32| u64::from(word.load(Ordering::Relaxed));
+        Features::from_bits_retain(half(high) << 32 | half(low))
     }
 
     fn set(&self, phase: Phase) {
@@ -74,7 +77,9 @@ impl Progress {
     }
 
     pub(super) fn negotiated(&self, features: Features) {
-        self.features.store(features.bits(), Ordering::Relaxed);
+        let [low, high] = &self.features;
+        low.store(features.bits() as u32, Ordering::Relaxed);
+        high.store((features.bits() >> 32) as u32, Ordering::Relaxed);
         self.set(Phase::Negotiated);
     }
 }
