@@ -36,7 +36,7 @@ impl Progress {
         Progress { bar: Some(bar) }
     }
 
-    /// Runs one step and says afterwards how long it took.
+    /// Runs one step and says afterwards how long it took. A step may have steps in it; the bar shows the innermost.
     ///
     /// # Errors
     ///
@@ -46,12 +46,16 @@ impl Progress {
             return work();
         };
         let start = Instant::now();
+        let around = bar.message();
         bar.set_message(what.to_owned());
         if !bar.is_hidden() {
             bar.enable_steady_tick(TICK);
         }
         let result = work();
-        bar.disable_steady_tick();
+        if around.is_empty() {
+            bar.disable_steady_tick();
+        }
+        bar.set_message(around);
         let value = result?;
         bar.inc(1);
         let line = format!("{what}: {:.1} s", start.elapsed().as_secs_f32());

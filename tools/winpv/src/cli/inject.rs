@@ -1,14 +1,18 @@
 //! `winpv inject`: puts the drivers into a Windows image.
 
+use std::env;
+use std::iter;
 use std::path::PathBuf;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use serde_json::json;
-use winpv_inject::package::Pack;
+use winpv_inject::package::{Pack, Package};
+use winpv_inject::trust::Trust;
 use winpv_inject::{Consent, Index, Options, Plan, Refusal, Steps};
 
 use crate::pack;
 use crate::progress::Progress;
+use crate::verify;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "\
@@ -30,7 +34,7 @@ pub struct Args {
     /// Which image of a WIM: a number from 1, or all
     #[arg(long, value_name = "N|all")]
     pub index: Option<Index>,
-    /// The pack: a folder, also another vendor's, or an ISO [default: dist/ in the sources]
+    /// The pack: a folder, also another vendor's, or an ISO [default: dist/ in the sources, then an installed one, /usr/share/winpv]
     #[arg(long, value_name = "PACK")]
     pub pack: Option<PathBuf>,
     /// Print what would be done, and stop
@@ -93,11 +97,12 @@ pub fn run(args: &Args) -> Result<bool> {
 }
 
 fn inject(args: &Args) -> Result<Vec<Plan>> {
-    let path = args
-        .pack
-        .clone()
-        .unwrap_or_else(|| pack::default_out(&crate::root()));
+    let path = match &args.pack {
+        Some(path) => path.clone(),
+        None => first_pack(&places())?,
+    };
     let pack = Pack::read(&path)?;
+    check_signatures(&pack)?;
     let options = Options {
         index: args.index,
         root: args.root.clone(),
@@ -111,6 +116,53 @@ fn inject(args: &Args) -> Result<Vec<Plan>> {
     };
     let steps = Shown(Progress::new(None));
     winpv_inject::inject(&args.image, &pack, &options, &steps)
+}
+
+/// Refuses a boot-start driver whose signature claims what it does not hold: by its certificate alone the pack was judged so far.
+fn check_signatures(pack: &Pack) -> Result<()> {
+    let signed = |package: &&Package| package.is_boot_start() && package.trust != Trust::Unsigned;
+    for package in pack.packages.iter().filter(signed) {
+        let file = &package.service.binary;
+        let problems = verify::boot_signature(file, package.driver())?;
+        if let Some(problem) = problems.into_iter().next() {
+            return Err(Refusal::BadSignature {
+                package: package.name.clone(),
+                file: file.clone(),
+                problem,
+            }
+            .into());
+        }
+    }
+    Ok(())
+}
+
+/// Where a pack is looked for when none is named: where the sources build it, then where a distribution's package installs it
+/// (freedesktop.org, "XDG Base Directory Specification", XDG_DATA_DIRS).
+fn places() -> Vec<PathBuf> {
+    let shared = env::var_os("XDG_DATA_DIRS").filter(|folders| !folders.is_empty());
+    let shared = shared.unwrap_or_else(|| "/usr/local/share:/usr/share".into());
+    let installed = env::split_paths(&shared)
+        .filter(|folder| folder.is_absolute())
+        .map(|folder| folder.join("winpv"));
+    iter::once(pack::default_out(&crate::root()))
+        .chain(installed)
+        .collect()
+}
+
+/// The first of these folders that is a pack of WinPV's.
+fn first_pack(places: &[PathBuf]) -> Result<PathBuf> {
+    let is_pack = |place: &&PathBuf| place.join(pack::MANIFEST).is_file();
+    if let Some(found) = places.iter().find(is_pack) {
+        return Ok(found.clone());
+    }
+    let looked: Vec<_> = places
+        .iter()
+        .map(|place| place.display().to_string())
+        .collect();
+    bail!(
+        "no pack in {}: make one with `winpv build` in the sources, or name a folder or an ISO with --pack",
+        looked.join(", ")
+    )
 }
 
 fn changed(args: &Args, plans: &[Plan]) -> bool {

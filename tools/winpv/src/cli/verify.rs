@@ -6,6 +6,7 @@ use anyhow::{Result, bail};
 use driver_inf::lint;
 use serde_json::{Value, json};
 
+use crate::progress::Progress;
 use crate::verify::report::{Level, Report};
 use crate::verify::rules::RULES;
 use crate::verify::{self, Options, sys};
@@ -63,10 +64,13 @@ pub fn run(args: &Args) -> Result<bool> {
         strict: args.strict,
         inf: args.inf.clone(),
     };
+    let progress = Progress::new(None);
     let mut reports = Vec::new();
     for path in &args.paths {
-        reports.push((path, verify::verify(path, &options)?));
+        reports.push((path, verify::verify_showing(path, &options, &progress)?));
     }
+    // The bar is gone before anything else is printed.
+    drop(progress);
     let good = reports.iter().all(|(_, report)| report.is_good());
     if args.json {
         let reports: Vec<Value> = reports

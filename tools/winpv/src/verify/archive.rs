@@ -35,6 +35,20 @@ pub fn check(
     strictness: Strictness,
     depth: usize,
 ) -> Result<Vec<Identity>> {
+    let step = format!("check {}", place.label);
+    session.progress.step(&step, || {
+        opened(session, report, trusted, place, strictness, depth)
+    })
+}
+
+fn opened(
+    session: &Session<'_>,
+    report: &mut Report,
+    trusted: Trusted<'_>,
+    place: &Place,
+    strictness: Strictness,
+    depth: usize,
+) -> Result<Vec<Identity>> {
     let before = report.counts;
     report.counts.archives += 1;
     let scratch = tempfile::tempdir().context("no folder for temporary files")?;

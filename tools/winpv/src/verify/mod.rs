@@ -24,9 +24,10 @@ use anyhow::{Result, bail};
 
 use anchors::Anchors;
 use find::Place;
-use report::{Report, Strictness};
+use report::{Level, Report, Strictness};
 use signature::{Checker, Subject};
 
+use crate::progress::Progress;
 pub use sys::{Row, check as check_image, mutations};
 
 /// Whom to trust; None if that is not known.
@@ -49,6 +50,7 @@ struct Session<'a> {
     given: Option<Anchors>,
     strict: bool,
     scratch: &'a Path,
+    progress: &'a Progress,
 }
 
 impl Session<'_> {
@@ -91,6 +93,15 @@ impl Session<'_> {
 ///
 /// There is nothing to check at `path`, a named certificate cannot be read, or a program that is needed cannot be run.
 pub fn verify(path: &Path, options: &Options) -> Result<Report> {
+    verify_showing(path, options, &Progress::silent())
+}
+
+/// As [`verify`]; each archive is a step, as one can take minutes.
+///
+/// # Errors
+///
+/// Those of [`verify`].
+pub fn verify_showing(path: &Path, options: &Options, progress: &Progress) -> Result<Report> {
     if !path.exists() {
         bail!("cannot read {}: there is no such file", path.display());
     }
@@ -102,6 +113,7 @@ pub fn verify(path: &Path, options: &Options) -> Result<Report> {
         given,
         strict: options.strict,
         scratch: scratch.path(),
+        progress,
     };
     let mut report = Report::default();
     if let Some(given) = &session.given {
@@ -138,6 +150,26 @@ pub fn verify(path: &Path, options: &Options) -> Result<Report> {
         );
     }
     Ok(report)
+}
+
+/// What is wrong with the embedded signatures of a boot-start driver, whoever is to be trusted: arithmetic, certificates, page hashes.
+/// Empty if nothing is, as far as that goes.
+///
+/// # Errors
+///
+/// A program that is needed cannot be run.
+pub fn boot_signature(name: &str, driver: &[u8]) -> Result<Vec<String>> {
+    let mut report = Report::default();
+    let verdict = Checker::new()?.check(driver, Subject::BootDriver, None)?;
+    for problem in verdict.problems {
+        let (message, mend) = (problem.message, problem.mend);
+        report.add(problem.rule, Strictness::Theirs, name, message, mend);
+    }
+    let errors = report.findings.into_iter();
+    Ok(errors
+        .filter(|finding| finding.level == Level::Error)
+        .map(|finding| finding.message)
+        .collect())
 }
 
 /// A catalog, with the packages beside it that name it.

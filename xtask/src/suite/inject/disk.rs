@@ -202,11 +202,10 @@ fn refusals(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Vec<Outco
             })
         }),
         case("a hibernated Windows", "hibernated", &|image| {
-            made.edit_volume(image, dir, |volume| {
-                let mut hiberfil = vec![0; 8192];
-                hiberfil[..4].copy_from_slice(b"hibr");
-                disk::put(volume, "/hiberfil.sys", &hiberfil, dir)
-            })
+            made.edit_volume(image, dir, |volume| hiberfil(volume, b"hibr", dir))
+        }),
+        case("a Windows that was resuming", "hibernated", &|image| {
+            made.edit_volume(image, dir, |volume| hiberfil(volume, b"rstr", dir))
         }),
         case("an encrypted volume", "BitLocker", &|image| {
             made.edit_volume(image, dir, |volume| {
@@ -221,6 +220,13 @@ fn refusals(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Vec<Outco
             &|image| made.wipe_esp(image),
         ),
     ]
+}
+
+/// A file with a session; libntfs-3g knows `hibr` itself, `rstr` is for us alone to see.
+fn hiberfil(volume: &Path, mark: &[u8; 4], dir: &Path) -> Result<()> {
+    let mut content = vec![0; 8192];
+    content[..4].copy_from_slice(mark);
+    disk::put(volume, "/hiberfil.sys", &content, dir)
 }
 
 fn copy(raw: &Path, dir: &Path) -> Result<PathBuf> {

@@ -96,6 +96,52 @@ fn both_images(context: &Context, dir: &Path) -> Result<Vec<Outcome>> {
                 unchanged(&file, &before)
             },
         ),
+        Outcome::of("WIM: a pack that a distribution installed is found", || {
+            let share = dir.join("share");
+            installed(context, &share.join("winpv"))?;
+            let empty = dir.join("empty");
+            fs::create_dir(&empty)?;
+            let empty = empty.canonicalize()?;
+            let run = |shared: &Path| {
+                let run = Run::new(program()?).dir(&empty).arg("inject").arg(&file);
+                run.args([&BOTH[..], &["--dry-run", "--json"]].concat())
+                    .env_remove("CARGO_MANIFEST_DIR")
+                    .env("XDG_DATA_DIRS", shared)
+                    .deadline(super::DEADLINE)
+                    .output()
+            };
+            let found: serde_json::Value = serde_json::from_str(&run(&share)?.stdout)?;
+            let named = plans(&context.dist)?;
+            ensure!(found == named, "{found}\nis not\n{named}");
+            let missed = run(&empty)?;
+            for place in [empty.join("dist"), empty.join("winpv")] {
+                let place = place.display().to_string();
+                ensure!(missed.stderr.contains(&place), "{}", missed.text());
+            }
+            refused(missed, "--pack", &file, &before)
+        }),
+        Outcome::of("WIM: a driver with a damaged signature is refused", || {
+            let folder = dir.join("damaged");
+            fs::create_dir(&folder)?;
+            let own = context.dist.join("drivers/vioblk/amd64");
+            for name in ["vioblk.inf", "vioblk.cat", "vioblk.sys"] {
+                fs::copy(own.join(name), folder.join(name))?;
+            }
+            let driver = folder.join("vioblk.sys");
+            let mut bytes = fs::read(&driver)?;
+            // The signature stands at the end of the file and its value at its own end; the digest in the catalog leaves both out (MS:
+            // "Windows Authenticode Portable Executable Signature Format").
+            let at = bytes.len() - 40;
+            bytes[at] ^= 1;
+            fs::write(&driver, bytes)?;
+            let output = command_with(context, &folder, &file, &BOTH)?.output()?;
+            refused(
+                output,
+                "the signature of vioblk.sys is not good",
+                &file,
+                &before,
+            )
+        }),
         Outcome::of("WIM: a terminal shows a bar", || {
             // script(1) gives the program a terminal and prints what appears on it.
             let line = format!(
@@ -127,6 +173,15 @@ fn both_images(context: &Context, dir: &Path) -> Result<Vec<Outcome>> {
             nothing_left(&file)
         }),
     ])
+}
+
+/// What docs/for-distributions.md installs.
+fn installed(context: &Context, to: &Path) -> Result<()> {
+    fs::create_dir_all(to)?;
+    let folders = ["drivers", "cert", "manifest.json"].map(|name| context.dist.join(name));
+    Run::new("cp").arg("-r").args(folders).arg(to).ok()?;
+    fs::copy(iso(context)?, to.join("winpv.iso"))?;
+    Ok(())
 }
 
 /// The ISO of the pack.

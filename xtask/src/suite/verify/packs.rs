@@ -8,7 +8,7 @@ use super::Mutation;
 use super::bench::Bench;
 
 /// A byte in the first section of the driver, after the headers.
-const CODE: usize = 0x480;
+pub const CODE: usize = 0x480;
 
 pub const MUTATIONS: &[Mutation] = &[
     Mutation {
