@@ -1,6 +1,6 @@
 //! `cargo xtask bench`: builds what is counted as the drivers are built, and the program that counts it. Counts, never times.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
@@ -29,26 +29,65 @@ pub enum Bench {
         #[arg(long, num_args = 2, value_names = ["CASE", "PHASE"], conflicts_with_all = ["json", "bless"])]
         list: Option<Vec<String>>,
     },
+    /// What the packed vioblk.sys does for a request in nt-host, into docs/benchmarks.md; fails while a gate is not kept
+    Blk {
+        /// Print every count as JSON instead of the tables
+        #[arg(long)]
+        json: bool,
+        /// Store the counts as the new baseline
+        #[arg(long)]
+        bless: bool,
+        /// List every instruction of one call of a routine (1 HwBuildIo, 2 HwStartIo, 3 interrupt, 4 DPC), and do nothing else
+        #[arg(long, num_args = 2, value_names = ["CASE", "ROUTINE"], conflicts_with_all = ["json", "bless"])]
+        list: Option<Vec<String>>,
+    },
 }
 
 /// Runs it; false if it could not count.
 pub fn run(bench: &Bench) -> Result<bool> {
-    let Bench::Ring { json, bless, list } = bench;
-    let mut run = ring_bench("ours,others")?.echo();
-    run = match list {
-        Some(list) => run.arg("list").args(list),
-        None => run
-            .arg("bench")
-            .args(json.then_some("--json"))
-            .args(bless.then_some("--bless")),
+    let run = match bench {
+        Bench::Ring { json, bless, list } => {
+            let run = ring_bench("ours,others")?;
+            match list {
+                Some(list) => run.arg("list").args(list),
+                None => run
+                    .arg("bench")
+                    .args(json.then_some("--json"))
+                    .args(bless.then_some("--bless")),
+            }
+        }
+        Bench::Blk { json, bless, list } => {
+            let root = winpv::root();
+            let dist = winpv::pack::default_out(&root);
+            match list {
+                Some(list) => blk_bench("list", &dist, false)?.args(list),
+                None => blk_bench("bench", &dist, true)?
+                    .arg("--page")
+                    .arg(root.join("docs/benchmarks.md"))
+                    .arg("--plot")
+                    .arg(root.join("docs/benchmarks.svg"))
+                    .args(json.then_some("--json"))
+                    .args(bless.then_some("--bless")),
+            }
+        }
     };
-    Ok(run.deadline(COUNT_DEADLINE).output()?.status.success())
+    let run = run.echo().deadline(COUNT_DEADLINE);
+    Ok(run.output()?.status.success())
 }
 
 /// Our ring against its targets and its baseline.
 pub fn ring_tests(_: &Context) -> Result<Vec<Outcome>> {
-    let run = ring_bench("ours")?.arg("check").deadline(COUNT_DEADLINE);
-    let output = run.output()?;
+    checked(ring_bench("ours")?.arg("check"))
+}
+
+/// The packed vioblk.sys against its gates and its baseline.
+pub fn blk_tests(context: &Context) -> Result<Vec<Outcome>> {
+    checked(blk_bench("check", &context.dist, true)?)
+}
+
+/// Runs a counting program that prints a line for each test.
+fn checked(run: Run) -> Result<Vec<Outcome>> {
+    let output = run.deadline(COUNT_DEADLINE).output()?;
     if output.status.code() == Some(UNSUPPORTED) {
         println!("NOT TESTED on this machine: {}", output.stdout.trim());
         return Ok(vec![Outcome {
@@ -84,6 +123,21 @@ fn ring_bench(features: &str) -> Result<Run> {
         .arg(path("tests/perf/ring/baseline.toml"))
         .arg("--page")
         .arg(path("docs/benchmarks-ring.md")))
+}
+
+/// The program that counts what the driver of a pack does. It is nt-host, and as that built with optimisation.
+fn blk_bench(command: &str, dist: &Path, baseline: bool) -> Result<Run> {
+    cargo(&["--release", "--package=blk-bench"])?;
+    let run = Run::new(winpv::target_dir().join("release/blk-bench"))
+        .arg(command)
+        .arg("--sys")
+        .arg(dist.join("drivers/vioblk/amd64/vioblk.sys"));
+    Ok(if baseline {
+        let stored = winpv::root().join("tests/perf/blk/baseline.toml");
+        run.arg("--baseline").arg(stored)
+    } else {
+        run
+    })
 }
 
 /// Builds something for this machine, with no flags but our own.

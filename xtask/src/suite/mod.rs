@@ -169,6 +169,11 @@ const STEPS: &[Step] = &[
         run: crate::bench::ring_tests,
     },
     Step {
+        name: "vioblk counts",
+        full: false,
+        run: crate::bench::blk_tests,
+    },
+    Step {
         name: "weakened rings under loom",
         full: false,
         run: weaken::all,

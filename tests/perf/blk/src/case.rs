@@ -19,6 +19,16 @@ pub enum Pace {
     Batch,
 }
 
+impl Pace {
+    /// For people.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Single => "one by one",
+            Self::Batch => "all at once",
+        }
+    }
+}
+
 /// One case.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Case {
@@ -29,25 +39,31 @@ pub struct Case {
 }
 
 impl Case {
-    /// All that are measured. Requests in a batch of one are single ones.
+    /// All that are measured.
     pub fn all() -> Vec<Self> {
         let mut all = Vec::new();
         for packed in [false, true] {
             for pace in [Pace::Single, Pace::Batch] {
                 for depth in DEPTHS {
-                    if pace == Pace::Batch && depth == 1 {
-                        continue;
-                    }
-                    all.extend(QUEUES.map(|queues| Self {
+                    let cases = QUEUES.map(|queues| Self {
                         packed,
                         pace,
                         depth,
                         queues,
-                    }));
+                    });
+                    all.extend(cases.into_iter().filter(Self::says_something));
                 }
             }
         }
         all
+    }
+
+    /// Of the batches a few: they take long, and what depends on the number of queues is seen with single requests.
+    fn says_something(&self) -> bool {
+        match self.pace {
+            Pace::Single => true,
+            Pace::Batch => matches!((self.depth, self.queues), (32, 1 | 4) | (256, 4)),
+        }
     }
 
     /// Requests that are counted.
@@ -55,6 +71,16 @@ impl Case {
         match self.pace {
             Pace::Single => REQUESTS,
             Pace::Batch => REQUESTS.next_multiple_of(self.depth),
+        }
+    }
+
+    /// The one whose start is recorded.
+    pub fn largest() -> Self {
+        Self {
+            packed: false,
+            pace: Pace::Single,
+            depth: 1,
+            queues: 64,
         }
     }
 

@@ -1,16 +1,24 @@
 //! Counts what vioblk.sys does for a request; `cargo xtask bench blk` builds what it needs and runs it.
 
+mod baseline;
 mod case;
+mod full;
+mod gates;
 mod measure;
+mod page;
+mod plot;
+mod rig;
 mod subject;
+mod table;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use anyhow::{Context, Result, bail};
-use clap::{Parser, Subcommand};
+use anyhow::{Result, bail};
+use clap::{Args, Parser, Subcommand};
 use perf_count::{CountError, Limits};
 
+use baseline::Baseline;
 use case::Case;
 use measure::Bench;
 
@@ -24,16 +32,40 @@ struct Cli {
     command: Command,
 }
 
+/// What is tested against what.
+#[derive(Args)]
+struct Files {
+    /// The driver
+    #[arg(long)]
+    sys: PathBuf,
+    /// The stored counts
+    #[arg(long)]
+    baseline: PathBuf,
+}
+
 #[derive(Subcommand)]
 enum Command {
-    /// Count all cases and print them as JSON
-    Counts {
-        /// The driver
+    /// Count all cases, print the tables and write them to the page; fails if a gate is not kept
+    Bench {
+        #[command(flatten)]
+        files: Files,
+        /// The page with the tables
         #[arg(long)]
-        sys: PathBuf,
-        /// Only cases whose name contains this
-        #[arg(long, default_value = "")]
-        only: String,
+        page: PathBuf,
+        /// The picture
+        #[arg(long)]
+        plot: PathBuf,
+        /// Print every count as JSON instead of the tables
+        #[arg(long)]
+        json: bool,
+        /// Store the counts as the new baseline
+        #[arg(long)]
+        bless: bool,
+    },
+    /// Hold the driver to its gates and its baseline: prints a line for each test
+    Check {
+        #[command(flatten)]
+        files: Files,
     },
     /// List every instruction of one call
     List {
@@ -79,20 +111,56 @@ fn run(cli: &Cli) -> Result<bool> {
     let program = std::env::current_exe()?;
     let case = |name: &str| name.parse::<Case>().map_err(anyhow::Error::msg);
     match &cli.command {
-        Command::Counts { sys, only } => {
-            let sys = sys.canonicalize().context("no driver")?;
-            let bench = Bench {
-                sys: &sys,
-                folder: folder.path(),
-                program,
-            };
-            let cases: Vec<Case> = Case::all()
-                .into_iter()
-                .filter(|case| case.to_string().contains(only.as_str()))
-                .collect();
-            let measured = bench.all(&cases)?;
-            println!("{}", serde_json::to_string_pretty(&measured)?);
-            Ok(true)
+        Command::Bench {
+            files,
+            page,
+            plot,
+            json,
+            bless,
+        } => {
+            let bench = Bench::new(&files.sys, folder.path(), program)?;
+            let measured = bench.all(&Case::all())?;
+            let tables = [
+                ("gates", table::gates(&measured)),
+                ("cases", table::cases(&measured)),
+                ("start", table::start(&measured)),
+            ];
+            if *json {
+                println!("{}", serde_json::to_string_pretty(&measured)?);
+            } else {
+                tables.iter().for_each(|(_, table)| println!("{table}"));
+            }
+            if *bless {
+                Baseline::of(&measured).write(&files.baseline)?;
+            }
+            page::write(page, &tables)?;
+            plot::write(plot, &measured)?;
+            Ok(gates::GATES
+                .iter()
+                .all(|gate| gates::worst(gate, &measured) <= gate.most))
+        }
+        Command::Check { files } => {
+            let bench = Bench::new(&files.sys, folder.path(), program)?;
+            let measured = bench.all(&Case::all())?;
+            let mut tests = gates::tests(&measured);
+            let baseline = Baseline::read(&files.baseline)?;
+            tests.extend(baseline.tests(&Baseline::of(&measured)));
+            for packed in [false, true] {
+                let ring = if packed { "packed" } else { "split" };
+                let test = |name: &str, result: Result<()>| {
+                    let result = result.map_err(|error| format!("{error:#}"));
+                    (format!("{ring}: {name}"), result)
+                };
+                tests.push(test(
+                    "a full queue spills to the other",
+                    full::spills(bench.sys, packed),
+                ));
+                tests.push(test(
+                    "what finds both queues full waits, and the adapter is not busy",
+                    full::waits(bench.sys, packed),
+                ));
+            }
+            Ok(print(&tests))
         }
         Command::List {
             sys,
@@ -100,12 +168,7 @@ fn run(cli: &Cli) -> Result<bool> {
             phase,
             number,
         } => {
-            let sys = sys.canonicalize().context("no driver")?;
-            let bench = Bench {
-                sys: &sys,
-                folder: folder.path(),
-                program,
-            };
+            let bench = Bench::new(sys, folder.path(), program)?;
             let limits = Limits {
                 listing: Some((*phase, *number)),
                 ..Limits::default()
@@ -129,4 +192,27 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(true)
         }
     }
+}
+
+/// A test's name, and what was wrong.
+type Test = (String, Result<(), String>);
+
+/// Prints a line for each test, and what failed is explained after all of them. True if none did.
+fn print(tests: &[Test]) -> bool {
+    let mut failures = String::new();
+    for (name, result) in tests {
+        match result {
+            Ok(()) => println!("test {name} ... ok"),
+            Err(problem) => {
+                println!("test {name} ... FAILED");
+                failures.push_str(&format!("---- {name} stdout ----\n{problem}\n\n"));
+            }
+        }
+    }
+    let failed = tests.iter().filter(|(_, result)| result.is_err()).count();
+    if failed > 0 {
+        println!("\nfailures:\n\n{failures}failures:");
+    }
+    println!("{} passed, {failed} failed", tests.len() - failed);
+    failed == 0
 }

@@ -61,6 +61,18 @@ fn name<S: serde::Serializer>(case: &Case, to: S) -> Result<S::Ok, S::Error> {
 }
 
 impl Measured {
+    /// A sum over all requests, for each of them.
+    pub fn each(&self, sum: u64) -> f64 {
+        sum as f64 / self.requests.max(1) as f64
+    }
+
+    /// The most full fences of one call of a routine.
+    pub fn most_fences(&self, phase: &str) -> f64 {
+        self.phases
+            .get(phase)
+            .map_or(0.0, |sums| sums.most_fences as f64)
+    }
+
     /// A sum over all phases.
     pub fn sum(&self, count: fn(&Sums) -> u64) -> u64 {
         self.phases.values().map(count).sum()
@@ -99,7 +111,21 @@ pub struct Bench<'a> {
     pub program: PathBuf,
 }
 
-impl Bench<'_> {
+impl<'a> Bench<'a> {
+    /// For a driver, with a folder for what is left between two programs.
+    pub fn new(sys: &'a Path, folder: &'a Path, program: PathBuf) -> Result<Self> {
+        anyhow::ensure!(
+            sys.is_absolute() && sys.is_file(),
+            "no driver {}, as an absolute path",
+            sys.display()
+        );
+        Ok(Self {
+            sys,
+            folder,
+            program,
+        })
+    }
+
     /// Counts one case.
     pub fn count(&self, case: &Case, limits: Limits) -> Result<(Report, Tallies)> {
         let name = case.to_string();

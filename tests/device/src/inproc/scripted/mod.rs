@@ -29,6 +29,8 @@ pub struct Shape {
     pub queue_size: u16,
     /// Offer RING_PACKED.
     pub packed: bool,
+    /// Offer INDIRECT_DESC.
+    pub indirect: bool,
     /// Capacity in sectors of 512 bytes.
     pub sectors: u64,
 }

@@ -33,14 +33,12 @@ pub(super) struct Registers {
 
 impl Registers {
     pub(super) fn new(shape: Shape, memory: GuestMemory) -> Self {
-        let mut offered = SEG_MAX
-            | BLK_SIZE
-            | FLUSH
-            | common::INDIRECT_DESC
-            | common::EVENT_IDX
-            | common::VERSION_1;
+        let mut offered = SEG_MAX | BLK_SIZE | FLUSH | common::EVENT_IDX | common::VERSION_1;
         if shape.queues > 1 {
             offered |= MQ;
+        }
+        if shape.indirect {
+            offered |= common::INDIRECT_DESC;
         }
         if shape.packed {
             offered |= common::RING_PACKED;
