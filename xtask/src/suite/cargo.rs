@@ -84,26 +84,26 @@ pub fn tail(text: &str) -> String {
     lines[lines.len().saturating_sub(LINES)..].join("\n")
 }
 
-/// nt-sys for the three Windows targets, where its layout assertions are evaluated.
+/// nt-sys for the three Windows targets, where its layout assertions are evaluated; and virtio-core where pointers have 32 bits,
+/// as other projects may build it.
 pub fn target_checks(context: &Context) -> Result<Vec<Outcome>> {
-    let check = |target: &str| {
-        Outcome::of(format!("nt-sys for {target}"), || {
+    let check = |package: &str, target: &str| {
+        Outcome::of(format!("{package} for {target}"), || {
             Run::new("cargo")
                 .dir(&context.root)
-                .args([
-                    "check",
-                    "--quiet",
-                    "--package",
-                    "nt-sys",
-                    "--target",
-                    target,
-                ])
+                .args(["check", "--quiet", "--no-default-features"])
+                .args(["--package", package, "--target", target])
                 .deadline(DEADLINE)
                 .ok()
                 .map(|_| ())
         })
     };
-    Ok(ABI_TARGETS.map(check).into())
+    let mut outcomes: Vec<_> = ABI_TARGETS
+        .iter()
+        .map(|target| check("nt-sys", target))
+        .collect();
+    outcomes.push(check("virtio-core", "i686-pc-windows-msvc"));
+    Ok(outcomes)
 }
 
 #[cfg(test)]

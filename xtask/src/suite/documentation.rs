@@ -58,7 +58,31 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
         || steps(&fs::read_to_string(root.join(VERIFICATION))?),
     ));
     outcomes.extend(report(root)?);
+    outcomes.push(Outcome::of("virtio-core can be packaged", || {
+        packaged(context)
+    }));
     Ok(outcomes)
+}
+
+/// virtio-core makes a package that has all that another project needs, as its read-me file promises.
+fn packaged(context: &Context) -> Result<()> {
+    let package = |arguments: &[&str]| {
+        Run::new("cargo")
+            .dir(&context.root)
+            .args(["package", "--offline", "--allow-dirty", "--quiet"])
+            .args(["--package", "virtio-core"])
+            .args(arguments)
+            .ok()
+    };
+    let listed = package(&["--list"])?.stdout;
+    for needed in ["src/lib.rs", "README.md", "LICENSE-MIT", "LICENSE-APACHE"] {
+        ensure!(
+            listed.lines().any(|line| line == needed),
+            "{needed} is not in it"
+        );
+    }
+    package(&["--no-verify"])?;
+    Ok(())
 }
 
 /// The pages for readers: those in the root and in docs/, and the read-mes of crates.
