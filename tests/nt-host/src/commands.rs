@@ -101,6 +101,7 @@ impl Commands<'_> {
         self.same().context("WRITE SAME")?;
         self.verify().context("VERIFY")?;
         self.cache().context("the write cache")?;
+        crate::ioctl::run(self.adapter, self.address).context("private I/O controls")?;
         self.states().context("stop and start")
     }
 

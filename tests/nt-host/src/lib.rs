@@ -8,6 +8,7 @@ pub mod cdb;
 pub mod commands;
 pub mod coverage;
 pub mod disk;
+pub mod ioctl;
 pub mod judge;
 pub mod matrix;
 pub mod plan;

@@ -19,6 +19,7 @@ use crate::verdict::Verdict;
 use crate::workload::{Tally, Task, Workload};
 
 mod disturb;
+mod dump;
 
 /// Guest memory. Sparse: what is not used costs nothing.
 const RAM: usize = 256 << 20;
@@ -203,6 +204,10 @@ impl Session<'_> {
             },
         )?;
         let result = match adapter.start() {
+            // The machine stops: nothing of this life is ended in order.
+            Ok(()) if let Goal::Dump(plan) = self.scenario.goal => {
+                return self.dump(sys, path, &adapter, driver, plan);
+            }
             Ok(()) => self.started(&adapter).and_then(|()| self.remove(&adapter)),
             Err(StartError::Refused { stage, code }) => self.refused(&adapter, stage, code),
             Err(error) => Err(error.into()),
@@ -308,7 +313,7 @@ impl Session<'_> {
             Goal::Protect => states::becomes_read_only(adapter, address, self.scenario.block),
             Goal::Silent | Goal::NeedsReset | Goal::GivenUp => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),
-            Goal::Refuse | Goal::Provoke => Ok(()),
+            Goal::Refuse | Goal::Provoke | Goal::Dump(_) => Ok(()),
         }
     }
 

@@ -174,8 +174,30 @@ pub enum Goal {
     Limited(Allowed),
     /// The disk is empty: there is a unit, and no command reads or writes it.
     Empty,
+    /// The machine stops under load, and the dump stack goes on with a second instance of the driver.
+    Dump(DumpPlan),
     /// Whatever comes of it: a driver that breaks a rule gets the occasion to.
     Provoke,
+}
+
+/// What the dump stack does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DumpPlan {
+    /// What for.
+    pub mode: host_storport::DumpMode,
+    /// What comes of it.
+    pub end: DumpEnd,
+}
+
+/// What comes of a dump.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum DumpEnd {
+    /// It is on the disk.
+    Written,
+    /// The device does not stop, so it is not used.
+    Refused,
+    /// The device starts and answers nothing: each request ends in the dump stack's own time.
+    Silent,
 }
 
 /// What a driver may ask of the port driver.

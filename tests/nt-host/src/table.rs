@@ -419,6 +419,11 @@ fn refused() -> Vec<Scenario> {
             "the status never reads 0 after a reset",
             "reset-reads=none",
         ),
+        (
+            "never-resets-again",
+            "the status never reads 0 after the reset of HwInitialize, which waits above DISPATCH_LEVEL",
+            "most-resets=2",
+        ),
         ("no-queue", "a queue of size 0", "queue-size=0"),
     ];
     broken

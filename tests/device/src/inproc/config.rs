@@ -82,6 +82,8 @@ pub struct Config {
     pub config_len: u16,
     /// Number of device status reads after which a reset is done; none: never.
     pub reset_reads: Option<u32>,
+    /// After so many resets no further one is ever done.
+    pub most_resets: Option<u32>,
     /// The answer to GET_ID, at most 20 bytes.
     pub serial: String,
     /// Work units per poll at most. More means less reordering.
@@ -173,6 +175,7 @@ impl Config {
             refuse_features: false,
             config_len: super::blk::CONFIG_LEN,
             reset_reads: Some(1),
+            most_resets: None,
             serial: "winpv-inproc".to_owned(),
             pace: 4,
             faults: Vec::new(),
@@ -184,7 +187,7 @@ impl Config {
     pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
-        config-len, reset-reads, serial, pace, fail-nth, fail-every, fail-sector, lie";
+        config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, lie";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
     /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
@@ -236,6 +239,7 @@ impl Config {
             "access-platform" => self.access_platform = switch(value)?,
             "refuse-features" => self.refuse_features = switch(value)?,
             "config-len" => self.config_len = number(value)?,
+            "most-resets" => self.most_resets = optional(value)?,
             "reset-reads" => self.reset_reads = optional(value)?,
             "serial" => value.clone_into(&mut self.serial),
             "pace" => self.pace = number(value)?,

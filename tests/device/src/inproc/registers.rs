@@ -238,13 +238,17 @@ impl Registers {
     }
 
     fn status_read(&mut self) -> u8 {
+        let obeys = self
+            .config
+            .most_resets
+            .is_none_or(|most| self.resets < most);
         match self.resetting {
-            Some(0 | 1) => {
+            Some(0 | 1) if obeys => {
                 self.reset();
                 0
             }
             Some(reads) => {
-                if self.config.reset_reads.is_some() {
+                if self.config.reset_reads.is_some() && obeys {
                     self.resetting = Some(reads - 1);
                 }
                 // Not 0 before it is done. // Virtio 1.3 §4.1.4.3.1

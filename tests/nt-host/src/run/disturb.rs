@@ -18,7 +18,11 @@ const CUTS: u32 = 4;
 
 impl Session<'_> {
     /// Starts a workload that will be disturbed.
-    fn disturbed(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<Workload> {
+    pub(super) fn disturbed(
+        &mut self,
+        adapter: &Adapter,
+        address: Address,
+    ) -> anyhow::Result<Workload> {
         let mut task = self.task(adapter, self.scenario.operations, 2)?;
         task.faults.disturbance = match self.scenario.goal {
             Goal::Vanish | Goal::GivenUp => Disturbance::Removal,
@@ -28,7 +32,7 @@ impl Session<'_> {
     }
 
     /// Runs until so many operations are finished and some requests are in flight.
-    fn until(&self, workload: &Workload, operations: u64) -> anyhow::Result<()> {
+    pub(super) fn until(&self, workload: &Workload, operations: u64) -> anyhow::Result<()> {
         let mut reached = || workload.finished() >= operations && workload.in_flight() > 0;
         sched::run_until(&mut reached, self.scenario.deadline)
             .context("the workload does not advance")

@@ -52,7 +52,9 @@ pub fn complete(adapter: &Rc<AdapterState>, srb: usize) {
     let Some(o) = adapter.io.borrow_mut().outstanding.remove(&srb) else {
         return;
     };
-    if result.raw_status & status::MASK == status::BUSY {
+    // In the dump stack there is no queue to go back to.
+    let alive = adapter.dump.get().is_none();
+    if alive && result.raw_status & status::MASK == status::BUSY {
         adapter.counters.borrow_mut().busy += 1;
         requeue(adapter, srb, o);
         return;
@@ -321,6 +323,11 @@ fn count_extension(adapter: &AdapterState, o: &Outstanding) {
 
 /// Tells the requester at DISPATCH_LEVEL, after the callback that completed the request has gone on.
 pub fn tell(adapter: &Rc<AdapterState>, cpu: u32, done: Done) {
+    if adapter.dump.get().is_some() {
+        // No DPC runs there.
+        (done.run)(done.outcome);
+        return;
+    }
     if let Some(queue) = adapter.io.borrow_mut().done.get_mut(cpu as usize) {
         queue.push_back(done);
     }

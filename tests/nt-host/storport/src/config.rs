@@ -83,6 +83,10 @@ pub fn prepare(adapter: &AdapterState) -> Option<Region> {
     set(Config::MaxNumberOfIO, 1000);
     set(Config::MaxIOsPerLun, 255);
     set(Config::InitialLunQueueDepth, 20);
+    set(
+        Config::DumpMode,
+        adapter.dump.get().map_or(0, |mode| mode as u64),
+    );
     for (index, bar) in adapter.bars.iter().enumerate() {
         let range = at + ranges_at + index * ACCESS_RANGE::SIZE;
         ACCESS_RANGE::RangeStart.set(range, bar.address);

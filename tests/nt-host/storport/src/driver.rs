@@ -141,6 +141,15 @@ impl Driver {
         self.state.init.get().map_or(0, |init| init.size)
     }
 
+    /// Whether it asked for SRB_FUNCTION_DUMP_POINTERS (`STOR_FEATURE_DUMP_POINTERS`, storport.h).
+    #[must_use]
+    pub fn takes_dump_pointers(&self) -> bool {
+        self.state
+            .init
+            .get()
+            .is_some_and(|init| init.feature_support & 8 != 0)
+    }
+
     /// Adds an adapter for a device. It is started separately.
     ///
     /// # Errors
@@ -193,6 +202,11 @@ impl Driver {
         Ok(())
     }
 
+    /// Leaves it as it is, because the machine has stopped: nothing of it is called or freed any more.
+    pub fn abandon(self) {
+        self.forget();
+    }
+
     fn forget(&self) {
         state::with(|port| port.drivers.retain(|d| !Rc::ptr_eq(d, &self.state)));
         if let Some(image) = self.state.image.take() {
@@ -208,16 +222,21 @@ const SIZE_WINDOWS_8: usize = HW_INITIALIZATION_DATA::HwUnitControl.offset;
 
 /// StorPortInitialize (MS: nf-storport-storportinitialize). An unknown size is refused with STATUS_REVISION_MISMATCH.
 pub fn storport_initialize(object: usize, registry_path: usize, data: usize) -> u32 {
-    if object == 0 || registry_path == 0 || data == 0 {
+    // In the dump stack DriverEntry has no arguments to pass on.
+    let dumping = state::with(|port| port.dumping.clone()).flatten();
+    let dumping = dumping.filter(|_| object == 0 && registry_path == 0);
+    if data == 0 || dumping.is_none() && (object == 0 || registry_path == 0) {
         return nt::INVALID_PARAMETER;
     }
-    let driver = state::with(|port| {
-        port.drivers
-            .iter()
-            .find(|d| d.object.at() == object)
-            .cloned()
-    })
-    .flatten();
+    let driver = dumping.or_else(|| {
+        state::with(|port| {
+            port.drivers
+                .iter()
+                .find(|d| d.object.at() == object)
+                .cloned()
+        })
+        .flatten()
+    });
     let Some(driver) = driver else {
         rules::violate(
             crate::rules::PARAMETER,

@@ -285,8 +285,8 @@ fn with_outstanding<R>(
         .map(f)
 }
 
-/// Lends memory, writes the SRB, maps the data for the device and arms the timeout.
-fn prepare(
+/// Lends memory, writes the SRB, maps the data for the device and arms the timeout, which the dump stack keeps itself.
+pub fn prepare(
     adapter: &Rc<AdapterState>,
     cpu: u32,
     config: &Configured,
@@ -331,7 +331,8 @@ fn prepare(
         },
     );
     grant(adapter, srb, &slot, buffer.as_ref(), &waiting.request.data);
-    let timer = timeout::arm(adapter, srb, id, waiting.request.timeout, cpu);
+    let alive = adapter.dump.get().is_none();
+    let timer = alive.then(|| timeout::arm(adapter, srb, id, waiting.request.timeout, cpu));
     let outstanding = Outstanding {
         id,
         request: waiting.request,
@@ -342,7 +343,7 @@ fn prepare(
         buffer,
         cpu,
         channel,
-        timer: Some(timer),
+        timer,
         started: false,
     };
     let count = {

@@ -41,6 +41,16 @@ impl Region {
         Some(Self { block, at, len })
     }
 
+    /// Allocates it, filled with `fill`, at an address that is a multiple of 8 and of no more.
+    pub fn aligned_to_8(ram: &Ram, len: usize, placement: Placement, fill: u8) -> Option<Self> {
+        let room = len.max(1).next_multiple_of(ALIGNMENT) + ALIGNMENT / 2;
+        let block = ram.alloc(room, placement)?;
+        let at = block.va() as usize + block.len() - room;
+        guest::fill(block.va() as usize, block.len(), SLACK);
+        guest::fill(at, len, fill);
+        Some(Self { block, at, len })
+    }
+
     /// Allocates it with its first byte on a page, filled with `fill`.
     pub fn page_aligned(ram: &Ram, len: usize, placement: Placement, fill: u8) -> Option<Self> {
         let block = ram.alloc(len.max(1), placement)?;

@@ -118,6 +118,22 @@ pub const UNCLAIMED_INTERRUPT: Rule = Rule::new(
     "an asserted interrupt line is claimed and deasserted",
 );
 
+/// MS: "Restrictions on Miniport Drivers that Manage the Boot Drive".
+pub const DUMP_CALL: Rule = Rule::new(
+    "dump-call",
+    "in the dump stack a miniport calls only what can be carried out at HIGH_LEVEL, on one processor",
+);
+/// MS: the same page, "Memory usage".
+pub const DUMP_MEMORY: Rule = Rule::new(
+    "dump-memory",
+    "in the dump stack the device extension and the uncached extension together take no more than 32 KiB",
+);
+/// MS: nf-storport-storportmarkdumpmemory.
+pub const DUMP_UNMARKED: Rule = Rule::new(
+    "dump-unmarked-memory",
+    "memory that hibernation has to keep is marked in HwFindAdapter",
+);
+
 /// All of them, for listings.
 pub const ALL: &[Rule] = &[
     DOUBLE_COMPLETION,
@@ -145,4 +161,7 @@ pub const ALL: &[Rule] = &[
     CALLBACK_RESULT,
     DEVICE,
     UNCLAIMED_INTERRUPT,
+    DUMP_CALL,
+    DUMP_MEMORY,
+    DUMP_UNMARKED,
 ];

@@ -96,12 +96,15 @@ pub fn find_adapter(adapter: &AdapterState, messages: u16) -> Result<(), StartEr
         });
     }
     let mut configured = config::read(adapter, at, &before);
-    interrupt::connect(
-        adapter,
-        messages,
-        configured.ms_routine,
-        configured.per_message,
-    );
+    // In the dump stack HwInterrupt is polled.
+    if adapter.dump.get().is_none() {
+        interrupt::connect(
+            adapter,
+            messages,
+            configured.ms_routine,
+            configured.per_message,
+        );
+    }
     configured.limits.messages = messages;
     adapter.configured.set(Some(configured));
     adapter.slots.borrow_mut().set_extension(

@@ -246,6 +246,10 @@ pub struct AdapterState {
     pub state_change: Cell<bool>,
     pub rescan: Cell<bool>,
     pub written_registry: RefCell<crate::options::Registry>,
+    /// It belongs to a dump stack.
+    pub dump: Cell<Option<crate::dump::Mode>>,
+    /// Memory that the miniport marked for hibernation: address and bytes.
+    pub marked: RefCell<Vec<(usize, usize)>>,
 }
 
 /// Everything of one run.
@@ -253,6 +257,8 @@ pub struct Port {
     pub ram: Ram,
     pub drivers: Vec<Rc<DriverState>>,
     pub adapters: Vec<Rc<AdapterState>>,
+    /// The driver whose DriverEntry runs for a dump stack, without arguments.
+    pub dumping: Option<Rc<DriverState>>,
 }
 
 thread_local! {
@@ -266,6 +272,7 @@ pub fn reset(ram: &Ram) {
             ram: ram.clone(),
             drivers: Vec::new(),
             adapters: Vec::new(),
+            dumping: None,
         })
     });
     drop(old);
@@ -353,6 +360,8 @@ impl AdapterState {
             state_change: Cell::new(false),
             rescan: Cell::new(false),
             written_registry: RefCell::default(),
+            dump: Cell::new(None),
+            marked: RefCell::default(),
         }
     }
 
@@ -383,6 +392,10 @@ impl AdapterState {
         args: &[u64],
     ) -> u64 {
         let cpu = sched::cpu() as usize;
+        let name = match self.dump.get() {
+            Some(_) => crate::dump::callback_name(name),
+            None => name,
+        };
         self.push(cpu, callback);
         let result = callback::call(name, address, args);
         self.pop(cpu, callback);

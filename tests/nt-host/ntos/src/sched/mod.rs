@@ -18,7 +18,7 @@ use host_machine::fiber;
 
 pub use clock::{cancel_timer, now, stall, timer};
 pub use deliver::{dpc_queued, interrupt, queue_dpc, queue_dpc_first, remove_dpc};
-pub use run::{Stuck, run_thread, run_until};
+pub use run::{Stuck, halt, run_thread, run_until};
 
 pub(crate) use clock::tick;
 pub(crate) use cpu::Pause;

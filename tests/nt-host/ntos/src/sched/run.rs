@@ -49,6 +49,24 @@ pub(crate) fn stop(why: &str) {
     });
 }
 
+/// A bug check: every CPU stops where it is, for good. What ran, waited or was queued is never resumed, and locks stay with nobody.
+///
+/// What is started afterwards runs on CPUs that have nothing else to do. The memory of what was stopped stays as it is.
+///
+/// # Panics
+/// When called on a virtual CPU.
+pub fn halt() {
+    assert!(
+        !super::on_cpu(),
+        "halt is for the host's own stack; a CPU cannot outlive its stop"
+    );
+    trace::event("halt", &[]);
+    let stopped = with(super::state::State::halt);
+    // Closures of the host may call back here as they are dropped: not while the state is borrowed.
+    drop(stopped);
+    lock::boot();
+}
+
 /// Runs the CPUs until `done`, on the kernel's clock at most for `deadline`. Called outside any thread.
 ///
 /// # Errors

@@ -1,14 +1,14 @@
 //! The scheduler's state.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
 use host_machine::fiber::{self, Fiber};
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
-use super::cpu::{Cpu, Work};
+use super::cpu::{Cpu, Dpc, Interrupt, Pause, Work};
 use super::region::{self, Region};
 use super::{DISPATCH, PASSIVE, ThreadId, TimerId, deliver};
 use crate::context::Frame;
@@ -65,6 +65,13 @@ pub(super) struct State {
     pub stopped: Option<String>,
     rng: Pcg64Mcg,
     next: u64,
+}
+
+/// What was under way when the machine was halted.
+pub(super) struct Halted {
+    _threads: BTreeMap<ThreadId, Thread>,
+    _timers: BTreeMap<(Duration, TimerId), Timer>,
+    _pending: Vec<(VecDeque<Dpc>, Vec<Interrupt>)>,
 }
 
 thread_local! {
@@ -231,6 +238,36 @@ impl State {
             thread.cpu = to;
         }
         self.cpus[to].ready.push_back(id);
+    }
+
+    /// Takes away everything that runs, waits or is queued, and gives each CPU a new idle thread.
+    pub fn halt(&mut self) -> Halted {
+        let pending = self
+            .cpus
+            .iter_mut()
+            .map(|cpu| {
+                cpu.irql = PASSIVE;
+                cpu.loaded = None;
+                cpu.ready.clear();
+                cpu.pause = Pause::No;
+                cpu.raised = None;
+                (
+                    std::mem::take(&mut cpu.dpcs),
+                    std::mem::take(&mut cpu.interrupts),
+                )
+            })
+            .collect();
+        let halted = Halted {
+            _threads: std::mem::take(&mut self.threads),
+            _timers: std::mem::take(&mut self.timers),
+            _pending: pending,
+        };
+        // Nothing watches a machine that has stopped.
+        self.dispatch_limit = Duration::MAX;
+        for index in 0..self.cpus.len() {
+            self.cpus[index].idle = self.add_thread(index, "idle", Box::new(idle));
+        }
+        halted
     }
 
     pub fn wait_succeeded(&self) -> bool {

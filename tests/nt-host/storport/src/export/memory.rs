@@ -8,6 +8,7 @@ use host_ntos::export::{Call, Handler};
 use host_ntos::{guest, rules};
 
 use super::{ANY, PASSIVE, TO_DISPATCH, adapter_of};
+use crate::dump;
 use crate::grants::Owner;
 use crate::memory::{Region, Slot};
 use crate::request::Address;
@@ -67,9 +68,13 @@ fn get_uncached_extension(call: &Call) -> u64 {
         return region.at() as u64;
     }
     let length = call.u32(2) as usize;
-    // A common buffer is contiguous for the device and begins on a page; what it holds is not documented.
-    let Some(region) = Region::page_aligned(&adapter.ram, length, Placement::Contiguous, 0xb5)
-    else {
+    let region = if adapter.dump.get().is_some() {
+        dump::uncached_extension(&adapter, length)
+    } else {
+        // A common buffer is contiguous for the device and begins on a page; what it holds is not documented.
+        Region::page_aligned(&adapter.ram, length, Placement::Contiguous, 0xb5)
+    };
+    let Some(region) = region else {
         return 0;
     };
     let at = region.at();

@@ -17,7 +17,7 @@ use crate::complete;
 use crate::fallible;
 use crate::rules::{CALL_CONTEXT, LEAK_DPC, PARAMETER};
 use crate::state::{self, AdapterState, Callback, DIRQL, Dpc};
-use crate::{scan, timeout};
+use crate::{dump, scan, timeout};
 
 /// (NotificationType, HwDeviceExtension, ...)
 pub fn notify(call: &Call) -> u64 {
@@ -30,7 +30,9 @@ pub fn notify(call: &Call) -> u64 {
         .borrow_mut()
         .call(&format!("StorPortNotification/{name}"));
     complete::observe(&adapter);
-    rules::check_irql(name, irql_range(kind));
+    if !dump::judge_call(&adapter, name) {
+        rules::check_irql(name, irql_range(kind));
+    }
     dispatch(&adapter, kind, call);
     0
 }

@@ -19,6 +19,7 @@ use host_ntos::{guest, inject, rules, sched};
 use super::{ANY, PASSIVE, TO_DISPATCH, locks, log};
 use crate::codes::{ADDRESS_BTL8, stor_status as status};
 use crate::complete;
+use crate::dump;
 use crate::fallible;
 use crate::request::Address;
 use crate::rules::CALL_CONTEXT;
@@ -302,7 +303,7 @@ const FUNCTIONS: &[Row] = &[
         code::ExtFunctionMarkDumpMemory,
         "MarkDumpMemory",
         ANY,
-        |_, _| status::SUCCESS,
+        mark_dump_memory,
     ),
 ];
 
@@ -323,7 +324,9 @@ pub fn extended(call: &Call) -> u64 {
     let Some(row) = row else {
         return status::NOT_IMPLEMENTED.into();
     };
-    rules::check_irql(row.name, row.irql);
+    if !dump::judge_call(&adapter, row.name) {
+        rules::check_irql(row.name, row.irql);
+    }
     if fallible::extended(row.name) && inject::due(row.name) {
         return status::NOT_IMPLEMENTED.into();
     }
@@ -455,6 +458,20 @@ fn update_max_io(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
         Some(Callback::Initialize | Callback::PassiveInitialize) => status::INVALID_PARAMETER,
         _ => status::INVALID_DEVICE_REQUEST,
     }
+}
+
+/// (Address, Length, Flags): "must only be called by a miniport driver in its DriverEntry or HwStorFindAdapter routines".
+fn mark_dump_memory(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
+    const PHYSICAL_ADDRESS: u32 = 1;
+    let (address, length, flags) = (call.ptr(2), call.ptr(3), call.slot(4) as u32);
+    adapter.require("StorPortMarkDumpMemory", &[Callback::FindAdapter]);
+    if flags & !PHYSICAL_ADDRESS != 0 {
+        return status::INVALID_PARAMETER;
+    }
+    if flags == 0 {
+        adapter.marked.borrow_mut().push((address, length));
+    }
+    status::SUCCESS
 }
 
 /// (DelayInMicroseconds): waits below DISPATCH_LEVEL, busy-waits otherwise.
