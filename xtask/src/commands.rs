@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
 use crate::bench::{self, Bench};
-use crate::{fuzz, layering, miri, suite};
+use crate::{fuzz, layering, miri, soak, suite};
 use winpv::build::{self, Form, Request};
 use winpv::cli;
 use winpv::drivers::{self, Arch};
@@ -54,6 +54,8 @@ enum Command {
     },
     /// Measure which lines of the packed x64 drivers their scenarios execute
     Coverage(suite::CoverageArgs),
+    /// Run fault plans on vioblk by the thousand, and say which it does not survive
+    Soak(soak::Args),
     /// Count what the code costs
     #[command(subcommand)]
     Bench(Bench),
@@ -106,6 +108,7 @@ pub fn run(cli: Cli) -> Result<bool> {
         Command::Inject(args) => cli::inject::run(&args),
         Command::Host { arguments } => host(&arguments),
         Command::Coverage(args) => suite::coverage(&args),
+        Command::Soak(args) => soak::run(&args),
         Command::Bench(what) => bench::run(&what),
         Command::Fuzz(args) => {
             setup::require(Purpose::Fuzz)?;

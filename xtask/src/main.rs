@@ -6,6 +6,7 @@ mod fuzz;
 mod layering;
 mod miri;
 mod nightly;
+mod soak;
 mod suite;
 
 use std::process::ExitCode;

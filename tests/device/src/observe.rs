@@ -385,6 +385,10 @@ impl<D: Device> Device for Observed<D> {
         if self.resetting && status && value as u8 == 0 {
             self.forget();
         }
+        // A device that has vanished uses no memory. // PCI 3.0 §6.1
+        if value == crate::all_ones(width) && self.device.config_read(0, 2) == 0xffff {
+            self.forget();
+        }
         value
     }
 

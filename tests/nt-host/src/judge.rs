@@ -220,7 +220,8 @@ mod tests {
         assert!(Disturbance::Removal.explains(&outcome(0x08, 0, None)));
         assert!(!Disturbance::Removal.explains(&outcome(0x04, 2, Some(3))));
         assert!(!Disturbance::None.explains(&outcome(0x0e, 0, None)));
-        let anything = |status, scsi, key| Disturbance::Anything.explains(&outcome(status, scsi, key));
+        let anything =
+            |status, scsi, key| Disturbance::Anything.explains(&outcome(status, scsi, key));
         assert!(anything(0x0e, 0, None) && anything(0x84, 2, Some(4)));
         assert!(!anything(0x01, 0, None) && !anything(0x04, 2, None) && !anything(0x04, 0, None));
         assert!(!anything(0x84, 2, Some(0)) && !anything(0x8e, 0, Some(4)));

@@ -14,6 +14,7 @@ pub mod matrix;
 pub mod plan;
 pub mod run;
 pub mod scenario;
+pub mod soak;
 pub mod states;
 pub mod table;
 pub mod verdict;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 use clap::{Args, Parser, Subcommand};
@@ -9,6 +10,7 @@ use nt_host::bad;
 use nt_host::matrix::{self, Job, Matrix};
 use nt_host::run::{self, Options};
 use nt_host::scenario::{Backend, Qemu, Scenario};
+use nt_host::soak;
 use nt_host::table::{self, Kind};
 use nt_host::verdict::Verdict;
 
@@ -31,6 +33,8 @@ enum Command {
     ///
     /// The rule is the file's name, without `.sys` and without anything from `--` on; files named `good…` break none.
     BadDrivers(BadDriversArgs),
+    /// Runs fault plans by the thousand: failing calls, lying devices, cycles of stop, removal, reset and resize.
+    Soak(SoakArgs),
     /// Lists the table.
     List {
         #[arg(long, value_enum, default_value = "blk")]
@@ -156,12 +160,47 @@ struct BadDriversArgs {
     jobs: usize,
 }
 
+#[derive(Args)]
+struct SoakArgs {
+    /// The driver.
+    #[arg(long)]
+    sys: PathBuf,
+    /// Random plans.
+    #[arg(long, default_value_t = 1000)]
+    plans: u64,
+    /// Random pairs of failing calls.
+    #[arg(long, default_value_t = 200)]
+    pairs: u64,
+    /// Cycles of stop and restart, sleep, removal, reset and resize, each.
+    #[arg(long, default_value_t = 40)]
+    cycles: u64,
+    /// Of the calls and register accesses of a whole life only one in so many fails.
+    #[arg(long, default_value_t = 1)]
+    one_in: u64,
+    /// The first seed.
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Begin no more plans after so many minutes.
+    #[arg(long)]
+    minutes: Option<u64>,
+    /// Processes at once.
+    #[arg(long, default_value_t = 2)]
+    jobs: usize,
+    /// Run only the plan of this name, and tell of it.
+    #[arg(long)]
+    one: Option<String>,
+    /// Run the plans named on the standard input.
+    #[arg(long, hide = true)]
+    worker: bool,
+}
+
 fn main() -> ExitCode {
     let result = match Cli::parse().command {
         Command::Run(args) => run_command(&args),
         Command::Scenario(args) => scenario_command(&args),
         Command::Scenarios(args) => scenarios_command(&args),
         Command::BadDrivers(args) => bad_drivers_command(&args),
+        Command::Soak(args) => soak_command(&args),
         Command::List { kind } => {
             for scenario in table::scenarios(kind) {
                 println!("{:<24} {}", scenario.name, scenario.about);
@@ -317,6 +356,31 @@ fn bad_drivers_command(args: &BadDriversArgs) -> anyhow::Result<bool> {
         }
     })?;
     println!("{} passed, {failed} failed", jobs.len() - failed);
+    Ok(failed == 0)
+}
+
+fn soak_command(args: &SoakArgs) -> anyhow::Result<bool> {
+    let sys = matrix::driver_path(&args.sys)?;
+    if args.worker {
+        rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::KILL))?;
+        return soak::workers::work(&sys).map(|()| true);
+    }
+    if let Some(name) = &args.one {
+        return soak::one(name, &sys);
+    }
+    let amount = soak::Amount {
+        plans: args.plans,
+        pairs: args.pairs,
+        cycles: args.cycles,
+        one_in: args.one_in,
+        seed: args.seed,
+    };
+    let names = soak::names(&amount, &std::fs::read(&sys)?)?;
+    let minutes = |minutes| Instant::now() + Duration::from_secs(60 * minutes);
+    let sum = soak::workers::run(&sys, names, args.jobs, args.minutes.map(minutes))?;
+    soak::workers::tell(&sum, &args.sys);
+    let failed = sum.plans.keys().filter(|kind| sum.failed(kind) > 0).count();
+    println!("{} passed, {failed} failed", sum.plans.len() - failed);
     Ok(failed == 0)
 }
 

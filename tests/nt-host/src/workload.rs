@@ -67,6 +67,9 @@ pub struct Tally {
     pub expected_errors: u64,
     /// Requests that were cut off by a disturbance.
     pub disturbed: u64,
+    /// Those of them that were not cut off by a reset, but failed.
+    #[serde(default)]
+    pub failed: u64,
     /// Requests that were sent again after a unit attention.
     #[serde(default)]
     pub attentions: u64,
@@ -95,6 +98,7 @@ impl Tally {
         self.flushes += other.flushes;
         self.expected_errors += other.expected_errors;
         self.disturbed += other.disturbed;
+        self.failed += other.failed;
         self.attentions += other.attentions;
         self.deepest = self.deepest.max(other.deepest);
         self.wrong += other.wrong;
@@ -381,6 +385,7 @@ impl State {
                 self.disk.lost(piece.lba, piece.blocks);
             }
             self.tally.disturbed += 1;
+            self.tally.failed += u64::from(!judge::Disturbance::Reset.explains(outcome));
             return Ok(());
         }
         match expected {

@@ -113,6 +113,16 @@ pub fn coverage(args: &CoverageArgs) -> Result<bool> {
     Ok(good)
 }
 
+/// A few of the fault plans on the packed x64 driver; `cargo xtask soak` runs all of them.
+pub fn fault_plans(context: &Context) -> Result<Vec<Outcome>> {
+    let run = Run::new(build_host()?)
+        .args(["soak", "--sys"])
+        .arg(sys(context, "vioblk", Arch::Amd64))
+        .args(["--plans", "300", "--pairs", "30", "--cycles", "40"])
+        .args(["--one-in", "9"]);
+    run_host(run)
+}
+
 /// The packed ARM64 drivers under QEMU's user-mode emulation, in one process: it cannot start another of its kind.
 pub fn scenarios_arm64(context: &Context) -> Result<Vec<Outcome>> {
     let host = build_host_arm64()?;

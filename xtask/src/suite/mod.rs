@@ -114,6 +114,11 @@ const STEPS: &[Step] = &[
         run: host::scenarios_x64,
     },
     Step {
+        name: "nt-host, fault plans",
+        full: false,
+        run: host::fault_plans,
+    },
+    Step {
         name: "two folders, same bytes",
         full: false,
         run: rebuild::two_folders,

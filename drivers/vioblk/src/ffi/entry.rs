@@ -24,11 +24,7 @@ storport::driver_entry!(|dump| Miniport {
     device_extension: device_extension::size((!dump).then(nt::cpu::active_count)),
     unit_extension: 0,
     // HwFindAdapter sets the size that the device needs.
-    request_extension: extension::size(if dump {
-        u32::from(crate::dump::DUMP_QUEUE_SIZE)
-    } else {
-        crate::limits::MAX_SEGMENTS
-    }),
+    request_extension: extension::size(crate::limits::MAX_SEGMENTS),
     access_ranges: 6,
     features: STOR_FEATURE_DUMP_POINTERS | STOR_FEATURE_DUMP_RESUME_CAPABLE,
 });
@@ -130,17 +126,20 @@ unsafe extern "system" fn initialize(extension: *mut c_void) -> BOOLEAN {
     let Some(disk) = (unsafe { disk(extension) }) else {
         return FALSE;
     };
+    let polled = disk.rules.polled;
+    // Asked first, so that a refusal leaves no live device behind. The dump stack has no such routine.
+    if !polled
+        && !disk
+            .adapter
+            .enable_passive_initialization(passive_initialize)
+    {
+        return FALSE;
+    }
     // SAFETY: HwInitialize runs at DIRQL with the interrupt lock held. MS: nc-storport-hw_initialize
     let at = unsafe { Device::assume() };
     let live = disk.initialize(at);
-    if disk.rules.polled {
-        // Requests may follow at once, and there is nobody who could be told why not.
-        return BOOLEAN::from(live);
-    }
-    BOOLEAN::from(
-        disk.adapter
-            .enable_passive_initialization(passive_initialize),
-    )
+    // In the dump stack requests may follow at once, and nobody could be told why not; else the passive routine tells.
+    BOOLEAN::from(live || !polled)
 }
 
 unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN {

@@ -90,6 +90,8 @@ pub struct Config {
     pub pace: u32,
     /// Requests that fail.
     pub faults: Vec<Fault>,
+    /// Bytes of PCI configuration space that are not as they should be.
+    pub pci: Vec<(u8, u8)>,
     /// What the device does that the specification forbids.
     pub lies: Vec<Lie>,
 }
@@ -179,6 +181,7 @@ impl Config {
             serial: "winpv-inproc".to_owned(),
             pace: 4,
             faults: Vec::new(),
+            pci: Vec::new(),
             lies: Vec::new(),
         }
     }
@@ -187,7 +190,7 @@ impl Config {
     pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
-        config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, lie";
+        config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
     /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
@@ -246,6 +249,13 @@ impl Config {
             "fail-nth" => self.faults.push(fault(value, When::Nth)?),
             "fail-every" => self.faults.push(fault(value, When::Every)?),
             "fail-sector" => self.faults.push(fault(value, When::Sector)?),
+            "pci" => {
+                let (place, byte) = value
+                    .split_once(':')
+                    .context("pci=PLACE:BYTE, hexadecimal")?;
+                let hexadecimal = |digits| u8::from_str_radix(digits, 16);
+                self.pci.push((hexadecimal(place)?, hexadecimal(byte)?));
+            }
             "lie" => self.lies.push(Lie::parse(value)?),
             _ => bail!(
                 "unknown property {key:?} of the in-process device; there are: {}",

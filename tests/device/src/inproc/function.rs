@@ -77,6 +77,9 @@ impl Function {
             raised: Vec::new(),
         };
         function.lay_out(config);
+        for &(place, byte) in &config.pci {
+            function.put(place.into(), &[byte]);
+        }
         function
     }
 

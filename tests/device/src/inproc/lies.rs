@@ -29,6 +29,8 @@ pub enum What {
     Interrupt(u16),
     /// It has so many sectors from a register access on.
     Resize(u64),
+    /// It has so many sectors from a finished request on.
+    Grow(u64),
     /// Reads of this common configuration register give this.
     Common(u64, u64),
     /// Reads of the byte at this place of the device configuration give this.
@@ -144,6 +146,7 @@ impl Lie {
             "needs-reset" => What::NeedsReset,
             "generation" => What::Generation,
             "interrupt" => What::Interrupt(arguments.parse()?),
+            "grow" => What::Grow(arguments.parse()?),
             "resize" => What::Resize(arguments.parse()?),
             "common" | "field" => {
                 let (place, value) = arguments
@@ -179,6 +182,7 @@ impl fmt::Display for Lie {
             What::Generation => write!(f, "generation"),
             What::Interrupt(message) => write!(f, "interrupt={message}"),
             What::Resize(sectors) => write!(f, "resize={sectors}"),
+            What::Grow(sectors) => write!(f, "grow={sectors}"),
             What::Common(place, value) => write!(f, "common={place:x}:{value:x}"),
             What::Field(place, value) => write!(f, "field={place:x}:{value:x}"),
             What::Ring(lie) => {
@@ -266,6 +270,14 @@ impl Liar {
         told
     }
 
+    /// The sectors that the disk has once the `number`th request is finished.
+    pub(super) fn grow(&self, number: u64) -> Option<u64> {
+        self.lies.iter().find_map(|(lie, _)| match lie.what {
+            What::Grow(sectors) if lie.due(number) => Some(sectors),
+            _ => None,
+        })
+    }
+
     /// How the device finishes its `number`th request wrongly.
     pub(super) fn ring(&self, number: u64) -> Option<RingLie> {
         self.lies.iter().find_map(|(lie, _)| match lie.what {
@@ -291,6 +303,7 @@ mod tests {
                 "needs-reset@1x2",
                 "interrupt=3@9x0",
                 "resize=4096@5",
+                "grow=64@9",
                 "common=14:40@2",
                 "field=0:ff@1x0",
                 "generation@1x300",

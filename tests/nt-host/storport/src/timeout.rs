@@ -44,8 +44,9 @@ fn expired(adapter: &Rc<AdapterState>, srb: usize, id: u64) {
             return;
         };
         o.timer = None;
-        // A reset that does not return is dealt with by whoever sent it.
-        if o.bypass {
+        // A reset that does not return is dealt with by whoever sent it. A flush on the way to a stop is a request like others.
+        let resets = [Function::ResetLogicalUnit, Function::ResetDevice];
+        if resets.contains(&o.request.function) {
             return;
         }
         o.request.address

@@ -82,9 +82,12 @@ impl Registers {
                 Some(RingLie::EveryInterrupt) => self.raised.extend(0..self.config.vectors),
                 _ => {}
             }
-            if let Some((at, sectors)) = self.config.resize
-                && number == at
-            {
+            let planned = self.config.resize.filter(|(at, _)| *at == number);
+            let sectors = self
+                .liar
+                .grow(number)
+                .or(planned.map(|(_, sectors)| sectors));
+            if let Some(sectors) = sectors {
                 self.resize(sectors);
                 self.interrupt(self.config_vector, ISR_CONFIG, msix);
             }

@@ -1,0 +1,459 @@
+//! Carries one plan out, from loading the driver to comparing the disk, and judges it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use host_machine::ram::Ram;
+use host_ntos::{Clock, inject, sched};
+use host_storport::{
+    Adapter, AdapterOptions, Address, Data, DriverOptions, Failure, Function, LoadFailure, Request,
+    StartError,
+};
+use serde::{Deserialize, Serialize};
+use test_device::image::Image;
+use test_device::inproc::{Config, InProcess, What};
+
+use super::plan::{Act, Judgement, Plan, SIZE, Step};
+use super::rows::Verdict;
+use crate::cdb::{self, Form};
+use crate::disk::Disk;
+use crate::judge::{Disturbance, Faults};
+use crate::workload::{Tally, Task, Workload};
+
+/// Guest memory.
+const RAM: usize = 64 << 20;
+
+/// Time on the virtual clock that one step may take.
+const PATIENCE: Duration = Duration::from_secs(600);
+
+/// SRB timeout, and time that a reset may take.
+const TIMEOUT: Duration = Duration::from_secs(2);
+
+/// What came of a plan.
+#[derive(Debug, Default, Clone, Serialize, Deserialize)]
+pub struct Found {
+    /// What is wrong; nothing: the driver survived.
+    pub wrong: Vec<String>,
+    /// Calls of functions that can fail.
+    pub calls: BTreeMap<String, u64>,
+    /// Register accesses.
+    pub accesses: u64,
+    /// Calls that failed.
+    pub fired: u64,
+    /// Requests that ended, and those of them that were cut off.
+    pub requests: u64,
+    /// See `requests`.
+    pub disturbed: u64,
+    /// Whether the start was refused.
+    pub refused: bool,
+    /// Hash over every event.
+    pub trace: u64,
+}
+
+/// Runs a plan.
+#[must_use]
+pub fn run(plan: &Plan, sys: &[u8]) -> Found {
+    let mut found = Found::default();
+    if let Err(error) = attempt(plan, sys, &mut found) {
+        found.wrong.push(format!("{error:#}"));
+    }
+    found
+}
+
+fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
+    let ram = Ram::new(RAM, plan.seed).context("cannot make guest memory")?;
+    let image = Image::new(SIZE).context("cannot make the disk image")?;
+    let disk = Disk::new(SIZE / 512, 512, plan.seed);
+    disk.format(image.file())?;
+    let mut config = Config::new(image.path());
+    config.seed = plan.seed;
+    for (key, value) in &plan.device {
+        config.set(key, value)?;
+    }
+    config.lies.clone_from(&plan.lies);
+    let device = InProcess::new(&config, &ram)?;
+    let kernel = host_ntos::Config {
+        cpus: plan.cpus,
+        seed: plan.seed,
+        clock: Clock::Virtual,
+        ..host_ntos::Config::default()
+    };
+    host_ntos::boot(kernel, ram);
+    host_storport::install();
+    inject::arm(&plan.calls);
+    let mut life = Life {
+        plan,
+        disk,
+        tally: Tally::default(),
+        faulty: !plan.lies.is_empty()
+            || !plan.calls.is_empty()
+            || matches!(plan.judgement, Judgement::Row(_)),
+        config: &config,
+        rounds: 0,
+        refused: false,
+        timeouts: 0,
+        last: 0,
+    };
+    let result = life.whole(sys, Box::new(device));
+    let Life {
+        disk,
+        tally,
+        refused,
+        timeouts,
+        last,
+        ..
+    } = life;
+    found.fired = inject::fired().len() as u64;
+    found.calls = inject::seen()
+        .into_iter()
+        .map(|(name, count)| (name.to_owned(), count))
+        .collect();
+    let report = host_ntos::shutdown();
+    found.accesses = report.counters.get("mmio").copied().unwrap_or(0);
+    found.trace = report.trace_hash;
+    (found.requests, found.disturbed, found.refused) = (tally.requests, tally.disturbed, refused);
+    let excused = Excuses::of(plan);
+    let violations = report
+        .violations
+        .iter()
+        .filter(|violation| !excused.covers(violation));
+    found
+        .wrong
+        .extend(violations.map(|violation| format!("violation: {violation}")));
+    found.wrong.extend(report.leaks.iter().map(|leak| {
+        format!(
+            "leak: '{}' of {} bytes, allocated by {}",
+            leak.tag, leak.len, leak.who
+        )
+    }));
+    found.wrong.extend(tally.failures.iter().cloned());
+    result?;
+    match plan.judgement {
+        Judgement::AtMost(most) => ensure!(
+            tally.failed <= most && timeouts == 0,
+            "{} requests failed, {timeouts} timed out, and {} calls failed",
+            tally.failed,
+            found.fired
+        ),
+        Judgement::Row(verdict) => {
+            let seen = match (refused, tally.disturbed, last) {
+                (true, ..) => Verdict::Refused,
+                (_, 0, _) => Verdict::Unharmed,
+                (_, _, 0) => Verdict::CutOff,
+                _ => Verdict::Gone,
+            };
+            let either = verdict == Verdict::Survived
+                && [Verdict::CutOff, Verdict::Unharmed].contains(&seen);
+            ensure!(
+                verdict == seen || either,
+                "expected {verdict:?}, saw {seen:?}: {} requests failed, {last} of them at the end",
+                tally.disturbed
+            );
+        }
+        Judgement::Anything | Judgement::Reset => {}
+    }
+    if plan.lies.iter().any(|lie| lie.what.spoils_data()) {
+        return Ok(());
+    }
+    disk.compare(image.file())
+}
+
+/// What a device is to blame for, not the driver.
+struct Excuses {
+    ring: bool,
+    endless: bool,
+    shrinks: bool,
+}
+
+impl Excuses {
+    fn of(plan: &Plan) -> Self {
+        let never_stops = |what: What| matches!(what, What::Common(0x14, _));
+        Self {
+            ring: plan.lies.iter().any(|lie| {
+                matches!(
+                    lie.what,
+                    What::Ring(_) | What::Common(..) | What::NeedsReset
+                )
+            }),
+            shrinks: plan
+                .lies
+                .iter()
+                .any(|lie| matches!(lie.what, What::Resize(_) | What::Field(0..8, _))),
+            endless: plan.lies.iter().any(|lie| never_stops(lie.what))
+                || plan
+                    .device
+                    .contains(&("reset-reads".to_owned(), "none".to_owned())),
+        }
+    }
+
+    fn covers(&self, violation: &host_ntos::rules::Violation) -> bool {
+        // The device's own checks and the observer follow the ring as the device shows it, so of lies they see the consequences.
+        (self.ring && violation.rule == "device")
+            // What is in flight when a disk becomes shorter.
+            || (self.shrinks && violation.rule == "device" && violation.what.contains(": sectors "))
+            // A device that never says that it has stopped cannot be waited for.
+            || (self.endless && violation.rule == "dma-after-stop")
+    }
+}
+
+/// An adapter's life under a plan.
+struct Life<'a> {
+    plan: &'a Plan,
+    disk: Disk,
+    tally: Tally,
+    /// Whether the device or the port driver fails on purpose.
+    faulty: bool,
+    config: &'a Config,
+    rounds: u64,
+    refused: bool,
+    timeouts: u64,
+    /// Requests that were cut off or failed in the last piece of work.
+    last: u64,
+}
+
+impl Life<'_> {
+    fn whole(&mut self, sys: &[u8], device: Box<dyn test_device::Device>) -> Result<()> {
+        let driver = match host_storport::load(sys, "driver.sys", DriverOptions::default()) {
+            Ok(driver) => driver,
+            Err(LoadFailure::Entry(_)) if !inject::fired().is_empty() => {
+                self.refused = true;
+                return Ok(());
+            }
+            Err(error) => return Err(error).context("the driver was not loaded"),
+        };
+        let adapter = driver.add_adapter(
+            device,
+            AdapterOptions {
+                reset_timeout: TIMEOUT,
+                patience: PATIENCE,
+                ..AdapterOptions::default()
+            },
+        )?;
+        match adapter.start() {
+            Ok(()) => {
+                self.live(&adapter)?;
+                self.may_fail(adapter.remove())
+                    .context("the adapter was not removed")?;
+            }
+            Err(StartError::Refused { stage, code }) => {
+                self.refused = true;
+                ensure!(self.faulty, "{stage} refused a sound device with {code:#x}");
+                // HwInitialize runs at DIRQL, where nothing can be logged.
+                let told = !adapter.events().is_empty()
+                    || stage == "HwInitialize"
+                    || !self.plan.calls.is_empty();
+                ensure!(
+                    told,
+                    "{stage} refused the device without an entry in the event log"
+                );
+            }
+            Err(error) => return Err(error.into()),
+        }
+        self.timeouts = adapter.counters().timeouts;
+        drop(adapter);
+        driver.unload().context("the driver was not unloaded")
+    }
+
+    fn live(&mut self, adapter: &Adapter) -> Result<()> {
+        let address = adapter
+            .units()
+            .first()
+            .map_or(Address::new(0, 0), |unit| unit.address);
+        ensure!(
+            self.faulty || self.config_fails() || !adapter.units().is_empty(),
+            "no unit was found"
+        );
+        for step in &self.plan.steps {
+            if !adapter.is_running() {
+                break;
+            }
+            match step {
+                Step::Work(operations, acts) => self.work(adapter, address, *operations, acts)?,
+                Step::Commands => commands(adapter, address, &mut self.disk)?,
+                Step::Restart(interrupt) => {
+                    self.may_fail(adapter.stop())
+                        .context("the adapter was not stopped")?;
+                    if let Some(message) = interrupt {
+                        adapter.interrupt(*message)?;
+                    }
+                    let restarted = adapter.restart();
+                    self.refused |= restarted.is_err();
+                    self.may_fail(restarted)
+                        .context("the adapter was not restarted")?;
+                }
+                Step::Sleep => self.sleep(adapter, address)?,
+                Step::Vanish(operations) => {
+                    let workload =
+                        self.start_work(adapter, address, 4 * operations, Disturbance::Anything)?;
+                    until(&workload, *operations)?;
+                    workload.stop();
+                    let removed = adapter.surprise_remove();
+                    self.finish(adapter, workload)?;
+                    removed.context("surprise removal failed")?;
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn config_fails(&self) -> bool {
+        let config = self.config;
+        config.hang > 0 || config.needs_reset_every > 0 || !config.faults.is_empty()
+    }
+
+    /// With a device or a port driver that fails, the miniport may as well.
+    fn may_fail(&self, result: Result<(), Failure>) -> Result<()> {
+        match result {
+            Err(Failure::Failed { .. } | Failure::State(_)) if self.faulty => Ok(()),
+            other => Ok(other?),
+        }
+    }
+
+    fn start_work(
+        &mut self,
+        adapter: &Adapter,
+        address: Address,
+        operations: u64,
+        disturbance: Disturbance,
+    ) -> Result<Workload> {
+        self.rounds += 1;
+        let faults = Faults {
+            write_protected: self.config.read_only,
+            disturbance: if self.faulty || self.config_fails() {
+                Disturbance::Anything
+            } else {
+                disturbance
+            },
+            spoilt: self.plan.lies.iter().any(|lie| lie.what.spoils_data()),
+            ..Faults::default()
+        };
+        let task = Task {
+            operations,
+            depth: 16,
+            most: 16 << 10,
+            request: adapter.limits()?.max_request,
+            seed: self.plan.seed.wrapping_add(self.rounds << 32),
+            forms: vec![Form::Ten, Form::Sixteen],
+            write_through: self.rounds.is_multiple_of(2),
+            even: false,
+            faults,
+            timeout: TIMEOUT,
+        };
+        let disk = std::mem::replace(&mut self.disk, Disk::new(0, 512, 0));
+        Ok(Workload::start(adapter, address, disk, task))
+    }
+
+    fn finish(&mut self, adapter: &Adapter, workload: Workload) -> Result<()> {
+        let drained = adapter.drain(PATIENCE);
+        let (disk, tally) = workload.finish();
+        self.disk = disk;
+        self.last = tally.disturbed;
+        self.tally.add(tally);
+        drained.context("requests did not come back")
+    }
+
+    fn work(
+        &mut self,
+        adapter: &Adapter,
+        address: Address,
+        operations: u64,
+        acts: &[Act],
+    ) -> Result<()> {
+        let resets = acts
+            .iter()
+            .any(|act| matches!(act, Act::ResetBus | Act::ResetUnit));
+        let disturbance = if resets {
+            Disturbance::Reset
+        } else {
+            Disturbance::None
+        };
+        let workload = self.start_work(adapter, address, operations, disturbance)?;
+        let mut result = Ok(());
+        for (turn, act) in (1..).zip(acts) {
+            until(&workload, turn * operations / (acts.len() as u64 + 1))?;
+            result = match *act {
+                Act::ResetBus => self.may_fail(adapter.reset_bus(0)),
+                Act::ResetUnit => {
+                    let request = Request::new(address, Function::ResetLogicalUnit, Data::None);
+                    adapter.request(request).map(|_| ()).map_err(Into::into)
+                }
+                Act::Interrupt(message) => adapter.interrupt(message).map_err(Into::into),
+                Act::Rescan => adapter.rescan().map_err(Into::into),
+            };
+            if result.is_err() {
+                workload.stop();
+                break;
+            }
+        }
+        self.finish(adapter, workload)?;
+        result
+    }
+
+    /// The unit is told of D3 and of D0, as for a disk that is idle or at the end of a night.
+    fn sleep(&self, adapter: &Adapter, address: Address) -> Result<()> {
+        // StorPowerDeviceD3 and D0, StorPowerActionSleep. MS: ne-storport-stor_device_power_state, -stor_power_action
+        for state in [4, 1] {
+            let function = Function::Power {
+                state,
+                action: 2,
+                adapter: false,
+            };
+            let mut request = Request::new(address, function, Data::None);
+            request.timeout = TIMEOUT;
+            let outcome = adapter.request(request)?;
+            ensure!(
+                outcome.is_success() || self.faulty,
+                "a power request failed: {}",
+                crate::judge::describe(&outcome)
+            );
+        }
+        Ok(())
+    }
+}
+
+/// Runs until so many operations are finished, or all are.
+fn until(workload: &Workload, operations: u64) -> Result<()> {
+    let mut reached = || workload.finished() >= operations || workload.in_flight() == 0;
+    sched::run_until(&mut reached, PATIENCE).context("the workload does not advance")
+}
+
+/// One of each command that is no transfer; what they answer is judged elsewhere, here they have to end.
+fn commands(adapter: &Adapter, address: Address, disk: &mut Disk) -> Result<()> {
+    // Three blocks from block 1 on.
+    let unmap = vec![
+        0, 22, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0,
+    ];
+    let same = [0x93, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0];
+    disk.lost(1, 3);
+    disk.lost(8, 18);
+    let serial = [0x12, 1, 0x80, 0, 64, 0];
+    let identity = [0x12, 1, 0x83, 0, 64, 0];
+    let wear = [0x4d, 0, 0x51, 0, 0, 0, 0, 0, 255, 0];
+    let capacity = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0];
+    let sent: [(&[u8], Data); 11] = [
+        (&serial, Data::In(64)),
+        (&identity, Data::In(64)),
+        (&wear, Data::In(255)),
+        (&capacity, Data::In(32)),
+        (&cdb::mode_sense(), Data::In(255)),
+        (&[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], Data::Out(unmap)),
+        (&same, Data::Out(vec![0; 512])),
+        (&[0x41, 0, 0, 0, 0, 17, 0, 0, 9, 0], Data::Out(vec![7; 512])),
+        (&[0x2f, 0, 0, 0, 0, 3, 0, 0, 40, 0], Data::None),
+        (&cdb::synchronize_cache(), Data::None),
+        (&[0, 0, 0, 0, 0, 0], Data::None),
+    ];
+    for (cdb, data) in sent {
+        let mut request = Request::scsi(address, cdb, data);
+        request.timeout = TIMEOUT;
+        let outcome = adapter.request(request)?;
+        ensure!(
+            outcome.is_success() || Disturbance::Anything.explains(&outcome),
+            "{cdb:02x?}: {}",
+            crate::judge::describe(&outcome)
+        );
+    }
+    Ok(())
+}

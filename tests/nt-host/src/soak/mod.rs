@@ -1,0 +1,132 @@
+//! Fault plans by the thousand: failing calls, lying devices, cycles of reset and removal.
+//!
+//! A plan is known by its name ([`plan::Plan::named`]), and `nt-host soak --one NAME` runs it again, always the same. Plans run in processes
+//! of their own, some hundred in each; one that hangs or dies is found by its name and the others go on.
+
+pub mod cycles;
+pub mod enumerate;
+pub mod life;
+pub mod plan;
+pub mod rows;
+pub mod workers;
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use self::plan::Plan;
+
+/// What to soak in.
+#[derive(Debug, Clone)]
+pub struct Amount {
+    /// Random plans.
+    pub plans: u64,
+    /// Random pairs of failing calls.
+    pub pairs: u64,
+    /// Cycles of each kind.
+    pub cycles: u64,
+    /// One in so many of the calls and register accesses of a whole life is made to fail, one at a time.
+    pub one_in: u64,
+    /// The first seed.
+    pub seed: u64,
+}
+
+/// The names of all plans: those that are no matter of chance first.
+///
+/// # Errors
+/// The driver does not live through a whole life without faults.
+pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String> + use<>> {
+    let accesses = enumerate::learn(sys)?;
+    let mut names: Vec<String> = rows::ROWS
+        .iter()
+        .map(|row| format!("row:{}", row.id))
+        .collect();
+    for cpus in [1, 2, 3, 64] {
+        for (queues, vectors) in [(1, 2), (2, 3), (3, 2), (64, 65), (64, 0)] {
+            names.push(format!("cpus:{cpus}:{queues}:{vectors}"));
+        }
+    }
+    let some = |at: u64| (at + amount.seed).is_multiple_of(amount.one_in.max(1));
+    for fault in enumerate::calls()? {
+        // Those of a start are few and all matter.
+        if some(fault.nth) || fault.nth <= 3 {
+            names.push(format!("call:{}:{}", fault.call, fault.nth));
+        }
+    }
+    for at in (1..=accesses).filter(|at| some(*at)) {
+        for lie in [
+            "vanish",
+            "needs-reset",
+            "interrupt=0",
+            "interrupt=1",
+            "interrupt=2",
+        ] {
+            names.push(format!("access:{lie}:{at}"));
+        }
+    }
+    for kind in cycles::KINDS {
+        let each = if kind == "vanish" { 1 } else { cycles::AT_ONCE };
+        for round in 0..amount.cycles.div_ceil(each) {
+            names.push(format!("cycle:{kind}:{}", amount.seed + round));
+        }
+    }
+    let Amount {
+        plans, pairs, seed, ..
+    } = *amount;
+    let pairs = (0..pairs).map(move |at| format!("pair:{}", seed + at));
+    let plans = (0..plans).map(move |at| format!("plan:{}", seed + at));
+    // In turn, so that both get their share of a time that is limited.
+    let every = (amount.plans / amount.pairs.max(1)).max(1) as usize;
+    Ok(names.into_iter().chain(Turns {
+        pairs,
+        plans,
+        every,
+        at: 0,
+    }))
+}
+
+/// Pairs between plans.
+struct Turns<A, B> {
+    pairs: A,
+    plans: B,
+    every: usize,
+    at: usize,
+}
+
+impl<A: Iterator, B: Iterator<Item = A::Item>> Iterator for Turns<A, B> {
+    type Item = A::Item;
+
+    fn next(&mut self) -> Option<A::Item> {
+        self.at += 1;
+        if self.at.is_multiple_of(self.every + 1) {
+            self.pairs.next().or_else(|| self.plans.next())
+        } else {
+            self.plans.next().or_else(|| self.pairs.next())
+        }
+    }
+}
+
+/// Runs one plan here and tells of it. Whether the driver survived.
+///
+/// # Errors
+/// There is no such plan.
+pub fn one(name: &str, sys: &Path) -> Result<bool> {
+    let bytes = std::fs::read(sys)?;
+    enumerate::learn(&bytes)?;
+    let plan = Plan::named(name)?;
+    println!("{plan}");
+    let found = life::run(&plan, &bytes);
+    println!(
+        "{} requests, {} cut off, {} register accesses, {} calls failed{}, trace {:016x}",
+        found.requests,
+        found.disturbed,
+        found.accesses,
+        found.fired,
+        if found.refused { ", refused" } else { "" },
+        found.trace
+    );
+    for wrong in &found.wrong {
+        println!("       {wrong}");
+    }
+    Ok(found.wrong.is_empty())
+}
