@@ -65,12 +65,18 @@ impl Srb {
         let answer = data.cast::<MINIPORT_DUMP_POINTERS>();
         let size = size_of::<MINIPORT_DUMP_POINTERS>() as u16;
         // A physical miniport sets these three (MS: ns-storport-_miniport_dump_pointers).
-        // SAFETY: the buffer is StorPort's structure and reaches to `end` at least.
-        unsafe { (&raw mut (*answer).Version).write_unaligned(DUMP_MINIPORT_VERSION_1) };
+        // SAFETY: the buffer is StorPort's structure and reaches to `end` at least, so the members' addresses are inside it.
+        let version = unsafe { &raw mut (*answer).Version };
         // SAFETY: as above.
-        unsafe { (&raw mut (*answer).Size).write_unaligned(size) };
+        let bytes = unsafe { &raw mut (*answer).Size };
         // SAFETY: as above.
-        unsafe { (&raw mut (*answer).MaximumTransferLength).write_unaligned(max_transfer) };
+        let most = unsafe { &raw mut (*answer).MaximumTransferLength };
+        // SAFETY: as above.
+        unsafe { version.write_unaligned(DUMP_MINIPORT_VERSION_1) };
+        // SAFETY: as above.
+        unsafe { bytes.write_unaligned(size) };
+        // SAFETY: as above.
+        unsafe { most.write_unaligned(max_transfer) };
         true
     }
 }

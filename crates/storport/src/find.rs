@@ -140,6 +140,7 @@ impl FindAdapter<'_> {
 
     /// Allocates the adapter's uncached extension and finds its device address. Once, after the DMA members of
     /// [`FindAdapter::config`] are filled in. `None` if there is no memory or if it is not contiguous for the device.
+    #[inline(never)] // called from three places
     pub fn uncached(&mut self, bytes: u32) -> Option<Carver> {
         // SAFETY: the configuration is the one of this call.
         let va = unsafe {
