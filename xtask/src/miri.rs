@@ -24,8 +24,7 @@ const TESTS: [&str; 7] = [
 
 /// A pointer is only what it was made from. The corpus is read from files. The crate allocates nothing: what leaks is what tests
 /// lend to it for good.
-const FLAGS: &str =
-    "-Zmiri-strict-provenance -Zmiri-disable-isolation -Zmiri-ignore-leaks";
+const FLAGS: &str = "-Zmiri-strict-provenance -Zmiri-disable-isolation -Zmiri-ignore-leaks";
 
 /// Arguments of `miri`.
 #[derive(clap::Args)]
