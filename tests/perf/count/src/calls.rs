@@ -7,7 +7,8 @@
 //! ```
 //!
 //! While a call is inside, the image is as it was loaded; breakpoints stand in it only while it does not run. So several
-//! calls may be under way, on one stack or on many, as long as one thread runs them all.
+//! calls may be under way, on one stack or on many, as long as one thread runs them all. Entries are called from outside and
+//! return there.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::{File, OpenOptions};
@@ -285,3 +286,6 @@ fn refused(error: std::io::Error) -> CountError {
 fn wrong(at: u64, problem: &'static str) -> CountError {
     CountError::Marker { at, problem }
 }
+
+#[cfg(test)]
+mod tests;
