@@ -17,5 +17,6 @@ pub mod scenario;
 pub mod soak;
 pub mod states;
 pub mod table;
+pub mod unusual;
 pub mod verdict;
 pub mod workload;

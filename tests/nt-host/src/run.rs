@@ -15,6 +15,7 @@ use crate::disk::Disk;
 use crate::judge::describe;
 use crate::scenario::{Goal, Scenario};
 use crate::states;
+use crate::unusual;
 use crate::verdict::Verdict;
 use crate::workload::{Tally, Task, Workload};
 
@@ -313,6 +314,10 @@ impl Session<'_> {
             Goal::Protect => states::becomes_read_only(adapter, address, self.scenario.block),
             Goal::Silent | Goal::NeedsReset | Goal::GivenUp => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),
+            Goal::Unusual => {
+                unusual::all(adapter, address)?;
+                self.work(adapter, address, operations, 0)
+            }
             Goal::Refuse | Goal::Provoke | Goal::Dump(_) => Ok(()),
         }
     }

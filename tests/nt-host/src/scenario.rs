@@ -176,6 +176,8 @@ pub enum Goal {
     Empty,
     /// The machine stops under load, and the dump stack goes on with a second instance of the driver.
     Dump(DumpPlan),
+    /// Requests that are seldom sent are answered as the standards say.
+    Unusual,
     /// Whatever comes of it: a driver that breaks a rule gets the occasion to.
     Provoke,
 }

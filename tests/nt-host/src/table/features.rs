@@ -102,6 +102,16 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "unusual-requests",
+            "requests that Windows sends seldom or never",
+            "config-wce=on",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Unusual;
+                scenario.operations = 100;
+            },
+        ),
+        scenario(
             "needs-reset",
             "the device asks for a reset instead of every hundredth answer",
             "needs-reset-every=100 queues=2 vectors=3",
