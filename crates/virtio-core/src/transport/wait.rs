@@ -7,8 +7,9 @@ use crate::Clock;
 
 /// First wait between two looks, in microseconds; it doubles up to the longest.
 const FIRST_US: u32 = 10;
-/// Longest wait between two looks, in microseconds.
-const LONGEST_US: u32 = 1000;
+/// Longest wait between two looks, in microseconds: some clocks spin, and not for a millisecond at a time. // MS:
+/// nf-storport-storportstallexecution
+const LONGEST_US: u32 = 500;
 
 /// Looks again and again until `look` has a result; once it is told that it is late, it has to have one.
 ///
