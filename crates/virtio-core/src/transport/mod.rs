@@ -177,6 +177,19 @@ impl<R: Registers> Transport<R> {
         on!(self, transport => transport.reset(clock, timeout_us))
     }
 
+    /// Goes on waiting for a reset that took longer than its deadline, without another one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Transport::reset`]; [`TransportError::OutOfOrder`] if the device has been set up since.
+    pub fn wait_for_reset(
+        &self,
+        clock: &impl Clock,
+        timeout_us: u64,
+    ) -> Result<DeviceStopped, TransportError> {
+        on!(self, transport => transport.wait_for_reset(clock, timeout_us))
+    }
+
     /// Steps 2, 3 and the first half of 4: tells the device that it has a driver, and reads which features it offers.
     ///
     /// ACCESS_PLATFORM is shown only to a driver whose addresses are translated for the device. Device configuration may

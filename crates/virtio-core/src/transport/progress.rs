@@ -112,6 +112,16 @@ pub(super) trait StatusRegister {
         self.progress().negotiated(Features::empty());
         self.progress().set(Phase::Stopped);
         self.write_status(0);
+        self.wait_for_reset(clock, timeout_us)
+    }
+
+    /// The rest of that step. // Virtio 1.3 §2.4.2
+    fn wait_for_reset(
+        &self,
+        clock: &impl Clock,
+        timeout_us: u64,
+    ) -> Result<DeviceStopped, TransportError> {
+        self.progress().expect(Phase::Stopped)?;
         until(clock, timeout_us, |late| {
             // Virtio 1.3 §2.4.2, §4.1.4.3.2: the reset is complete when the status reads 0.
             match (self.read_status(), late) {
