@@ -5,13 +5,14 @@ use std::io::{Cursor, Read};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
+use winpv_inject::trust::{self, Trust};
 use winpv_msi::check::{Msi, text};
 
 use super::find::Place;
 use super::folder::{self, Identity};
 use super::report::{Report, Strictness};
 use super::signature::Subject;
-use super::{Session, Trusted};
+use super::{Session, Trusted, stamp};
 use crate::drivers::PROVIDER;
 
 /// Endings of what can be opened.
@@ -199,6 +200,7 @@ fn msi(
             )?;
         }
     }
+    let mut weakest = Trust::Whcp;
     for row in msi.rows("File").to_vec() {
         let long = text(&row, "FileName")
             .rsplit('|')
@@ -206,8 +208,21 @@ fn msi(
             .unwrap_or_default();
         let name = format!("{}/{long}", directory(&msi, text(&row, "Component_"))?);
         match inside(&content.path, &name) {
-            Some(path) => write(&path, &msi.file(text(&row, "File"))?)?,
+            Some(path) => {
+                let bytes = msi.file(text(&row, "File"))?;
+                if name.to_lowercase().ends_with(".sys") {
+                    // A damaged signature is told of with the package.
+                    weakest = weakest.min(trust::classify(&bytes).unwrap_or(Trust::Whcp));
+                }
+                write(&path, &bytes)?;
+            }
             None => outside(report, place, &name, strictness),
+        }
+    }
+    if msi.property("Manufacturer") == Some(PROVIDER) {
+        for problem in stamp::check(&msi, weakest) {
+            let mend = "make the MSI again from these packages, with winpv build";
+            report.add("msi-class", strictness, &place.label, problem, mend);
         }
     }
     Ok(strictness)

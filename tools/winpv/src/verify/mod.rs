@@ -13,6 +13,7 @@ pub(crate) mod pkcs7;
 pub mod report;
 pub mod rules;
 mod signature;
+mod stamp;
 pub mod sys;
 
 #[cfg(test)]

@@ -264,6 +264,12 @@ pub const RULES: &[Rule] = &[
         "There was nothing to check in it",
     ),
     rule(
+        "msi-class",
+        Error,
+        "An MSI of WinPV names the signature class of its weakest driver",
+        "It installs by that class: a boot-start driver that Windows does not load would be taken for one that it does",
+    ),
+    rule(
         "msi-tables",
         Warning,
         "The MSI's tables obey Microsoft's validation rules",

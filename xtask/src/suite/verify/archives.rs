@@ -153,6 +153,34 @@ pub const MUTATIONS: &[Mutation] = &[
         make: |bench| installer(bench, |_| Ok(())),
     },
     Mutation {
+        what: "an MSI that calls test-signed drivers attestation-signed",
+        breaks: &["msi-class"],
+        make: |bench| {
+            installer(bench, |content| {
+                ensure!(content.signature == "test", "{}", content.signature);
+                content.signature = "attestation".to_owned();
+                Ok(())
+            })
+        },
+    },
+    Mutation {
+        what: "an MSI whose helper is told another class than its property names",
+        breaks: &["msi-class", "signature-missing"],
+        make: |bench| {
+            bench.put(INSTALLER, &shipped(bench)?)?;
+            bench.unsign(INSTALLER)?;
+            let judge = "check --class whcp --boot-start [WinPVAcceptOption]";
+            let query = format!(
+                "UPDATE `CustomAction` SET `Target` = '{judge}' WHERE `Action` = 'WinPVJudge'"
+            );
+            Run::new("msibuild")
+                .arg(bench.path(INSTALLER))
+                .args(["-q", &query])
+                .ok()
+                .map(|_| ())
+        },
+    },
+    Mutation {
         what: "an INF in the MSI was changed",
         breaks: &["file-changed", "pack-differs"],
         make: |bench| {
