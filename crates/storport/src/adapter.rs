@@ -134,7 +134,15 @@ impl Adapter {
         StorStatus::check(status)
     }
 
-    /// Spins. Any IRQL; keep it to a few microseconds at a time.
+    /// Has StorPort call `routine` once, in so many microseconds, at DISPATCH_LEVEL with the StartIo lock held. An adapter has one
+    /// such timer. IRQL <= DISPATCH_LEVEL.
+    pub fn request_timer(self, routine: HW_TIMER, microseconds: u32) {
+        // MS: nf-storport-storportnotification, RequestTimerCall takes the routine and a ULONG.
+        // SAFETY: `routine` has the routine's type; StorPort calls it while the adapter exists.
+        unsafe { StorPortNotification(RequestTimerCall, self.as_raw(), routine, microseconds) };
+    }
+
+    /// Spins, for less than a millisecond. Any IRQL. MS: nf-storport-storportstallexecution
     pub fn stall(self, microseconds: u32) {
         // SAFETY: takes a number only.
         unsafe { StorPortStallExecution(microseconds) };

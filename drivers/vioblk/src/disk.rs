@@ -86,6 +86,8 @@ pub struct Disk {
     pub halted: AtomicBool,
     /// The device has been removed.
     pub gone: AtomicBool,
+    /// Looks at a reset that is late; 0: none is.
+    pub late: AtomicU32,
     /// Resets that the device caused since it last finished a request.
     pub troubles: AtomicU32,
     /// Most interrupt messages that the administrator wants used.
@@ -112,8 +114,8 @@ pub struct Disk {
     pub serial: Once<Serial>,
     /// Keeps the event log short.
     pub journal: Journal,
-    /// Step and code of a failed start (`step << 16 | code`), until it can be logged.
-    pub failure: AtomicU32,
+    /// HwInitialize could not start the device.
+    pub failed: AtomicBool,
 }
 
 impl Disk {

@@ -366,6 +366,7 @@ fn set_up(
         halted: AtomicBool::new(true),
         gone: AtomicBool::new(false),
         troubles: AtomicU32::new(0),
+        late: AtomicU32::new(0),
         most_messages: found.settings.messages,
         messages: AtomicU32::new(0),
         by_message: AtomicBool::new(false),
@@ -378,7 +379,7 @@ fn set_up(
         stopped: AtomicBool::new(false),
         serial: Once::new(),
         journal: Journal::default(),
-        failure: AtomicU32::new(0),
+        failed: AtomicBool::new(false),
     })
 }
 

@@ -29,6 +29,7 @@ pub mod limits;
 mod pool;
 mod ranges;
 mod request;
+mod reset;
 mod ring;
 pub mod scsi;
 mod segments;

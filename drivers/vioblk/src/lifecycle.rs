@@ -4,32 +4,30 @@
 use crate::disk::{Disk, change, notice, work};
 use crate::events::{Event, code};
 use crate::ffi::lock::Level;
-use crate::request::{List, Outcome};
 use crate::ring::Ring;
 use core::cell::Cell;
-use core::sync::atomic::Ordering;
-use nt::irql::{Device, Dispatch};
+use core::sync::atomic::{Ordering, fence};
+use nt::irql::Device;
 use storport::{Adapter, Dpc};
 use virtio_core::Clock;
 use virtio_core::spec::blk;
-use virtio_core::spec::pci::Status;
-use virtio_core::transport::{DeviceStopped, How, TransportError};
+use virtio_core::transport::{DeviceStopped, TransportError};
 
 /// How long a device may take to stop, in microseconds. Spent spinning at or above DISPATCH_LEVEL, up to three times in a reset and
 /// six times in a start, with the wait for a reset on another processor: less than a second in all. Windows stops for what takes "an
 /// extended period", far above the 100 microseconds that it wishes for (MS: "Bug Check 0x133"). A device that takes its time to stop
 /// keeps the processor at the write that tells it to, not here; and StorPort tries again.
-const RESET_TIMEOUT_US: u64 = 150_000;
+pub(crate) const RESET_TIMEOUT_US: u64 = 150_000;
 
 /// The same at PASSIVE_LEVEL, where other threads take their turns meanwhile.
 pub const PASSIVE_RESET_TIMEOUT_US: u64 = 10_000_000;
 
+/// How long it may take when StorPort stops the adapter, which may take the memory away afterwards.
+const STOP_TIMEOUT_US: u64 = 2 * RESET_TIMEOUT_US;
+
 /// How long a routine above DISPATCH_LEVEL waits for a reset on another processor, in microseconds: longer than that takes, which
 /// may stop the device three times.
 const SETUP_TIMEOUT_US: u64 = 4 * RESET_TIMEOUT_US;
-
-/// Resets that the device may cause without finishing a request in between.
-const MAX_TROUBLES: u32 = 8;
 
 /// Nobody knows whether there are interrupt messages.
 const UNKNOWN_MESSAGES: u32 = u32::MAX;
@@ -81,38 +79,27 @@ impl Failure {
         Self { step, code }
     }
 
-    fn event(self) -> Event {
+    pub(crate) fn event(self) -> Event {
         Event::InitializationFailed {
             step: u32::from(self.step),
             code: self.code,
         }
     }
-
-    /// For [`Disk::failure`]; never zero.
-    fn packed(self) -> u32 {
-        u32::from(self.step) << 16 | self.code
-    }
-
-    fn unpacked(packed: u32) -> Option<Self> {
-        let [high, low] = [packed >> 16, packed & 0xffff];
-        (packed != 0).then_some(Self {
-            step: u16::try_from(high).unwrap_or(0),
-            code: low,
-        })
-    }
 }
 
 impl Disk {
-    fn clock(&self) -> StallClock {
+    pub(crate) fn clock(&self) -> StallClock {
         StallClock::new(self.adapter)
     }
 
-    fn stop_device(&self) -> Result<DeviceStopped, TransportError> {
-        self.transport.reset(&self.clock(), RESET_TIMEOUT_US)
+    #[inline(never)] // used twice or more
+    pub(crate) fn stop_device(&self, timeout_us: u64) -> Result<DeviceStopped, TransportError> {
+        self.transport.reset(&self.clock(), timeout_us)
     }
 
     /// Starts a device that has stopped, with the queues' memory as it is.
-    fn start_device(&self, stopped: DeviceStopped, level: Level) -> Result<(), Failure> {
+    #[inline(never)] // used twice or more
+    pub(crate) fn start_device(&self, stopped: DeviceStopped, level: Level) -> Result<(), Failure> {
         let transport = &self.transport;
         let offered = transport.acknowledge(stopped).map_err(Failure::at(4))?;
         // All that was agreed at first has to stand, but whether the disk is read-only may have changed.
@@ -161,18 +148,20 @@ impl Disk {
     }
 
     /// Gives up a device that could not be started: it may be half set up, and must not use what it was given.
-    fn give_up(&self) {
+    #[inline(never)] // used twice or more
+    pub(crate) fn give_up(&self) {
         self.transport.fail();
         // Virtio 1.3 §2.1.1: what was given up is reset before anything else. If it does not stop, nothing was in flight, and the
         // rings stay where they are.
-        let _ = self.stop_device();
+        let _ = self.stop_device(RESET_TIMEOUT_US);
     }
 
-    /// Claims the set-up, above DISPATCH_LEVEL. False: somebody else keeps it.
+    /// Claims the set-up, at any IRQL. False: somebody else keeps it.
     ///
     /// The wait is bounded because the owner may be a DPC that waits itself, interrupted, for the interrupt lock that the caller
     /// holds.
-    fn claim_setup(&self) -> bool {
+    #[inline(never)] // used twice or more
+    pub(crate) fn claim_setup(&self) -> bool {
         const POLL_US: u32 = 10;
         let clock = self.clock();
         // Acquire orders what follows after the last owner's work; it pairs with the release below. Relaxed would let the
@@ -186,53 +175,72 @@ impl Disk {
         true
     }
 
-    fn release_setup(&self) {
+    /// Release orders the owner's work before this; it pairs with the acquires in `claim_setup` and `service`.
+    #[inline(never)] // used twice or more
+    pub(crate) fn release_setup(&self) {
         self.in_setup.store(false, Ordering::Release);
+        // Orders the word that the set-up is free before the look for wishes; pairs with the fence in `put_back`. Anything weaker
+        // lets both sides miss the other's store, and a wish for a reset would stay where it is.
+        fence(Ordering::SeqCst);
+        if self.work.load(Ordering::Relaxed) != 0 {
+            self.issue(&self.service, 0);
+        }
     }
 
-    /// Stops the device if it runs and starts it; nothing is in flight. From HwInitialize and ScsiRestartAdapter.
-    fn start_at_device_level(&self, at: Device) -> Result<(), Failure> {
+    /// Stops the device if it runs and starts it. From HwInitialize, the passive-initialisation routine and ScsiRestartAdapter.
+    #[inline(never)] // used twice or more
+    fn start_up(&self, level: Level, timeout_us: u64) -> Result<(), Failure> {
         if !self.claim_setup() {
             return Err(Failure::own(1, code::LOCKED));
         }
-        let result = self.start_claimed(Level::Device(at));
+        let result = self.start_claimed(level, timeout_us);
         match result {
             // Whatever it was before, it is there now and has done nothing wrong yet.
             Ok(()) => {
                 self.gone.store(false, Ordering::Relaxed);
                 self.troubles.store(0, Ordering::Relaxed);
+                self.late.store(0, Ordering::Relaxed);
                 // StorPort may have forgotten what it was told before it stopped the adapter.
                 self.notice.store(notice::NONE, Ordering::Relaxed);
             }
+            // It was given its time, and is still in the reset.
+            Err(Failure { step: 1, .. }) => {}
             Err(_) => self.give_up(),
         }
         self.release_setup();
+        if result.is_ok() {
+            self.look_at_queues();
+        }
         result
     }
 
-    fn start_claimed(&self, level: Level) -> Result<(), Failure> {
+    fn start_claimed(&self, level: Level, timeout_us: u64) -> Result<(), Failure> {
         self.halted.store(false, Ordering::Relaxed);
-        let stopped = self.stop_device().map_err(Failure::at(1))?;
-        let mut ended = List::EMPTY;
+        let stopped = self.stop_device(timeout_us).map_err(Failure::at(1))?;
         for cell in self.queues {
-            cell.try_with(self.adapter, level, |ring| {
-                ring.drain(&stopped, Outcome::Reset, &mut ended)
-            })
-            .ok_or(Failure::own(1, code::LOCKED))?;
+            // StorPort has nothing outstanding, unless a reset was late when it stopped the adapter.
+            cell.try_with(self.adapter, level, |ring| ring.take_back(&stopped))
+                .ok_or(Failure::own(1, code::LOCKED))?;
         }
         self.start_device(stopped, level)
     }
 
-    /// HwInitialize. Whether the device is live; [`Disk::passive`] says why not.
+    /// What waits in a queue that was opened waits for the first look at it.
+    #[inline(never)] // used twice or more
+    pub(crate) fn look_at_queues(&self) {
+        for (index, cell) in self.queues.iter().enumerate() {
+            self.issue(&cell.dpc, index);
+        }
+    }
+
+    /// HwInitialize. Whether the device is live; if not, [`Disk::passive`] tries again.
     pub fn initialize(&self, at: Device) -> bool {
         if !self.rules.polled {
             self.agree_on_interrupts();
         }
-        let result = self.start_at_device_level(at);
-        if let Err(failure) = result {
-            self.failure.store(failure.packed(), Ordering::Relaxed);
-        }
-        result.is_ok()
+        let live = self.start_up(Level::Device(at), RESET_TIMEOUT_US).is_ok();
+        self.failed.store(!live, Ordering::Relaxed);
+        live
     }
 
     fn agree_on_interrupts(&self) {
@@ -262,21 +270,23 @@ impl Disk {
     }
 
     /// The passive part of the start, once the DPCs are initialised. PASSIVE_LEVEL. Whether the device is live.
+    ///
+    /// A device that could not be started at HwInitialize's IRQL gets all the time here that it may need.
     pub fn passive(&self) -> bool {
         self.dpcs_ready.store(true, Ordering::Release);
-        match Failure::unpacked(self.failure.swap(0, Ordering::Relaxed)) {
-            None => {
-                // A configuration change before this moment found no DPC.
-                if self.work.load(Ordering::Relaxed) != 0 {
-                    self.issue(&self.service, 0);
-                }
-                true
-            }
-            Some(failure) => {
-                self.report(failure.event());
-                false
-            }
+        // Orders the word that there are DPCs before the look for wishes; pairs with the fence in `want`. Anything weaker lets both
+        // sides miss the other's store, and a change of the configuration before this moment would go unnoticed.
+        fence(Ordering::SeqCst);
+        if self.failed.swap(false, Ordering::Relaxed)
+            && let Err(failure) = self.start_up(Level::Passive, PASSIVE_RESET_TIMEOUT_US)
+        {
+            self.report(failure.event());
+            return false;
         }
+        if self.work.load(Ordering::Relaxed) != 0 {
+            self.issue(&self.service, 0);
+        }
+        true
     }
 
     /// ScsiStopAdapter, above DISPATCH_LEVEL: StorPort has nothing outstanding.
@@ -285,90 +295,30 @@ impl Disk {
         // A reset that is under way on another processor stops the device itself when it finds `halted`. A device that does not
         // stop is reset again at the restart; StorPort takes no failure here.
         if self.claim_setup() {
-            let _ = self.stop_device();
+            let _ = self.stop_device(STOP_TIMEOUT_US);
             self.release_setup();
         }
     }
 
-    /// ScsiRestartAdapter, above DISPATCH_LEVEL.
+    /// ScsiRestartAdapter, above DISPATCH_LEVEL. A device that takes long to stop is started by the service DPC, which has more time:
+    /// requests end as [`crate::request::Outcome::Reset`] until then.
     pub fn restart(&self, at: Device) -> bool {
         self.stopped.store(false, Ordering::Relaxed);
-        self.start_at_device_level(at).is_ok()
-    }
-
-    /// Resets the device and starts it again. What it had, and what waited, ends as [`Outcome::Reset`], but not before the
-    /// device has let go of it. Whether the disk can be used afterwards.
-    pub fn reset(&self, at: Dispatch) -> bool {
-        if self.in_setup.swap(true, Ordering::Acquire) {
-            // The reset that is under way does all that this one should.
-            return true;
-        }
-        if self.halted.load(Ordering::Relaxed) && !self.gone.load(Ordering::Relaxed) {
-            // Nothing is outstanding, and the restart resets the device.
-            self.release_setup();
-            return true;
-        }
-        for cell in self.queues {
-            cell.with(self.adapter, at, Ring::close);
-        }
-        let mut ended = List::EMPTY;
-        let usable = match self.stop_device() {
-            Ok(stopped) => self.start_again(at, stopped, &mut ended),
-            Err(error) => {
-                self.report(Event::ResetFailed {
-                    code: code::transport(&error),
-                });
-                self.end_queues(at, Outcome::Reset, &mut ended);
-                false
+        match self.start_up(Level::Device(at), RESET_TIMEOUT_US) {
+            Err(failure) if failure.step == 1 => {
+                self.late.store(1, Ordering::Relaxed);
+                self.want(work::RESET);
+                true
             }
-        };
-        self.stopped.store(false, Ordering::Relaxed);
-        if self.halted.load(Ordering::Relaxed) {
-            // StorPort stopped the adapter meanwhile (`stop`).
-            let _ = self.stop_device();
-        }
-        self.release_setup();
-        self.end_all(at, &mut ended);
-        // What came in meanwhile waits for the first look at its queue.
-        for (index, cell) in self.queues.iter().enumerate() {
-            self.issue(&cell.dpc, index);
-        }
-        usable
-    }
-
-    fn start_again(&self, at: Dispatch, stopped: DeviceStopped, ended: &mut List) -> bool {
-        let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
-        let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
-        for cell in self.queues {
-            cell.with(self.adapter, at, |ring| {
-                ring.drain(&stopped, outcome, ended)
-            });
-        }
-        if gone {
-            self.gone.store(true, Ordering::Relaxed);
-            self.end_queues(at, Outcome::Gone, ended);
-            return false;
-        }
-        match self.start_device(stopped, Level::Dispatch(at)) {
-            Ok(()) => true,
-            Err(failure) => {
-                self.give_up();
-                self.report(failure.event());
-                self.end_queues(at, Outcome::Gone, ended);
-                false
-            }
-        }
-    }
-
-    fn end_queues(&self, at: Dispatch, outcome: Outcome, ended: &mut List) {
-        for cell in self.queues {
-            cell.with(self.adapter, at, |ring| ring.end(outcome, ended));
+            result => result.is_ok(),
         }
     }
 
     /// Asks the service DPC to do something. Any IRQL.
     pub fn want(&self, bits: u32) {
         self.work.fetch_or(bits, Ordering::AcqRel);
+        // See `passive`.
+        fence(Ordering::SeqCst);
         self.issue(&self.service, 0);
     }
 
@@ -379,41 +329,6 @@ impl Disk {
         let halted = self.halted.load(Ordering::Relaxed);
         if !halted && self.dpcs_ready.load(Ordering::Acquire) {
             crate::ffi::dpc::issue(dpc, self.adapter, argument);
-        }
-    }
-
-    /// The service DPC.
-    pub fn service(&self, at: Dispatch) {
-        let wanted = self.work.swap(0, Ordering::AcqRel);
-        if self.halted.load(Ordering::Relaxed) && wanted & work::REMOVED == 0 {
-            return;
-        }
-        let needs_reset = match self.transport.status() {
-            Ok(status) if status.contains(Status::DEVICE_NEEDS_RESET) => {
-                self.report(Event::DeviceNeedsReset);
-                true
-            }
-            Ok(_) => false,
-            // The reset finds the device gone, and ends everything.
-            Err(_) => true,
-        };
-        if needs_reset || wanted & work::BROKEN != 0 {
-            self.count_trouble();
-        }
-        if needs_reset || wanted & (work::RESET | work::BROKEN | work::REMOVED) != 0 {
-            self.reset(at);
-        } else if wanted & work::CONFIG != 0 {
-            self.look_at_capacity();
-        }
-    }
-
-    /// A device that does nothing but ask for resets is not served for ever: after some of them it counts as gone.
-    fn count_trouble(&self) {
-        let before = self.troubles.fetch_add(1, Ordering::Relaxed);
-        if before >= MAX_TROUBLES && !self.gone.swap(true, Ordering::Relaxed) {
-            self.report(Event::GivenUp {
-                resets: MAX_TROUBLES,
-            });
         }
     }
 

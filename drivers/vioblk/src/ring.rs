@@ -4,6 +4,8 @@
 //! caller, afterwards.
 #![forbid(unsafe_code)]
 
+mod end;
+
 use crate::chain;
 use crate::config::Config;
 use crate::ffi::bounce;
@@ -21,7 +23,7 @@ use virtio_core::ring::{
 };
 use virtio_core::spec::blk::RequestStatus;
 use virtio_core::spec::features::Features;
-use virtio_core::transport::{DeviceStopped, Doorbell};
+use virtio_core::transport::Doorbell;
 use zerocopy::{FromBytes, Unaligned};
 
 /// The ring of a queue, with the request as token.
@@ -438,35 +440,6 @@ impl Ring {
     /// Stops giving requests to the device.
     pub fn close(&mut self) {
         self.open = false;
-    }
-
-    /// Takes everything out of a queue whose device has stopped. The requests go to `ended`.
-    pub fn drain(&mut self, proof: &DeviceStopped, outcome: Outcome, ended: &mut List) {
-        self.open = false;
-        self.doorbell = None;
-        if let Some(mut queue) = self.queue.take() {
-            while let Some(mut request) = queue.drain(proof) {
-                self.give_back(&mut request);
-                request.outcome = outcome;
-                ended.push_back(request);
-            }
-            match queue.into_memory(proof) {
-                Ok(memory) => self.memory = Some(memory),
-                Err(queue) => self.queue = Some(queue),
-            }
-        }
-        self.end_waiting(outcome, ended);
-    }
-
-    fn end_waiting(&mut self, outcome: Outcome, ended: &mut List) {
-        ended.append_as(&mut self.backlog, outcome);
-    }
-
-    /// Ends what waits, and every request to come, until the queue opens again. The device keeps what it has.
-    pub fn end(&mut self, outcome: Outcome, ended: &mut List) {
-        self.open = false;
-        self.ended = Some(outcome);
-        self.end_waiting(outcome, ended);
     }
 
     /// Sets an empty queue up in the memory of the last one; `enable` shows it to the device.

@@ -53,6 +53,8 @@ pub type HW_UNIT_CONTROL = unsafe extern "system" fn(
 pub type HW_PASSIVE_INITIALIZE_ROUTINE =
     unsafe extern "system" fn(DeviceExtension: PVOID) -> BOOLEAN;
 /// IRQL: DISPATCH_LEVEL.
+/// With the StartIo lock held. MS: nc-storport-hw_timer
+pub type HW_TIMER = unsafe extern "system" fn(HwDeviceExtension: PVOID);
 pub type HW_DPC_ROUTINE = unsafe extern "system" fn(
     Dpc: *mut STOR_DPC,
     HwDeviceExtension: PVOID,

@@ -5,6 +5,7 @@
 /// First argument of StorPortNotification.
 pub type SCSI_NOTIFICATION_TYPE = i32;
 pub const RequestComplete: SCSI_NOTIFICATION_TYPE = 0;
+pub const RequestTimerCall: SCSI_NOTIFICATION_TYPE = 6;
 pub const BusChangeDetected: SCSI_NOTIFICATION_TYPE = 7;
 pub const EnablePassiveInitialization: SCSI_NOTIFICATION_TYPE = 0x1000;
 pub const InitializeDpc: SCSI_NOTIFICATION_TYPE = 0x1001;

@@ -184,6 +184,19 @@ unsafe extern "system" fn service_dpc(
     disk.service(unsafe { Dispatch::assume() });
 }
 
+/// Has the service DPC look at a late reset again in so many microseconds. IRQL <= DISPATCH_LEVEL
+pub fn look_later(adapter: Adapter, microseconds: u32) {
+    adapter.request_timer(timer, microseconds);
+}
+
+unsafe extern "system" fn timer(extension: *mut c_void) {
+    // SAFETY: StorPort's device extension.
+    if let Some(disk) = unsafe { disk(extension) } {
+        // The queues' locks may not be taken here. MS: nf-storport-storportacquirespinlock
+        disk.want(work::RESET);
+    }
+}
+
 unsafe extern "system" fn message_interrupt(extension: *mut c_void, message: u32) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     if let Some(disk) = unsafe { disk(extension) } {

@@ -45,6 +45,8 @@ pub enum Level {
     Dispatch(Dispatch),
     /// HwInitialize or HwAdapterControl.
     Device(Device),
+    /// The passive-initialisation routine, which may take no lock. MS: nf-storport-storportacquirespinlock
+    Passive,
 }
 
 impl QueueCell {
@@ -72,8 +74,8 @@ impl QueueCell {
         })
     }
 
-    /// Runs `body` if the queue is free. `None`: it is not. Waiting could deadlock, as the owner may be an interrupted DPC of a
-    /// processor that waits for the interrupt lock, which the caller holds.
+    /// Runs `body` if the queue is free or becomes so soon. `None`: it does not. Waiting for ever could deadlock, as the owner may be
+    /// an interrupted DPC of a processor that waits for the interrupt lock, which the caller holds.
     pub fn try_with<R>(
         &self,
         adapter: Adapter,
@@ -82,8 +84,22 @@ impl QueueCell {
     ) -> Option<R> {
         match level {
             Level::Dispatch(at) => Some(self.with(adapter, at, body)),
-            Level::Device(_) => self.claim().then(|| self.run(body)),
+            Level::Device(_) | Level::Passive => self.claim_soon(adapter).then(|| self.run(body)),
         }
+    }
+
+    /// Claims the queue, in longer than any owner takes it: that looks at some completions. False: it is not free.
+    #[inline(never)] // used for several bodies
+    fn claim_soon(&self, adapter: Adapter) -> bool {
+        const POLL_US: u32 = 10;
+        const LOOKS: u32 = 500;
+        (0..LOOKS).any(|_| {
+            let free = self.claim();
+            if !free {
+                adapter.stall(POLL_US);
+            }
+            free
+        })
     }
 
     /// Acquire orders the body after this; it pairs with the release in `run`, so that the last owner's writes are seen.

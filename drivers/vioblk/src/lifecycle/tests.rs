@@ -22,10 +22,3 @@ fn every_queue_has_a_message_and_shares_it_evenly() {
     }
     assert_eq!(queue_message(0, 0), None);
 }
-
-#[test]
-fn a_failure_survives_until_it_can_be_logged() {
-    let failure = Failure { step: 7, code: 33 };
-    assert_eq!(Failure::unpacked(failure.packed()), Some(failure));
-    assert_eq!(Failure::unpacked(0), None);
-}

@@ -112,6 +112,16 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "slow-reset",
+            "the device asks for resets, and each takes it longer than a processor may be kept, that of the start included",
+            "reset-reads=400 needs-reset-every=250 queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::NeedsReset;
+                scenario.operations = 1_000;
+            },
+        ),
+        scenario(
             "needs-reset",
             "the device asks for a reset instead of every hundredth answer",
             "needs-reset-every=100 queues=2 vectors=3",

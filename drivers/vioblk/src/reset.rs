@@ -1,0 +1,162 @@
+//! Resets: who wants one, and what becomes of the requests.
+#![forbid(unsafe_code)]
+
+use crate::disk::{Disk, work};
+use crate::events::{Event, code};
+use crate::ffi::lock::Level;
+use crate::lifecycle::RESET_TIMEOUT_US;
+use crate::request::{List, Outcome};
+use crate::ring::Ring;
+use core::sync::atomic::{Ordering, fence};
+use nt::irql::Dispatch;
+use virtio_core::spec::pci::Status;
+use virtio_core::transport::{DeviceStopped, How};
+
+/// Resets that the device may cause without finishing a request in between.
+const MAX_TROUBLES: u32 = 8;
+
+/// How long a device that was late may take at each further look, in microseconds.
+const LOOK_US: u64 = 1000;
+
+/// Time between two such looks, in microseconds.
+const LOOK_EVERY_US: u32 = 100_000;
+
+/// Looks at a late reset before what waits ends: some seconds, fewer than the initiators wait.
+const MAX_LOOKS: u32 = 50;
+
+impl Disk {
+    /// As [`Disk::reset_claimed`], after the end of whatever is under way. False also if that does not end.
+    pub fn reset(&self, at: Dispatch) -> bool {
+        self.claim_setup() && self.reset_claimed(at)
+    }
+
+    /// Resets the device and starts it again, and releases the set-up. What the device had, and what waited, ends as
+    /// [`Outcome::Reset`], but not before the device has let go of it: if it takes long, the queues stay closed, and the timer has
+    /// it looked at again. Whether the disk can be used afterwards.
+    #[inline(never)] // used twice or more
+    fn reset_claimed(&self, at: Dispatch) -> bool {
+        if self.halted.load(Ordering::Relaxed) && !self.gone.load(Ordering::Relaxed) {
+            // Nothing is outstanding, and the restart resets the device.
+            self.release_setup();
+            return true;
+        }
+        for cell in self.queues {
+            cell.with(self.adapter, at, Ring::close);
+        }
+        let mut ended = List::EMPTY;
+        let late = self.late.load(Ordering::Relaxed);
+        let stopped = match late {
+            0 => self.stop_device(RESET_TIMEOUT_US),
+            _ => self.transport.wait_for_reset(&self.clock(), LOOK_US),
+        };
+        let usable = match stopped {
+            Ok(stopped) => {
+                self.late.store(0, Ordering::Relaxed);
+                self.start_again(at, stopped, &mut ended)
+            }
+            Err(_) if late < MAX_LOOKS => {
+                self.late.store(late.saturating_add(1), Ordering::Relaxed);
+                crate::ffi::entry::look_later(self.adapter, LOOK_EVERY_US);
+                false
+            }
+            Err(error) => {
+                self.late.store(0, Ordering::Relaxed);
+                self.report(Event::ResetFailed {
+                    code: code::transport(&error),
+                });
+                self.end_queues(at, Outcome::Reset, &mut ended);
+                false
+            }
+        };
+        self.stopped.store(false, Ordering::Relaxed);
+        if self.halted.load(Ordering::Relaxed) {
+            // StorPort stopped the adapter meanwhile (`stop`).
+            let _ = self.stop_device(RESET_TIMEOUT_US);
+        }
+        // Before the release: a command that wants a reset and waits for this one is answered after what this one ended.
+        self.end_all(at, &mut ended);
+        self.release_setup();
+        self.look_at_queues();
+        usable
+    }
+
+    fn start_again(&self, at: Dispatch, stopped: DeviceStopped, ended: &mut List) -> bool {
+        let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
+        let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
+        for cell in self.queues {
+            cell.with(self.adapter, at, |ring| {
+                ring.drain(&stopped, outcome, ended)
+            });
+        }
+        if gone {
+            self.gone.store(true, Ordering::Relaxed);
+            self.end_queues(at, Outcome::Gone, ended);
+            return false;
+        }
+        match self.start_device(stopped, Level::Dispatch(at)) {
+            Ok(()) => true,
+            Err(failure) => {
+                self.give_up();
+                self.report(failure.event());
+                self.end_queues(at, Outcome::Gone, ended);
+                false
+            }
+        }
+    }
+
+    #[inline(never)] // used twice or more
+    fn end_queues(&self, at: Dispatch, outcome: Outcome, ended: &mut List) {
+        for cell in self.queues {
+            cell.with(self.adapter, at, |ring| ring.end(outcome, ended));
+        }
+    }
+
+    /// Keeps wishes for when whoever has the set-up releases it.
+    fn put_back(&self, bits: u32) {
+        self.work.fetch_or(bits, Ordering::AcqRel);
+        // See `release_setup`.
+        fence(Ordering::SeqCst);
+        if !self.in_setup.load(Ordering::Relaxed) {
+            self.issue(&self.service, 0);
+        }
+    }
+
+    /// The service DPC.
+    pub fn service(&self, at: Dispatch) {
+        let wanted = self.work.swap(0, Ordering::AcqRel);
+        if self.halted.load(Ordering::Relaxed) && wanted & work::REMOVED == 0 {
+            return;
+        }
+        let status = self.transport.status();
+        let asks = matches!(status, Ok(status) if status.contains(Status::DEVICE_NEEDS_RESET));
+        // The reset finds a device that is gone, and ends everything.
+        let trouble = asks || status.is_err() || wanted & work::BROKEN != 0;
+        if trouble || wanted & (work::RESET | work::REMOVED) != 0 {
+            // Acquire: see `release_setup`.
+            if self.in_setup.swap(true, Ordering::Acquire) {
+                // The status is looked at again then.
+                return self.put_back(wanted | work::CONFIG);
+            }
+            if asks {
+                self.report(Event::DeviceNeedsReset);
+            }
+            // One that is late has not had its reset yet.
+            if trouble && self.late.load(Ordering::Relaxed) == 0 {
+                self.count_trouble();
+            }
+            self.reset_claimed(at);
+        } else if wanted & work::CONFIG != 0 {
+            self.look_at_capacity();
+        }
+    }
+
+    /// A device that does nothing but ask for resets is not served for ever: after some of them it counts as gone.
+    fn count_trouble(&self) {
+        let before = self.troubles.fetch_add(1, Ordering::Relaxed);
+        if before >= MAX_TROUBLES && !self.gone.swap(true, Ordering::Relaxed) {
+            self.report(Event::GivenUp {
+                resets: MAX_TROUBLES,
+            });
+        }
+    }
+}

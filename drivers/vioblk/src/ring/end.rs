@@ -1,0 +1,45 @@
+//! Taking requests out of a queue that does not go on.
+#![forbid(unsafe_code)]
+
+use super::Ring;
+use crate::request::{List, Outcome};
+use virtio_core::transport::DeviceStopped;
+
+impl Ring {
+    /// Takes everything out of a queue whose device has stopped. The requests go to `ended`.
+    #[inline(never)] // used twice or more
+    pub fn drain(&mut self, proof: &DeviceStopped, outcome: Outcome, ended: &mut List) {
+        self.open = false;
+        self.doorbell = None;
+        if let Some(mut queue) = self.queue.take() {
+            while let Some(mut request) = queue.drain(proof) {
+                self.give_back(&mut request);
+                request.outcome = outcome;
+                ended.push_back(request);
+            }
+            match queue.into_memory(proof) {
+                Ok(memory) => self.memory = Some(memory),
+                Err(queue) => self.queue = Some(queue),
+            }
+        }
+        self.end_waiting(outcome, ended);
+    }
+
+    /// As [`Ring::drain`], but the requests wait for the queue to open again.
+    pub fn take_back(&mut self, proof: &DeviceStopped) {
+        let mut back = List::EMPTY;
+        self.drain(proof, Outcome::Done, &mut back);
+        self.backlog = back;
+    }
+
+    fn end_waiting(&mut self, outcome: Outcome, ended: &mut List) {
+        ended.append_as(&mut self.backlog, outcome);
+    }
+
+    /// Ends what waits, and every request to come, until the queue opens again. The device keeps what it has.
+    pub fn end(&mut self, outcome: Outcome, ended: &mut List) {
+        self.open = false;
+        self.ended = Some(outcome);
+        self.end_waiting(outcome, ended);
+    }
+}
