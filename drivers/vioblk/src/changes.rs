@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::disk::{Disk, cache, change, notice};
+use crate::ring::Through;
 use core::sync::atomic::Ordering;
 use virtio_core::spec::blk;
 
@@ -19,11 +20,13 @@ impl Disk {
         }
     }
 
-    /// Sets the cache mode that a command asked for, which a reset undoes, and finds out which one is in force.
-    pub fn settle_cache(&self) {
+    /// Sets the cache mode that a command asked for, which a reset undoes, and finds out which one is in force; the class driver is
+    /// told if that is not what the command was answered with. Which writes the queues have to flush from then on.
+    #[inline(never)] // used twice or more
+    pub fn settle_cache(&self) -> Through {
         let offset = core::mem::offset_of!(blk::Config, writeback);
         if !self.rules.config.cache_mode {
-            return;
+            return Through::None;
         }
         let wanted = match self.cache.load(Ordering::Relaxed) {
             cache::OFF => Some(0),
@@ -38,10 +41,21 @@ impl Disk {
             self.transport.read_config(|config| config.u8(offset)),
             Ok(0)
         );
-        self.write_cache.store(on, Ordering::Relaxed);
+        let before = self.write_cache.swap(on, Ordering::Relaxed);
+        match (wanted, on) {
+            (Some(0), true) => {
+                if !before {
+                    self.changed(change::MODE);
+                }
+                Through::All
+            }
+            (Some(0), false) => Through::UntilIdle,
+            _ => Through::None,
+        }
     }
 
     /// Has the next command answered with what changed, and StorPort look at the unit again. Any IRQL.
+    #[inline(never)] // used twice or more
     pub fn changed(&self, bit: u8) {
         if self.rules.polled {
             return; // a command that is answered so would be missing from the dump

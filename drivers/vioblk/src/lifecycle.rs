@@ -4,7 +4,6 @@
 use crate::disk::{Disk, change, notice, work};
 use crate::events::{Event, code};
 use crate::ffi::lock::Level;
-use crate::ring::Ring;
 use core::cell::Cell;
 use core::sync::atomic::{Ordering, fence};
 use nt::irql::Device;
@@ -116,7 +115,7 @@ impl Disk {
         if self.read_only.swap(read_only, Ordering::Relaxed) != read_only {
             self.changed(change::MODE);
         }
-        self.settle_cache();
+        let through = self.settle_cache();
         self.look_at_capacity();
         let messages = self.messages.load(Ordering::Relaxed);
         if messages == UNKNOWN_MESSAGES {
@@ -141,8 +140,11 @@ impl Disk {
         }
         transport.driver_ok().map_err(Failure::at(8))?;
         for cell in self.queues {
-            cell.try_with(self.adapter, level, Ring::open)
-                .ok_or(Failure::own(8, code::LOCKED))?;
+            cell.try_with(self.adapter, level, |ring| {
+                ring.write_through(through);
+                ring.open();
+            })
+            .ok_or(Failure::own(8, code::LOCKED))?;
         }
         Ok(())
     }

@@ -5,6 +5,9 @@
 #![forbid(unsafe_code)]
 
 mod end;
+mod through;
+
+pub use through::Through;
 
 use crate::chain;
 use crate::config::Config;
@@ -119,6 +122,8 @@ pub struct Ring {
     open: bool,
     /// The device cannot be used any more; how requests end from now on.
     ended: Option<Outcome>,
+    /// Writes that are flushed.
+    through: Through,
     backlog: List,
     /// Heads and tables for requests whose extension is not contiguous for the device.
     slots: Pool,
@@ -135,6 +140,7 @@ impl Ring {
             doorbell: None,
             open: false,
             ended: None,
+            through: Through::None,
             backlog: List::EMPTY,
             slots,
             pages,
@@ -240,7 +246,11 @@ impl Ring {
     fn completed(&mut self, rules: &Rules, mut request: RequestBox, written: u32, done: &mut List) {
         let status = self.read(&request, STATUS_OFFSET).unwrap_or(NO_STATUS);
         request.outcome = request.judge(RequestStatus(status), written);
-        if request.outcome == Outcome::Done && ranges::goes_on(rules, &mut request) {
+        let done_well = request.outcome == Outcome::Done;
+        if done_well
+            && (ranges::goes_on(rules, &mut request)
+                || self.through != Through::None && self.must_flush(&mut request))
+        {
             request.chain = None;
             match self.add(rules, request) {
                 Ok(()) => {}

@@ -8,7 +8,7 @@ use crate::ffi::extension::{self, RequestBox};
 use crate::ffi::lock::QueueCell;
 use crate::ranges;
 use crate::request::{Operation, Outcome, Request};
-use crate::ring::Submitted;
+use crate::ring::{Submitted, Through};
 use crate::scsi::{self, Command, Plan, Reply};
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
@@ -57,8 +57,9 @@ impl Disk {
         }
         let operation = if plain.write {
             Operation::Write {
+                // As in `scsi::plan_transfer`.
                 force_unit_access: plain.force_unit_access
-                    && self.write_cache.load(Ordering::Relaxed),
+                    && (self.rules.config.cache_mode || self.write_cache.load(Ordering::Relaxed)),
             }
         } else {
             Operation::Read
@@ -231,7 +232,7 @@ impl Disk {
             }
             Plan::SetCache(on) => {
                 request.bytes = request.srb.as_ref().map_or(0, |srb| srb.data().1);
-                if !self.set_cache(on) {
+                if !self.set_cache(at, on) {
                     request.outcome = Outcome::Failed(Sense::TARGET_FAILURE);
                 }
                 // What is in the cache that is now off has to reach the medium. SBC-4 §6.5.5
@@ -275,11 +276,21 @@ impl Disk {
         }
     }
 
+    #[inline(never)] // used twice
+    fn write_through(&self, at: Dispatch, through: Through) {
+        for cell in self.queues {
+            cell.with(self.adapter, at, |ring| ring.write_through(through));
+        }
+    }
+
     /// Has the device write through, or not. Whether it does.
-    fn set_cache(&self, on: bool) -> bool {
+    fn set_cache(&self, at: Dispatch, on: bool) -> bool {
         let wanted = if on { cache::ON } else { cache::OFF };
         self.cache.store(wanted, Ordering::Relaxed);
-        self.settle_cache();
+        // A write that the device takes while it turns its cache off may end up in it. Virtio 1.3 §5.2.6.2
+        self.write_through(at, Through::All);
+        let through = self.settle_cache();
+        self.write_through(at, through);
         self.write_cache.load(Ordering::Relaxed) == on
     }
 

@@ -89,7 +89,9 @@ pub fn plan_transfer(
             0 => Plan::Done,
             _ => Plan::Write {
                 transfer,
-                force_unit_access: force_unit_access && unit.write_cache,
+                // A cache that can be turned on may be on by the time the device has the write.
+                force_unit_access: force_unit_access
+                    && (unit.write_cache || unit.config.cache_mode),
             },
         })),
         _ => None,

@@ -255,19 +255,28 @@ fn a_read_only_disk_refuses_every_write() {
 }
 
 #[test]
-fn force_unit_access_needs_a_flush_only_if_there_is_a_cache() {
-    for write_cache in [false, true] {
+fn force_unit_access_needs_a_flush_only_if_there_is_or_may_be_a_cache() {
+    let fixed = Config {
+        cache_mode: false,
+        ..CONFIG
+    };
+    // A cache that can be turned on may be on before the device has the write.
+    for (config, write_cache, flush) in [
+        (&CONFIG, true, true),
+        (&CONFIG, false, true),
+        (&fixed, true, true),
+        (&fixed, false, false),
+    ] {
         let unit = Unit {
+            config,
             write_cache,
-            flushes: write_cache,
             ..unit()
         };
-        let mut cdb = cdb16(0x8a, 0, 1);
-        cdb[1] = 8;
-        match run_on(&unit, &cdb).unwrap() {
-            Plan::Write {
+        let cdb = [0x2a, 0x08, 0, 0, 0, 5, 0, 0, 1, 0];
+        match run_on(&unit, &cdb) {
+            Ok(Plan::Write {
                 force_unit_access, ..
-            } => assert_eq!(force_unit_access, write_cache),
+            }) => assert_eq!(force_unit_access, flush),
             other => panic!("{other:?}"),
         }
     }
