@@ -308,7 +308,9 @@ impl Disk {
         self.stopped.store(false, Ordering::Relaxed);
         match self.start_up(Level::Device(at), RESET_TIMEOUT_US) {
             Err(failure) if failure.step == 1 => {
-                self.late.store(1, Ordering::Relaxed);
+                // A device that nobody could reset has that still before it.
+                let late = u32::from(failure.code != code::LOCKED);
+                self.late.store(late, Ordering::Relaxed);
                 self.want(work::RESET);
                 true
             }
