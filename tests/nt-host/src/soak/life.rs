@@ -138,10 +138,10 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
         ),
         Judgement::Row(verdict) => {
             let seen = match (refused, tally.disturbed, last) {
+                (_, 1.., 1..) => Verdict::Gone,
                 (true, ..) => Verdict::Refused,
                 (_, 0, _) => Verdict::Unharmed,
-                (_, _, 0) => Verdict::CutOff,
-                _ => Verdict::Gone,
+                _ => Verdict::CutOff,
             };
             let either = verdict == Verdict::Survived
                 && [Verdict::CutOff, Verdict::Unharmed].contains(&seen);
@@ -164,6 +164,7 @@ struct Excuses {
     ring: bool,
     endless: bool,
     shrinks: bool,
+    names: bool,
 }
 
 impl Excuses {
@@ -176,6 +177,7 @@ impl Excuses {
                     What::Ring(_) | What::Common(..) | What::NeedsReset
                 )
             }),
+            names: plan.lies.iter().any(|lie| lie.what.spoils_data()),
             shrinks: plan
                 .lies
                 .iter()
@@ -190,6 +192,8 @@ impl Excuses {
     fn covers(&self, violation: &host_ntos::rules::Violation) -> bool {
         // The device's own checks and the observer follow the ring as the device shows it, so of lies they see the consequences.
         (self.ring && violation.rule == "device")
+            // A second completion under one name looks like that of the next request of this name.
+            || (self.names && violation.rule == "early-completion")
             // What is in flight when a disk becomes shorter.
             || (self.shrinks && violation.rule == "device" && violation.what.contains(": sectors "))
             // A device that never says that it has stopped cannot be waited for.

@@ -6,7 +6,7 @@
 use std::rc::Rc;
 use std::time::Duration;
 
-use host_ntos::abi::enums::SCSI_NOTIFICATION_TYPE as kind;
+use host_ntos::abi::enums::{SCSI_ADAPTER_CONTROL_TYPE as control, SCSI_NOTIFICATION_TYPE as kind};
 use host_ntos::abi::{KDPC, Range, STOR_DPC};
 use host_ntos::export::Call;
 use host_ntos::{guest, inject, rules, sched};
@@ -189,7 +189,6 @@ pub fn call_timer(adapter: &Rc<AdapterState>, name: &'static str, routine: usize
 
 /// (HwPassiveInitializeRoutine, &Success): "only from within HwStorInitialize. Otherwise, it will return FALSE".
 fn enable_passive(adapter: &Rc<AdapterState>, routine: usize, success: usize) {
-    use host_ntos::abi::enums::SCSI_ADAPTER_CONTROL_TYPE as control;
     if inject::due(fallible::ENABLE_PASSIVE_INITIALIZATION) {
         return guest::write_u32(success, 0);
     }
@@ -243,10 +242,19 @@ fn issue_dpc(adapter: &Rc<AdapterState>, at: usize, first: u64, second: u64) -> 
         );
         return false;
     };
+    // What was queued before the stop began may run at any time: a miniport cannot wait for it.
+    let stop = Callback::AdapterControl(control::ScsiStopAdapter);
+    let stopping = adapter
+        .calls
+        .borrow()
+        .iter()
+        .flatten()
+        .any(|now| *now == stop);
+    let late = stopping || adapter.halted.get();
     let this = Rc::clone(adapter);
     let run = Box::new(move || {
         this.counters.borrow_mut().dpcs += 1;
-        if this.halted.get() {
+        if late && this.halted.get() {
             rules::violate(
                 LEAK_DPC,
                 format!("the DPC at {at:#x} runs after ScsiStopAdapter"),
