@@ -178,9 +178,13 @@ impl Journal {
 /// Writes an entry. IRQL <= DISPATCH_LEVEL. If Windows has no memory for it, it is not written.
 pub fn write(adapter: Adapter, event: Event) {
     let values = event.values();
+    let mut texts = [[0; TEXT_LEN]; MAX_STRINGS];
+    for (text, value) in texts.iter_mut().zip(values.iter().flatten()) {
+        value.write(text);
+    }
     let used = values.iter().flatten().count();
-    let [first, second] = values.map(|value| value.map(|value| value.text()));
-    let strings = [until_nul(&first), until_nul(&second)];
+    let [first, second] = &texts;
+    let strings = [until_nul(first), until_nul(second)];
     let strings = strings.get(..used).unwrap_or_default();
     let _ = adapter.log(
         Code::Message(event.code()),
@@ -191,8 +195,8 @@ pub fn write(adapter: Adapter, event: Event) {
 }
 
 /// The text with its final NUL and nothing after that: an entry has room for 150 bytes in all.
-fn until_nul(text: &Option<[u16; TEXT_LEN]>) -> &[u16] {
-    let Some(text) = text else { return &[] };
+#[inline(never)] // used twice
+fn until_nul(text: &[u16]) -> &[u16] {
     let end = text.iter().position(|c| *c == 0).unwrap_or(0);
     text.get(..=end).unwrap_or_default()
 }
@@ -201,12 +205,10 @@ fn until_nul(text: &Option<[u16; TEXT_LEN]>) -> &[u16] {
 pub const TEXT_LEN: usize = 21;
 
 impl Value {
-    /// The value as a NUL-terminated UTF-16 string.
-    #[inline(never)] // used twice
-    pub fn text(&self) -> [u16; TEXT_LEN] {
-        let mut text = [0; TEXT_LEN];
+    /// Writes the value as UTF-16 over the start of zeroes, which end it.
+    pub fn write(&self, text: &mut [u16; TEXT_LEN]) {
         match *self {
-            Self::Number(n) => digits(&mut text, n, 10),
+            Self::Number(n) => digits(text, n, 10),
             Self::Bits(n) => {
                 let (prefix, rest) = text.split_at_mut(2);
                 for (to, from) in prefix.iter_mut().zip("0x".encode_utf16()) {
@@ -220,7 +222,6 @@ impl Value {
                 }
             }
         }
-        text
     }
 }
 

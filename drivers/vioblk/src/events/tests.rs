@@ -111,7 +111,8 @@ fn the_log_is_not_flooded() {
 }
 
 fn text(value: Value) -> String {
-    let text = value.text();
+    let mut text = [0; TEXT_LEN];
+    value.write(&mut text);
     let end = text.iter().position(|c| *c == 0).expect("NUL-terminated");
     String::from_utf16(&text[..end]).unwrap()
 }
