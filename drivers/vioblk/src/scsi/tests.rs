@@ -3,6 +3,7 @@ use crate::config::{Config, RangeLimits, Topology};
 use crate::identity::Place;
 use virtio_core::spec::blk::ID_LEN;
 
+mod opcodes;
 mod parameters;
 
 const GIB: u64 = 1 << 30;

@@ -9,7 +9,6 @@ mod processor;
 mod timer;
 
 use std::rc::Rc;
-use std::time::Duration;
 
 use host_ntos::abi::enums::STORPORT_FUNCTION_CODE as code;
 use host_ntos::abi::{MESSAGE_INTERRUPT_INFORMATION as Message, Range, STOR_ADDR_BTL8};
@@ -269,7 +268,7 @@ const FUNCTIONS: &[Row] = &[
         code::ExtFunctionDelayExecution,
         "DelayExecution",
         TO_DISPATCH,
-        delay,
+        timer::delay,
     ),
     row(
         code::ExtFunctionAcquireSpinLock,
@@ -470,18 +469,6 @@ fn mark_dump_memory(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
     }
     if flags == 0 {
         adapter.marked.borrow_mut().push((address, length));
-    }
-    status::SUCCESS
-}
-
-/// (DelayInMicroseconds): waits below DISPATCH_LEVEL, busy-waits otherwise.
-fn delay(_: &Rc<AdapterState>, call: &Call) -> u32 {
-    let microseconds = u64::from(call.slot(2) as u32);
-    if sched::irql() < sched::DISPATCH {
-        let time = Some(Duration::from_micros(microseconds));
-        sched::block_until("StorPortDelayExecution", time, Box::new(|| false));
-    } else {
-        sched::stall(microseconds);
     }
     status::SUCCESS
 }

@@ -126,3 +126,15 @@ pub fn free_worker(adapter: &Rc<AdapterState>, call: &Call) -> u32 {
         }
     }
 }
+
+/// (DelayInMicroseconds): waits below DISPATCH_LEVEL, busy-waits otherwise.
+pub fn delay(_: &Rc<AdapterState>, call: &Call) -> u32 {
+    let microseconds = u64::from(call.slot(2) as u32);
+    if sched::irql() < sched::DISPATCH {
+        let time = Some(Duration::from_micros(microseconds));
+        sched::block_until("StorPortDelayExecution", time, Box::new(|| false));
+    } else {
+        sched::stall(microseconds);
+    }
+    status::SUCCESS
+}
