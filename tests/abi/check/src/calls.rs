@@ -8,9 +8,13 @@ use std::path::Path;
 use syn::visit::Visit;
 use syn::{Expr, ExprCall};
 
-/// Codes that Microsoft's own drivers use without a wrapper, with the number of arguments after the code.
+/// Codes that are used without a wrapper, with the number of arguments after the code: the device extension is the first.
 /// MS: nf-storport-storportnotification.
-const DIRECT: [(&str, usize); 2] = [("RequestComplete", 2), ("BusChangeDetected", 2)];
+const DIRECT: [(&str, usize); 3] = [
+    ("RequestComplete", 2),
+    ("BusChangeDetected", 2),
+    ("RequestTimerCall", 3),
+];
 
 /// One call.
 #[derive(Debug, PartialEq, Eq)]

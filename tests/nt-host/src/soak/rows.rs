@@ -124,7 +124,7 @@ pub const ROWS: &[Row] = &[
     row("T102", "queue-size=65535", Refused),
     row("T105", "lie=common=18:4@4x0", Refused),
     row("T110", "lie=common=12:ffff@1x0", Unharmed),
-    row("T113", "lie=common=1c:1@1", Refused),
+    row("T113", "lie=common=1c:1@1x0", Refused),
     row("T114", "lie=common=10:ffff@1x0", Refused),
     row("T115", "lie=common=1a:ffff@1x0", Refused),
     row("T116", "lie=common=1a:2@1x0", Refused),
