@@ -34,6 +34,9 @@ const TIMEOUT: Duration = Duration::from_secs(1);
 /// What a step with a device that does not answer may take on the kernel's clock: the waits of the driver and of the dump stack.
 const BOUND: Duration = Duration::from_secs(60);
 
+/// Long enough for a device to answer all that it will.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Requests that a device leaves unanswered before the dump stack gives up.
 const TRIES: usize = 3;
 
@@ -61,7 +64,16 @@ impl Session<'_> {
             .context("with the dump stack loaded")?;
 
         let workload = self.disturbed(adapter, address)?;
-        self.until(&workload, operations / 2)?;
+        if plan.end == DumpEnd::Silent {
+            // Until the device has fallen silent; no request times out so soon, and nothing else ends the wait.
+            let _ = sched::run_until(&mut || false, SILENCE);
+            ensure!(
+                workload.in_flight() > 0,
+                "the device has answered everything"
+            );
+        } else {
+            self.until(&workload, operations / 2)?;
+        }
         crash(adapter);
         // What was in flight is lost, and nobody is told.
         let (disk, _) = workload.finish();

@@ -226,7 +226,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         dump(
             "dump-silent",
             "a crash because the disk does not answer any more",
-            "hang=1000000 hang-after=700 queues=2 vectors=3",
+            "hang=1000000 hang-after=640 queues=2 vectors=3",
             DumpMode::Crash,
             DumpEnd::Silent,
         ),
