@@ -5,7 +5,7 @@ use crate::disk::{Disk, change, notice, work};
 use crate::events::{Event, code};
 use crate::ffi::lock::Level;
 use core::cell::Cell;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 use nt::irql::Device;
 use storport::{Adapter, Dpc};
 use virtio_core::Clock;
@@ -180,11 +180,10 @@ impl Disk {
     /// Release orders the owner's work before this; it pairs with the acquires in `claim_setup` and `service`.
     #[inline(never)] // used twice or more
     pub(crate) fn release_setup(&self) {
-        self.in_setup.store(false, Ordering::Release);
-        // Orders the word that the set-up is free before the look for wishes; pairs with the fence in `put_back`. Anything weaker
-        // lets both sides miss the other's store, and a wish for a reset would stay where it is.
-        fence(Ordering::SeqCst);
-        if self.work.load(Ordering::Relaxed) != 0 {
+        // SeqCst, both, as in `put_back`: anything weaker lets each side miss the other's store, and a wish for a reset would stay
+        // where it is.
+        self.in_setup.store(false, Ordering::SeqCst);
+        if self.work.load(Ordering::SeqCst) != 0 {
             self.issue(&self.service, 0);
         }
     }
@@ -275,17 +274,16 @@ impl Disk {
     ///
     /// A device that could not be started at HwInitialize's IRQL gets all the time here that it may need.
     pub fn passive(&self) -> bool {
-        self.dpcs_ready.store(true, Ordering::Release);
-        // Orders the word that there are DPCs before the look for wishes; pairs with the fence in `want`. Anything weaker lets both
-        // sides miss the other's store, and a change of the configuration before this moment would go unnoticed.
-        fence(Ordering::SeqCst);
+        // SeqCst, and so is the look for wishes below, as in `want` and `issue`: anything weaker lets each side miss the other's
+        // store, and a change of the configuration before this moment would go unnoticed.
+        self.dpcs_ready.store(true, Ordering::SeqCst);
         if self.failed.swap(false, Ordering::Relaxed)
             && let Err(failure) = self.start_up(Level::Passive, PASSIVE_RESET_TIMEOUT_US)
         {
             self.report(failure.event());
             return false;
         }
-        if self.work.load(Ordering::Relaxed) != 0 {
+        if self.work.load(Ordering::SeqCst) != 0 {
             self.issue(&self.service, 0);
         }
         true
@@ -320,9 +318,8 @@ impl Disk {
 
     /// Asks the service DPC to do something. Any IRQL.
     pub fn want(&self, bits: u32) {
-        self.work.fetch_or(bits, Ordering::AcqRel);
         // See `passive`.
-        fence(Ordering::SeqCst);
+        self.work.fetch_or(bits, Ordering::SeqCst);
         self.issue(&self.service, 0);
     }
 
@@ -331,7 +328,8 @@ impl Disk {
     pub fn issue(&self, dpc: &Dpc, argument: usize) {
         // Relaxed: `stop` sets it with the interrupt locks held, so an interrupt routine that runs later sees it.
         let halted = self.halted.load(Ordering::Relaxed);
-        if !halted && self.dpcs_ready.load(Ordering::Acquire) {
+        // SeqCst: see `passive`. It also orders the DPCs' initialisation before their use.
+        if !halted && self.dpcs_ready.load(Ordering::SeqCst) {
             crate::ffi::dpc::issue(dpc, self.adapter, argument);
         }
     }

@@ -7,7 +7,7 @@ use crate::ffi::lock::Level;
 use crate::lifecycle::RESET_TIMEOUT_US;
 use crate::request::{List, Outcome};
 use crate::ring::Ring;
-use core::sync::atomic::{Ordering, fence};
+use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use virtio_core::spec::pci::Status;
 use virtio_core::transport::{DeviceStopped, How};
@@ -113,10 +113,9 @@ impl Disk {
 
     /// Keeps wishes for when whoever has the set-up releases it.
     fn put_back(&self, bits: u32) {
-        self.work.fetch_or(bits, Ordering::AcqRel);
-        // See `release_setup`.
-        fence(Ordering::SeqCst);
-        if !self.in_setup.load(Ordering::Relaxed) {
+        // SeqCst, both: see `release_setup`.
+        self.work.fetch_or(bits, Ordering::SeqCst);
+        if !self.in_setup.load(Ordering::SeqCst) {
             self.issue(&self.service, 0);
         }
     }

@@ -40,11 +40,13 @@ pub fn make(
 ) -> Result<()> {
     let mut members = Vec::new();
     for driver in drivers::packages() {
+        // The symbols end in zeroes. Where a block has nothing after them all its matches have one distance, and libmspack, which
+        // cabextract uses, takes the incomplete code that RFC 1951 §3.2.7 has for this case as damage.
         for from in [
-            driver.file(arch, "inf"),
+            driver.symbols(arch),
             driver.file(arch, "sys"),
             driver.file(arch, "cat"),
-            driver.symbols(arch),
+            driver.file(arch, "inf"),
         ] {
             let from = dist.join(from);
             let file = from.file_name().context("no file name")?.to_string_lossy();

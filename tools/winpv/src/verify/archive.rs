@@ -200,7 +200,7 @@ fn msi(
             )?;
         }
     }
-    let mut weakest = Trust::Whcp;
+    let mut weakest = Some(Trust::Whcp);
     for row in msi.rows("File").to_vec() {
         let long = text(&row, "FileName")
             .rsplit('|')
@@ -211,15 +211,19 @@ fn msi(
             Some(path) => {
                 let bytes = msi.file(text(&row, "File"))?;
                 if name.to_lowercase().ends_with(".sys") {
-                    // A damaged signature is told of with the package.
-                    weakest = weakest.min(trust::classify(&bytes).unwrap_or(Trust::Whcp));
+                    // One whose signature says nothing is told of with the package, and then there is nothing to compare with.
+                    weakest = weakest
+                        .zip(trust::classify(&bytes).ok())
+                        .map(|(a, b)| a.min(b));
                 }
                 write(&path, &bytes)?;
             }
             None => outside(report, place, &name, strictness),
         }
     }
-    if msi.property("Manufacturer") == Some(PROVIDER) {
+    if let Some(weakest) = weakest
+        && msi.property("Manufacturer") == Some(PROVIDER)
+    {
         for problem in stamp::check(&msi, weakest) {
             let mend = "make the MSI again from these packages, with winpv build";
             report.add("msi-class", strictness, &place.label, problem, mend);

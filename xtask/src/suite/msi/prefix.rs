@@ -250,8 +250,9 @@ impl Prefix {
         let (code, text) = self.run("reg", &["query", key, "/s"])?;
         match code {
             0 => Ok(text),
-            1 => Ok(String::new()),
-            _ => bail!("reg query {key} ended with {code}"),
+            // `reg` has one code for all that goes wrong.
+            1 if text.contains("Unable to find the specified registry") => Ok(String::new()),
+            _ => bail!("reg query {key} ended with {code}: {text:?}"),
         }
     }
 
