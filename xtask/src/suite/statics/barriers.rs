@@ -61,7 +61,7 @@ fn barriers(words: &[u32]) -> Vec<usize> {
         .collect()
 }
 
-/// Whether each full fence and each look has its barrier, and there are enough.
+/// Whether each full fence of a ring and each look has its barrier, and there are enough.
 fn judge(words: &[u32]) -> Result<()> {
     let near = |at: usize, barrier| words[at..].iter().take(NEAR).any(|word| *word == barrier);
     let places = |matches: &dyn Fn(u32) -> bool| -> Vec<usize> {
@@ -70,15 +70,14 @@ fn judge(words: &[u32]) -> Result<()> {
     let fences = places(&|word| word == DMB_ISH);
     let looks = places(&|word| word & OPCODE == LDARH);
     let all = places(&|word| word == DMB_OSH);
+    // Others are not the rings': for Windows, LLVM ends sequentially consistent accesses with a full fence.
+    let with = fences.iter().filter(|at| near(**at, DMB_OSH)).count();
     ensure!(
-        fences.len() >= FENCES && looks.len() >= LOOKS,
-        "only {} full fences and {} looks",
+        with >= FENCES && looks.len() >= LOOKS,
+        "only {with} of {} full fences with a barrier, and {} looks",
         fences.len(),
         looks.len()
     );
-    for at in fences {
-        ensure!(near(at, DMB_OSH), "full fence at {:#x} without", at * 4);
-    }
     for at in looks {
         ensure!(near(at, DMB_OSHLD), "look at {:#x} without", at * 4);
     }
