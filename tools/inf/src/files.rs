@@ -1,6 +1,9 @@
 //! What an INF copies, and where in its package each file lies. MS: inf-copyfiles-directive, inf-destinationdirs-section,
 //! inf-sourcedisksfiles-section.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use crate::walk::{Package, Role};
 use crate::{Entry, Inf, Pos, Section, number, same};
 
@@ -110,6 +113,47 @@ pub fn path_in_package(inf: &Inf, name: &str, arch: &str) -> Option<String> {
     let path = disk(inf, &text(0), arch)?;
     let from = below(&path, &text(1));
     Some(folder(&format!("{from}\\{name}")).replace('\\', "/"))
+}
+
+/// The catalog of a processor's files. MS: inf-version-section: CatalogFile.NTarch goes before CatalogFile.NT, and that before
+/// CatalogFile.
+#[must_use]
+pub fn catalog(inf: &Inf, arch: &str) -> Option<String> {
+    let keys = [
+        format!("CatalogFile.NT{arch}"),
+        "CatalogFile.NT".to_owned(),
+        "CatalogFile".to_owned(),
+    ];
+    let mut values = keys.iter().filter_map(|key| inf.value("Version", key));
+    values.find(|name| !name.is_empty())
+}
+
+/// Files that `[SourceDisksFiles]` lists for a processor, whether or not something copies them.
+pub fn listed<'a>(inf: &'a Inf, arch: &str) -> impl Iterator<Item = &'a str> {
+    [
+        format!("SourceDisksFiles.{arch}"),
+        "SourceDisksFiles".to_owned(),
+    ]
+    .into_iter()
+    .filter_map(|section| inf.section(&section))
+    .flat_map(|section| section.entries.iter().map(Entry::name))
+}
+
+/// Finds a file as Windows does, without regard to case; only the folders on its path are read. `path` is in lower case, folders
+/// separated by `/`.
+#[must_use]
+pub fn locate(folder: &Path, path: &str) -> Option<PathBuf> {
+    let (first, rest) = match path.split_once('/') {
+        Some((first, rest)) => (first, Some(rest)),
+        None => (path, None),
+    };
+    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut same =
+        entries.filter(|entry| entry.file_name().to_string_lossy().to_lowercase() == first);
+    match rest {
+        Some(rest) => same.find_map(|entry| locate(&entry.path(), rest)),
+        None => same.map(|entry| entry.path()).find(|path| path.is_file()),
+    }
 }
 
 /// A disk's path and the folder below it as one.

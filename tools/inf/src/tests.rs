@@ -1,7 +1,10 @@
 //! Reading: encodings, lines, quotes, tokens, positions, and which sections apply.
 
+use std::fs;
+
 use proptest::prelude::*;
 
+use crate::files::{catalog, locate};
 use crate::lex::Kind;
 use crate::target::{Build, Target};
 use crate::walk::{Home, Package, Role};
@@ -219,6 +222,31 @@ fn needs_may_go_in_a_circle() {
     );
     let package = Package::new(&inf);
     assert_eq!(package.of(0, Role::Registry(Home::Software)).count(), 1);
+}
+
+#[test]
+fn files_are_found_without_regard_to_case() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::create_dir(dir.path().join("Sub")).unwrap();
+    fs::write(dir.path().join("Sub/Driver.SYS"), b"x").unwrap();
+    let found = locate(dir.path(), "sub/driver.sys");
+    assert_eq!(found, Some(dir.path().join("Sub/Driver.SYS")));
+    assert_eq!(locate(dir.path(), "sub"), None);
+    assert_eq!(locate(dir.path(), "driver.sys"), None);
+}
+
+#[test]
+fn the_catalog_of_a_processor_is_the_most_particular_one() {
+    let version = |lines: &str| parse(&format!("[Version]\n{lines}"));
+    let all = version("CatalogFile=a.cat\nCatalogFile.nt=b.cat\nCatalogFile.ntAMD64=c.cat\n");
+    assert_eq!(catalog(&all, "amd64").as_deref(), Some("c.cat"));
+    assert_eq!(catalog(&all, "arm64").as_deref(), Some("b.cat"));
+    let other = version("CatalogFile.NTx86=b.cat\nCatalogFile=a.cat\n");
+    assert_eq!(catalog(&other, "amd64").as_deref(), Some("a.cat"));
+    assert_eq!(
+        catalog(&version("CatalogFile.NTx86=b.cat\n"), "amd64"),
+        None
+    );
 }
 
 proptest! {

@@ -25,8 +25,10 @@ pub struct Package {
     pub service: Service,
     /// What the driver file's signature is.
     pub trust: Trust,
-    /// Every file: name and content.
+    /// Every file: its path in the package, folders separated by `/`, and its content.
     pub files: Vec<(String, Vec<u8>)>,
+    /// Which of them the service's driver is copied from.
+    pub driver: String,
 }
 
 /// What an INF's service section says.
@@ -42,7 +44,7 @@ pub struct Service {
     pub error_control: u32,
     /// `LoadOrderGroup`; empty if there is none.
     pub group: String,
-    /// The driver file's name.
+    /// The driver file's name where Windows runs it.
     pub binary: String,
     /// What its `AddReg` adds: subkey, name, value.
     pub values: Vec<(String, String, Value)>,
@@ -58,11 +60,7 @@ impl Package {
     /// The content of the driver file.
     #[must_use]
     pub fn driver(&self) -> &[u8] {
-        let name = &self.service.binary;
-        let file = self
-            .files
-            .iter()
-            .find(|(file, _)| file.eq_ignore_ascii_case(name));
+        let file = self.files.iter().find(|(path, _)| *path == self.driver);
         file.map_or(&[], |(_, bytes)| bytes)
     }
 }

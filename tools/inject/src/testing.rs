@@ -45,6 +45,7 @@ pub fn package(machine: Machine, trust: Trust) -> Package {
             ("toyblk.sys".to_owned(), pe::program(machine.0)),
             ("toyblk.cat".to_owned(), b"catalog".to_vec()),
         ],
+        driver: "toyblk.sys".to_owned(),
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use driver_catalog::Catalog;
 use driver_catalog::der::{self, Reader};
+use driver_inf::files::{Copied, catalog, copied, listed, locate, path_in_package};
 use driver_inf::walk;
 use driver_inf::{Field, Inf, Section};
 use winpv_process::Run;
@@ -203,73 +204,162 @@ fn packages(path: &Path) -> Result<Vec<Package>> {
                 }
             }
         }
-        packages.push(package(path, &bytes, &inf, machine, service, hardware_ids)?);
+        let of_machine = |file: &Copied| {
+            let install = walked.installs.get(file.install);
+            install.is_some_and(|install| install.arch.eq_ignore_ascii_case(machine.name()))
+        };
+        let copied = Vec::from_iter(copied(&walked).into_iter().filter(of_machine));
+        let content = Content::read(path, &bytes, &inf, machine, &copied)?;
+        packages.push(package(
+            path,
+            &inf,
+            machine,
+            service,
+            hardware_ids,
+            content,
+            &copied,
+        )?);
     }
     Ok(packages)
 }
 
+/// What lies in a package, each file vouched for by the catalog.
+struct Content {
+    /// Every file: its path in the package and its bytes.
+    files: Vec<(String, Vec<u8>)>,
+    /// Where the files came from: their paths as the INF has them, in lower case.
+    sources: Vec<(String, String)>,
+}
+
+impl Content {
+    fn read(
+        path: &Path,
+        bytes: &[u8],
+        inf: &Inf,
+        machine: Machine,
+        copied: &[Copied],
+    ) -> Result<Content> {
+        let folder = path.parent().context("an INF without a folder")?;
+        let catalog = catalog(inf, machine.name()).with_context(|| {
+            format!("no CatalogFile for {machine}: Windows installs no unsigned package")
+        })?;
+        let mut content = Content {
+            files: vec![(file_name(path)?, bytes.to_vec())],
+            sources: Vec::new(),
+        };
+        for file in copied {
+            let source = in_package(inf, &file.source, machine);
+            if !content.add(folder, &source)? {
+                bail!("its file {source} is missing{}", compressed(inf, machine));
+            }
+        }
+        // Windows asks for what is copied only.
+        for name in listed(inf, machine.name()) {
+            content.add(folder, &in_package(inf, name, machine))?;
+        }
+        // MS: inf-version-section, CatalogFile: it lies where the INF does.
+        let list = locate(folder, &catalog.to_lowercase())
+            .with_context(|| format!("its file {catalog} is missing"))?;
+        let list_bytes = fs::read(list)?;
+        let list = Catalog::parse(&list_bytes).with_context(|| format!("{catalog} is damaged"))?;
+        for (path, bytes) in &content.files {
+            // A catalog names its members without their folders.
+            list.check(path.rsplit('/').next().unwrap_or(path), bytes)?;
+        }
+        content.files.push((catalog, list_bytes));
+        Ok(content)
+    }
+
+    /// Adds a file, once; false if it is not there.
+    fn add(&mut self, folder: &Path, source: &str) -> Result<bool> {
+        if self.sources.iter().any(|(known, _)| known == source) {
+            return Ok(true);
+        }
+        // It becomes part of a path in the image, and of commands of wimlib's and guestfish's.
+        let is_plain = |c: char| !c.is_control() && !['\'', '"', ':', '\\'].contains(&c);
+        ensure!(
+            source.chars().all(is_plain) && !source.split('/').any(|part| part == ".."),
+            "{source:?} is no path of a file in the package"
+        );
+        let Some(real) = locate(folder, source) else {
+            return Ok(false);
+        };
+        // As it is written on disk.
+        let path = real.strip_prefix(folder)?.to_str();
+        let path = path.context("a file name that is no text")?.to_owned();
+        self.files.push((path.clone(), fs::read(&real)?));
+        self.sources.push((source.to_owned(), path));
+        Ok(true)
+    }
+}
+
+/// Where the INF says that a file lies: its path in lower case.
+fn in_package(inf: &Inf, name: &str, machine: Machine) -> String {
+    path_in_package(inf, name, machine.name()).unwrap_or_else(|| name.to_lowercase())
+}
+
+/// MS: inf-sourcedisksnames-section: what does not lie there by itself, Windows takes out of a cabinet that the disk's entry names.
+fn compressed(inf: &Inf, machine: Machine) -> String {
+    let sections = [
+        format!("SourceDisksNames.{}", machine.name()),
+        "SourceDisksNames".to_owned(),
+    ];
+    let sections = sections.iter().filter_map(|name| inf.section(name));
+    let mut names = sections
+        .flat_map(|section| &section.entries)
+        .filter_map(|entry| Some(inf.text(entry.value(1)?)));
+    match names.find(|name| name.to_lowercase().ends_with(".cab")) {
+        Some(name) => format!(": if it is in {name}, unpack that beside the INF (`cabextract`)"),
+        None => String::new(),
+    }
+}
+
 fn package(
     path: &Path,
-    bytes: &[u8],
     inf: &Inf,
     machine: Machine,
     service: Service,
     hardware_ids: Vec<String>,
+    content: Content,
+    copied: &[Copied],
 ) -> Result<Package> {
-    let name = file_name(path)?;
-    let folder = path.parent().context("an INF without a folder")?;
     let guid = inf.value("Version", "ClassGuid").context("no ClassGuid")?;
-    let catalog = [
-        "CatalogFile".to_owned(),
-        format!("CatalogFile.NT{}", machine.name()),
-    ]
-    .iter()
-    .rev()
-    .find_map(|key| inf.value("Version", key))
-    .context("no CatalogFile: Windows installs no unsigned package")?;
-    let read = |name: &str| {
-        fs::read(folder.join(name)).with_context(|| format!("its file {name} is missing"))
-    };
-    let catalog_bytes = read(&catalog)?;
-    let list = Catalog::parse(&catalog_bytes).with_context(|| format!("{catalog} is damaged"))?;
-    let mut files = vec![(name.clone(), bytes.to_vec())];
-    for section in [
-        "SourceDisksFiles".to_owned(),
-        format!("SourceDisksFiles.{}", machine.name()),
-    ] {
-        for entry in inf
-            .section(&section)
-            .map_or(&[][..], |section| &section.entries)
-        {
-            let file = entry.name().to_owned();
-            let bytes = read(&file)?;
-            files.push((file, bytes));
-        }
-    }
-    for (file, bytes) in &files {
-        list.check(file, bytes)?;
-    }
-    files.push((catalog, catalog_bytes));
+    let binary = service.binary.clone();
+    // What it is copied from may have another name, and lie in another folder.
+    let source = copied
+        .iter()
+        .find(|file| file.name.eq_ignore_ascii_case(&binary))
+        .map(|file| in_package(inf, &file.source, machine))
+        .with_context(|| {
+            format!(
+                "the service's file {binary} is not copied, so it is one of Windows' own: name a folder without this INF"
+            )
+        })?;
+    let driver = content
+        .sources
+        .into_iter()
+        .find_map(|(known, path)| (known == source).then_some(path))
+        .with_context(|| format!("{source} was not read"))?;
     let mut package = Package {
         name: path
             .file_stem()
             .map(|stem| stem.to_string_lossy().to_lowercase())
             .unwrap_or_default(),
         machine,
-        inf: name,
+        inf: file_name(path)?,
         class: guid_bytes(&guid).with_context(|| format!("ClassGuid is {guid}, no GUID"))?,
         hardware_ids,
         service,
         trust: trust::Trust::Unsigned,
-        files,
+        files: content.files,
+        driver,
     };
-    let binary = package.service.binary.clone();
-    let driver = package.driver();
+    let image = package.driver();
     ensure!(
-        Machine::of_pe(driver) == Some(machine),
+        Machine::of_pe(image) == Some(machine),
         "{binary} is not a driver for {machine}"
     );
-    package.trust = trust::classify(driver).with_context(|| binary)?;
+    package.trust = trust::classify(image).with_context(|| binary)?;
     Ok(package)
 }
 

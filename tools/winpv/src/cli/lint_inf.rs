@@ -5,11 +5,10 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use driver_inf::Inf;
+use driver_inf::files::locate;
 use driver_inf::lint::{self, Finding, Options, Present, Rule, Severity};
 use driver_inf::target::Build;
 use serde_json::{Value, json};
-
-use crate::verify::find::locate;
 
 /// What `--help` shows below the options.
 pub const EXAMPLES: &str = "\

@@ -96,20 +96,3 @@ fn collect(folder: &Place, all: &mut Vec<Place>) -> Result<()> {
     }
     Ok(())
 }
-
-/// Finds a file as Windows does, without regard to case; only the folders on its path are read. `path` is in lower case, folders
-/// separated by `/`.
-#[must_use]
-pub fn locate(folder: &Path, path: &str) -> Option<PathBuf> {
-    let (first, rest) = match path.split_once('/') {
-        Some((first, rest)) => (first, Some(rest)),
-        None => (path, None),
-    };
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut same =
-        entries.filter(|entry| entry.file_name().to_string_lossy().to_lowercase() == first);
-    match rest {
-        Some(rest) => same.find_map(|entry| locate(&entry.path(), rest)),
-        None => same.map(|entry| entry.path()).find(|path| path.is_file()),
-    }
-}

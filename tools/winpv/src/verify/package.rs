@@ -3,14 +3,14 @@
 use std::collections::BTreeSet;
 
 use anyhow::Result;
-use driver_inf::files::{copied, path_in_package};
+use driver_inf::files::{catalog as catalog_of, copied, locate, path_in_package};
 use driver_inf::lint::{self, Options, Severity};
 use driver_inf::walk::{self, Role};
 use driver_inf::{Inf, target};
 use object::pe;
 
 use super::catalog;
-use super::find::{Place, locate};
+use super::find::Place;
 use super::report::{Level, Report, Strictness};
 use super::signature::Subject;
 use super::sys::{self, version};
@@ -226,17 +226,6 @@ fn judge(report: &mut Report, place: &Place, inf: &Inf, strictness: Strictness) 
             finding.mend,
         );
     }
-}
-
-/// MS: inf-version-section: CatalogFile.NTarch goes before CatalogFile.NT, and that before CatalogFile.
-fn catalog_of(inf: &Inf, arch: &str) -> Option<String> {
-    let keys = [
-        format!("CatalogFile.NT{arch}"),
-        "CatalogFile.NT".to_owned(),
-        "CatalogFile".to_owned(),
-    ];
-    let mut values = keys.iter().filter_map(|key| inf.value("Version", key));
-    values.find(|name| !name.is_empty())
 }
 
 fn beside(inf: &Place, name: &str) -> Place {

@@ -6,7 +6,6 @@ use std::path::Path;
 
 use super::archive::inside;
 use super::catalog::System;
-use super::find::locate;
 use super::report::{Level, Report, Strictness};
 use super::rules::RULES;
 use super::signature::seconds;
@@ -99,17 +98,6 @@ fn members_of_archives_stay_inside() {
     for bad in ["..", r"..\x", "a/../../x", r"C:\x", "a:b", "", "/", "."] {
         assert_eq!(path(bad), None, "{bad:?}");
     }
-}
-
-#[test]
-fn files_are_found_without_regard_to_case() {
-    let dir = tempfile::tempdir().unwrap();
-    fs::create_dir(dir.path().join("Sub")).unwrap();
-    fs::write(dir.path().join("Sub/Driver.SYS"), b"x").unwrap();
-    let found = locate(dir.path(), "sub/driver.sys");
-    assert_eq!(found, Some(dir.path().join("Sub/Driver.SYS")));
-    assert_eq!(locate(dir.path(), "sub"), None);
-    assert_eq!(locate(dir.path(), "driver.sys"), None);
 }
 
 #[test]

@@ -120,6 +120,49 @@ fn a_package_is_what_its_inf_says_for_the_newest_windows() {
     assert_eq!(names, ["toy.inf", "toy.sys", "toy.cat"]);
 }
 
+/// MS: inf-version-section, CatalogFile.nt*; inf-sourcedisksfiles-section and -sourcedisksnames-section, subdir and path;
+/// inf-copyfiles-directive, a source file with another name; names without regard to case.
+#[test]
+fn catalogs_and_files_lie_where_the_inf_says() {
+    let dir = tempfile::tempdir().unwrap();
+    for (number, decoration) in ["", ".nt", ".NTamd64"].into_iter().enumerate() {
+        let folder = dir.path().join(number.to_string());
+        let inf = INF
+            .replace("CatalogFile=", &format!("CatalogFile.NTx86=none.cat\nCatalogFile{decoration}="))
+            .replace("1=%P%", r"1=%P%,,,\Files")
+            .replace("toy.sys=1", r"[SourceDisksFiles.amd64]\nbuilt.sys=1,x64\n[SourceDisksFiles]\nbuilt.sys=1\nNotes.txt=1\nnone.txt=1".replace(r"\n", "\n").as_str())
+            .replace("[Files]\ntoy.sys\n", "[Files]\nTOY.sys,built.sys\n");
+        let driver = pe::program(pe::AMD64);
+        let bytes = inf.replace('\n', "\r\n");
+        let mut catalog = Builder::new("_v100_X64", 1_700_000_000).unwrap();
+        catalog
+            .file("toy.inf", bytes.as_bytes())
+            .and_then(|catalog| catalog.file("built.sys", &driver))
+            .and_then(|catalog| catalog.file("notes.txt", b"notes"))
+            .unwrap();
+        fs::create_dir_all(folder.join("files/X64")).unwrap();
+        fs::write(folder.join("toy.inf"), bytes).unwrap();
+        fs::write(folder.join("files/X64/Built.sys"), &driver).unwrap();
+        fs::write(folder.join("files/notes.txt"), "notes").unwrap();
+        fs::write(folder.join("Toy.cat"), catalog.unsigned().unwrap()).unwrap();
+        let pack = Pack::read(&folder).unwrap();
+        let [package] = pack.packages.as_slice() else {
+            panic!("{} packages", pack.packages.len());
+        };
+        let names = package.files.iter().map(|(name, _)| name.as_str());
+        let wanted = [
+            "toy.inf",
+            "files/X64/Built.sys",
+            "files/notes.txt",
+            "toy.cat",
+        ];
+        assert_eq!(Vec::from_iter(names), wanted, "{decoration}");
+        // Windows runs it under the name that it is copied to.
+        assert_eq!(package.service.binary, "toy.sys");
+        assert_eq!(package.driver(), driver);
+    }
+}
+
 #[test]
 fn packs_that_are_not_whole_are_refused() {
     let read = |prepare: &dyn Fn(&Path)| {
@@ -139,6 +182,26 @@ fn packs_that_are_not_whole_are_refused() {
     assert!(error.contains("toy.inf"), "{error}");
     let error = read(&|dir| write(dir, INF, &pe::program(pe::ARM64)));
     assert!(error.contains("not a driver for amd64"), "{error}");
+    let error = read(&|dir| {
+        let inf = INF
+            .replace("1=%P%", "1=%P%,toy.cab")
+            .replace("[Files]\n", "[Files]\npart.dll\n");
+        write(dir, &inf, &pe::program(pe::AMD64));
+    });
+    assert!(
+        error.contains("part.dll is missing") && error.contains("cabextract"),
+        "{error}"
+    );
+    let error = read(&|dir| {
+        let inf = INF.replace("toy.sys=1", r"toy.sys=1,..\other");
+        write(dir, &inf, &pe::program(pe::AMD64));
+    });
+    assert!(error.contains("no path of a file"), "{error}");
+    let error = read(&|dir| {
+        let inf = INF.replace("[Files]\ntoy.sys\n", "[Files]\n");
+        write(dir, &inf, &pe::program(pe::AMD64));
+    });
+    assert!(error.contains("not copied"), "{error}");
     let error = read(&|dir| {
         write(
             dir,
