@@ -274,15 +274,16 @@ impl Disk {
     ///
     /// A device that could not be started at HwInitialize's IRQL gets all the time here that it may need.
     pub fn passive(&self) -> bool {
-        // SeqCst, and so is the look for wishes below, as in `want` and `issue`: anything weaker lets each side miss the other's
-        // store, and a change of the configuration before this moment would go unnoticed.
-        self.dpcs_ready.store(true, Ordering::SeqCst);
+        // Before there are DPCs: one that interrupted this thread would wait for ever for the queue that it has.
         if self.failed.swap(false, Ordering::Relaxed)
             && let Err(failure) = self.start_up(Level::Passive, PASSIVE_RESET_TIMEOUT_US)
         {
             self.report(failure.event());
             return false;
         }
+        // SeqCst, and so is the look for wishes below, as in `want` and `issue`: anything weaker lets each side miss the other's
+        // store, and a change of the configuration before this moment would go unnoticed.
+        self.dpcs_ready.store(true, Ordering::SeqCst);
         if self.work.load(Ordering::SeqCst) != 0 {
             self.issue(&self.service, 0);
         }

@@ -41,6 +41,8 @@ pub enum Operation {
     Repeat,
     /// Read blocks and drop what was read.
     Verify,
+    /// Wait for a reset of the device.
+    Reset,
 }
 
 /// What the device is doing for the request now.
@@ -166,7 +168,8 @@ impl Request {
     /// The header for the present stage. Virtio 1.3 §5.2.6
     pub fn header(&self) -> RequestHeader {
         match (self.stage, self.operation) {
-            (Stage::Flush, _) | (_, Operation::Flush { .. } | Operation::None) => {
+            (Stage::Flush, _)
+            | (_, Operation::Flush { .. } | Operation::None | Operation::Reset) => {
                 RequestHeader::new(RequestType::FLUSH, 0)
             }
             (_, Operation::Read | Operation::Verify) => {

@@ -3,12 +3,14 @@
 
 use crate::disk::{Disk, work};
 use crate::events::{Event, code};
+use crate::ffi::extension::RequestBox;
 use crate::ffi::lock::Level;
 use crate::lifecycle::RESET_TIMEOUT_US;
-use crate::request::{List, Outcome};
+use crate::request::{List, Operation, Outcome};
 use crate::ring::Ring;
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
+use storport::SrbStatus;
 use virtio_core::spec::pci::Status;
 use virtio_core::transport::{DeviceStopped, How};
 
@@ -25,25 +27,52 @@ const LOOK_EVERY_US: u32 = 100_000;
 const MAX_LOOKS: u32 = 50;
 
 impl Disk {
-    /// As [`Disk::reset_claimed`], after the end of whatever is under way. False also if that does not end.
-    pub fn reset(&self, at: Dispatch) -> bool {
-        self.claim_setup() && self.reset_claimed(at)
+    /// HwResetBus. Whether the bus was reset: then all that the device had is completed. MS: nc-storport-hw_reset_bus
+    pub fn reset_bus(&self, at: Dispatch) -> bool {
+        if self.rules.polled {
+            // MS: "Restrictions on Miniport Drivers that Manage the Boot Drive": disregard requests to reset the bus.
+            return true;
+        }
+        if self.claim_setup() {
+            return self.reset_claimed(at, Level::ResetBus(at), None);
+        }
+        self.want(work::RESET);
+        false
+    }
+
+    /// A request to reset a bus, a device or a unit, which are all the same here. It ends when the device has been reset, or is given
+    /// up.
+    pub fn reset_for(&self, at: Dispatch, mut request: RequestBox) {
+        if self.rules.polled {
+            return self.complete(request, SrbStatus::Success); // as in HwResetBus
+        }
+        request.operation = Operation::Reset;
+        if self.claim_setup() {
+            self.reset_claimed(at, Level::Dispatch(at), Some(request));
+        } else {
+            self.complete(request, SrbStatus::Error);
+        }
     }
 
     /// Resets the device and starts it again, and releases the set-up. What the device had, and what waited, ends as
     /// [`Outcome::Reset`], but not before the device has let go of it: if it takes long, the queues stay closed, and the timer has
     /// it looked at again. Whether the disk can be used afterwards.
     #[inline(never)] // used twice or more
-    fn reset_claimed(&self, at: Dispatch) -> bool {
+    fn reset_claimed(&self, at: Dispatch, level: Level, wish: Option<RequestBox>) -> bool {
+        let mut ended = List::EMPTY;
         if self.halted.load(Ordering::Relaxed) && !self.gone.load(Ordering::Relaxed) {
             // Nothing is outstanding, and the restart resets the device.
             self.release_setup();
+            if let Some(wish) = wish {
+                self.end(at, wish);
+            }
             return true;
         }
-        for cell in self.queues {
-            cell.with(self.adapter, at, Ring::close);
+        self.each(level, Ring::close);
+        // Behind all that the reset ends, and with it if the device is late.
+        if let (Some(wish), Some(cell)) = (wish, self.queues.last()) {
+            cell.try_with(self.adapter, level, |ring| ring.wait(wish));
         }
-        let mut ended = List::EMPTY;
         let late = self.late.load(Ordering::Relaxed);
         let stopped = match late {
             0 => self.stop_device(RESET_TIMEOUT_US),
@@ -52,7 +81,7 @@ impl Disk {
         let usable = match stopped {
             Ok(stopped) => {
                 self.late.store(0, Ordering::Relaxed);
-                self.start_again(at, stopped, &mut ended)
+                self.start_again(level, stopped, &mut ended)
             }
             Err(_) if late < MAX_LOOKS => {
                 self.late.store(late.saturating_add(1), Ordering::Relaxed);
@@ -64,7 +93,7 @@ impl Disk {
                 self.report(Event::ResetFailed {
                     code: code::transport(&error),
                 });
-                self.end_queues(at, Outcome::Reset, &mut ended);
+                self.end_queues(level, Outcome::Reset, &mut ended);
                 false
             }
         };
@@ -74,40 +103,46 @@ impl Disk {
             let _ = self.stop_device(RESET_TIMEOUT_US);
         }
         // Before the release: a command that wants a reset and waits for this one is answered after what this one ended.
-        self.end_all(at, &mut ended);
+        while let Some(mut request) = ended.pop_front() {
+            if usable && request.operation == Operation::Reset {
+                request.outcome = Outcome::Done;
+            }
+            self.end(at, request);
+        }
         self.release_setup();
         self.look_at_queues();
         usable
     }
 
-    fn start_again(&self, at: Dispatch, stopped: DeviceStopped, ended: &mut List) -> bool {
+    fn start_again(&self, level: Level, stopped: DeviceStopped, ended: &mut List) -> bool {
         let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
         let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
-        for cell in self.queues {
-            cell.with(self.adapter, at, |ring| {
-                ring.drain(&stopped, outcome, ended)
-            });
-        }
+        self.each(level, |ring| ring.drain(&stopped, outcome, ended));
         if gone {
             self.gone.store(true, Ordering::Relaxed);
-            self.end_queues(at, Outcome::Gone, ended);
+            self.end_queues(level, Outcome::Gone, ended);
             return false;
         }
-        match self.start_device(stopped, Level::Dispatch(at)) {
+        match self.start_device(stopped, level) {
             Ok(()) => true,
             Err(failure) => {
                 self.give_up();
                 self.report(failure.event());
-                self.end_queues(at, Outcome::Gone, ended);
+                self.end_queues(level, Outcome::Gone, ended);
                 false
             }
         }
     }
 
     #[inline(never)] // used twice or more
-    fn end_queues(&self, at: Dispatch, outcome: Outcome, ended: &mut List) {
+    fn end_queues(&self, level: Level, outcome: Outcome, ended: &mut List) {
+        self.each(level, |ring| ring.end(outcome, ended));
+    }
+
+    /// Does something with each queue. Of the levels those of a reset, where none is out of reach.
+    fn each(&self, level: Level, mut body: impl FnMut(&mut Ring)) {
         for cell in self.queues {
-            cell.with(self.adapter, at, |ring| ring.end(outcome, ended));
+            cell.try_with(self.adapter, level, &mut body);
         }
     }
 
@@ -143,7 +178,7 @@ impl Disk {
             if trouble && self.late.load(Ordering::Relaxed) == 0 {
                 self.count_trouble();
             }
-            self.reset_claimed(at);
+            self.reset_claimed(at, Level::Dispatch(at), None);
         } else if wanted & work::CONFIG != 0 {
             self.look_at_capacity();
         }

@@ -340,6 +340,10 @@ impl Ring {
     #[cold]
     #[inline(never)] // as above
     fn add_any(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
+        if request.operation == Operation::Reset {
+            // It waited for the reset that a restart begins with.
+            return Err(Refused::Never(request));
+        }
         // What HwBuildIo has described lies where it needs nothing.
         let borrowed = match request.chain {
             Some(_) => Borrowed::Ready,

@@ -112,16 +112,7 @@ impl Disk {
             Function::DumpPointers => self.dump_pointers(request),
             Function::FreeDumpPointers => self.complete(request, SrbStatus::Success),
             Function::ResetBus | Function::ResetDevice | Function::ResetLogicalUnit => {
-                // In the dump stack they are disregarded, as in HwResetBus.
-                let done = self.rules.polled || self.reset(at);
-                self.complete(
-                    request,
-                    if done {
-                        SrbStatus::Success
-                    } else {
-                        SrbStatus::Error
-                    },
-                );
+                self.reset_for(at, request);
             }
             // Nothing to do: the disk has no power states of its own, and adapter control stops and starts the device.
             Function::Power | Function::Pnp => self.complete(request, SrbStatus::Success),

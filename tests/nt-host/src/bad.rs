@@ -28,9 +28,17 @@ pub fn jobs(folder: &Path) -> anyhow::Result<Vec<Job>> {
     );
     Ok(drivers
         .into_iter()
-        .map(|sys| Job {
-            sys,
-            scenario: table::provoke(),
+        .map(|sys| {
+            let stem = sys.file_stem().unwrap_or_default().to_string_lossy();
+            let dump = ["dump-", "good-dump"]
+                .iter()
+                .any(|start| stem.starts_with(start));
+            let scenario = if dump {
+                table::provoke_dump()
+            } else {
+                table::provoke()
+            };
+            Job { sys, scenario }
         })
         .collect())
 }

@@ -387,7 +387,7 @@ fn soak_command(args: &SoakArgs) -> anyhow::Result<bool> {
 fn find(kind: Kind, name: &str) -> anyhow::Result<Scenario> {
     table::scenarios(kind)
         .into_iter()
-        .chain([table::provoke()])
+        .chain([table::provoke(), table::provoke_dump()])
         .find(|scenario| scenario.name == name)
         .with_context(|| format!("there is no scenario {name:?}; `nt-host list` names them"))
 }

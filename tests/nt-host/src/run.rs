@@ -330,6 +330,7 @@ impl Session<'_> {
             .map_or(Address::new(0, 0), |unit| unit.address);
         let operations = self.scenario.operations;
         let steps = [
+            self.reset_at_work(adapter, address).err(),
             self.work(adapter, address, operations, 0).err(),
             adapter.stop().err().map(Into::into),
             adapter.restart().err().map(Into::into),

@@ -7,6 +7,9 @@ use crate::commands::Abilities;
 use crate::scenario::{Backend, Goal, Qemu, Scenario};
 
 mod features;
+mod provoke;
+
+pub use provoke::{provoke, provoke_dump};
 
 /// Which kind of virtio device the driver is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -59,26 +62,6 @@ pub fn scenarios(kind: Kind) -> Vec<Scenario> {
     }
     all
 }
-
-/// The scenario for drivers that break a rule. It is in no table.
-#[must_use]
-pub fn provoke() -> Scenario {
-    let mut scenario = plain(
-        PROVOKE,
-        "a little of everything",
-        Backend::InProcess(parse("queues=2 vectors=3")),
-    );
-    scenario.goal = Goal::Provoke;
-    scenario.operations = 50;
-    scenario.size = 1 << 20;
-    scenario.most = 32 << 10;
-    scenario.depth = 8;
-    scenario.deadline = Duration::from_secs(20);
-    scenario
-}
-
-/// Name of [`provoke`].
-pub const PROVOKE: &str = "provoke";
 
 /// On QEMU's devices.
 fn qemu(kind: Kind) -> Vec<Scenario> {

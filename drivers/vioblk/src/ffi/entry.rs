@@ -264,14 +264,8 @@ unsafe extern "system" fn reset_bus(extension: *mut c_void, _path: u32) -> BOOLE
     let Some(disk) = (unsafe { disk(extension) }) else {
         return FALSE;
     };
-    if disk.rules.polled {
-        // MS: "Restrictions on Miniport Drivers that Manage the Boot Drive": disregard requests to reset the bus.
-        return TRUE;
-    }
-    // The queues' locks may not be taken here (MS: nf-storport-storportacquirespinlock), but in a DPC, which runs as soon as
-    // this processor leaves DISPATCH_LEVEL: the service DPC resets the device and ends what was in flight.
-    disk.want(work::RESET);
-    TRUE
+    // SAFETY: HwResetBus runs at DISPATCH_LEVEL. MS: nc-storport-hw_reset_bus
+    BOOLEAN::from(disk.reset_bus(unsafe { Dispatch::assume() }))
 }
 
 /// Adapter control that the driver carries out.

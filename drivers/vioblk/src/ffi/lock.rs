@@ -10,7 +10,7 @@ use storport::{Adapter, Dpc};
 /// One request queue with its DPC, whose lock protects it.
 ///
 /// StorPort's DPC lock, because kernel spin locks are forbidden to miniports (MS: HwStorPortProhibitedDDIs rule). It cannot be
-/// taken in HwInitialize and in ScsiRestartAdapter, which run above DISPATCH_LEVEL (MS:
+/// taken in HwInitialize and in ScsiRestartAdapter, which run above DISPATCH_LEVEL, nor in HwResetBus (MS:
 /// nf-storport-storportacquirespinlock); these claim the queue by `busy`, which every owner of the lock sets as well.
 pub struct QueueCell {
     /// Runs after the queue's interrupt.
@@ -43,6 +43,8 @@ pub enum Guard {
 pub enum Level {
     /// HwStartIo or a DPC.
     Dispatch(Dispatch),
+    /// HwResetBus, which may not take the lock.
+    ResetBus(Dispatch),
     /// HwInitialize or HwAdapterControl.
     Device(Device),
     /// The passive-initialisation routine, which may take no lock. MS: nf-storport-storportacquirespinlock
@@ -63,10 +65,19 @@ impl QueueCell {
     /// Runs `body` with the queue locked. From HwStartIo or a DPC, once the DPCs are initialised.
     #[inline]
     pub fn with<R>(&self, adapter: Adapter, _: Dispatch, body: impl FnOnce(&mut Ring) -> R) -> R {
-        let needed = self.guard == Guard::Lock;
+        self.with_lock_if(self.guard == Guard::Lock, adapter, body)
+    }
+
+    #[inline]
+    fn with_lock_if<R>(
+        &self,
+        needed: bool,
+        adapter: Adapter,
+        body: impl FnOnce(&mut Ring) -> R,
+    ) -> R {
         adapter.with_lock_if(needed, Lock::Dpc(&self.dpc), || {
-            // Not free only while the adapter starts on another processor. That waits for nothing that this one holds, and
-            // each of its waits for the device has a deadline.
+            // Not free only while another processor starts the adapter, resets the bus, or, for those, has the lock. It waits
+            // for nothing that this one holds, and each of its waits for the device has a deadline.
             while !self.claim() {
                 adapter.stall(1);
             }
@@ -83,7 +94,8 @@ impl QueueCell {
         body: impl FnOnce(&mut Ring) -> R,
     ) -> Option<R> {
         match level {
-            Level::Dispatch(at) => Some(self.with(adapter, at, body)),
+            Level::Dispatch(_) => Some(self.with_lock_if(self.guard == Guard::Lock, adapter, body)),
+            Level::ResetBus(_) => Some(self.with_lock_if(false, adapter, body)),
             Level::Device(_) | Level::Passive => self.claim_soon(adapter).then(|| self.run(body)),
         }
     }

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::Ring;
+use crate::ffi::extension::RequestBox;
 use crate::request::{List, Outcome};
 use virtio_core::transport::DeviceStopped;
 
@@ -30,6 +31,11 @@ impl Ring {
         let mut back = List::EMPTY;
         self.drain(proof, Outcome::Done, &mut back);
         self.backlog = back;
+    }
+
+    /// Has a request end with what the next reset ends.
+    pub fn wait(&mut self, request: RequestBox) {
+        self.backlog.push_back(request);
     }
 
     fn end_waiting(&mut self, outcome: Outcome, ended: &mut List) {

@@ -87,8 +87,53 @@ pub fn found(extension: *mut c_void, ext: &mut Ext) {
     }
 }
 
+/// Bytes of the uncached extension.
+pub fn uncached(dump: bool) -> u32 {
+    if case!("dump-memory") && dump {
+        // With the device extension more than the 32 KiB that there are.
+        32 << 10
+    } else {
+        UNCACHED
+    }
+}
+
+/// In HwFindAdapter of the dump stack: names the memory that has to be kept.
+pub fn mark(extension: *mut c_void, ext: &mut Ext, bytes: u32) {
+    imports::mark(extension, extension, size_of::<Ext>());
+    if !case!("dump-unmarked-memory") {
+        imports::mark(extension, ext.uncached.cast(), bytes as usize);
+    }
+}
+
+/// In HwInitialize of the dump stack.
+pub fn dumping(extension: *mut c_void) {
+    if case!("dump-call") {
+        let mut time = nt_sys::types::LARGE_INTEGER { QuadPart: 0 };
+        // SAFETY: a place for the time; that there is no clock is the point.
+        unsafe { imports::StorPortQuerySystemTime(&mut time) };
+        let _ = extension;
+    }
+}
+
+/// In HwResetBus.
+pub fn reset_bus(extension: *mut c_void, ext: &mut Ext) {
+    if case!("lock-context--reset-bus") && ext.first() {
+        let mut lock = handle();
+        let dpc: *mut c_void = (&raw mut ext.dpc).cast();
+        acquire(extension, DPC_LOCK, dpc, &mut lock);
+        release(extension, &mut lock);
+    }
+    if case!("reset-completes") && !ext.kept.is_null() {
+        // The read that was kept ends afterwards.
+        imports::issue_dpc(extension, &mut ext.dpc);
+    }
+}
+
 /// In HwInitialize, at DIRQL.
-pub fn initialized(extension: *mut c_void, _ext: &mut Ext) {
+pub fn initialized(extension: *mut c_void, ext: &mut Ext) {
+    if case!("call-context--initialize-dpc-early") {
+        imports::initialize_dpc(extension, &mut ext.dpc, crate::dpc);
+    }
     if case!("irql-of-call--pool") {
         let at = allocate(extension, 64);
         free(extension, at);
@@ -207,6 +252,10 @@ fn locks(extension: *mut c_void, ext: &mut Ext) {
     if case!("irql-changed-by-callback") && ext.first() {
         imports::KfRaiseIrql(5);
     }
+    if case!("stall") && ext.first() {
+        // SAFETY: any IRQL; a whole millisecond is the point.
+        unsafe { StorPortStallExecution(1000) };
+    }
     if case!("dispatch-time") && ext.first() {
         for _ in 0..30_000 {
             // SAFETY: any IRQL; 50 µs is what one stall may take.
@@ -230,6 +279,14 @@ pub fn start_io(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BL
     let (reads, writes) = (scsi && operation == 0x28, scsi && operation == 0x2a);
     if case!("lost-request") && reads && ext.first() {
         return;
+    }
+    if case!("reset-completes") && reads && ext.first() {
+        ext.kept = srb.cast();
+        return;
+    }
+    if case!("completion-status--internal-error") && ext.first() {
+        // SAFETY: as above.
+        unsafe { (*srb).SrbStatus = 0x30 };
     }
     if case!("completion-status") && ext.first() {
         // SAFETY: as above.
@@ -356,6 +413,12 @@ pub fn interrupt(_extension: *mut c_void, _ext: &mut Ext) {}
 pub fn dpc(extension: *mut c_void, ext: &mut Ext) {
     if case!("double-completion--interrupt-later") {
         complete(extension, ext.kept.cast());
+    }
+    if case!("reset-completes") && !ext.kept.is_null() {
+        // SAFETY: the request is ours until it is completed. SRB_STATUS_BUS_RESET
+        unsafe { (*ext.kept.cast::<SCSI_REQUEST_BLOCK>()).SrbStatus = 0x0e };
+        complete(extension, ext.kept.cast());
+        ext.kept = core::ptr::null_mut();
     }
 }
 

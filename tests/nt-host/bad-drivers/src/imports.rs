@@ -22,6 +22,15 @@ unsafe extern "system" {
 unsafe extern "system" {
     /// MS: nf-storport-storportfreedevicebase.
     pub fn StorPortFreeDeviceBase(extension: *mut c_void, address: *mut c_void);
+    /// MS: nf-storport-storportquerysystemtime.
+    pub fn StorPortQuerySystemTime(time: *mut nt_sys::types::LARGE_INTEGER);
+}
+
+/// StorPortMarkDumpMemory.
+pub fn mark(extension: *mut c_void, at: *mut c_void, bytes: usize) {
+    let none = 0_u32;
+    // SAFETY: MarkDumpMemory takes an address, a length and flags.
+    unsafe { StorPortExtendedFunction(code::MARK_DUMP_MEMORY, extension, at, bytes, none) };
 }
 
 /// Enables the passive initialisation.
@@ -89,6 +98,7 @@ pub mod code {
     pub const ALLOCATE_CONTIGUOUS: i32 = 24;
     pub const INITIALIZE_WORKER: i32 = 29;
     pub const INITIALIZE_TIMER: i32 = 32;
+    pub const MARK_DUMP_MEMORY: i32 = 45;
 }
 
 /// A function with one pointer-sized argument.

@@ -13,8 +13,9 @@ use core::ffi::{c_char, c_void};
 use core::mem::zeroed;
 
 use nt_sys::storport::{
-    HW_INITIALIZATION_DATA, PCIBus, PORT_CONFIGURATION_INFORMATION, SCSI_REQUEST_BLOCK, STOR_DPC,
-    ScsiAdapterControlSuccess, ScsiQuerySupportedControlTypes, ScsiRestartAdapter, ScsiStopAdapter,
+    DUMP_MODE_MARK_MEMORY, HW_INITIALIZATION_DATA, PCIBus, PORT_CONFIGURATION_INFORMATION,
+    SCSI_REQUEST_BLOCK, STOR_DPC, ScsiAdapterControlSuccess, ScsiQuerySupportedControlTypes,
+    ScsiRestartAdapter, ScsiStopAdapter,
 };
 use virtio::Queue;
 
@@ -33,6 +34,8 @@ pub struct Ext {
     pub kept: *mut c_void,
     /// How often the case struck.
     pub strikes: u32,
+    /// It is an instance in the dump stack.
+    pub dump: bool,
 }
 
 /// Bytes of the uncached extension and of an SRB extension; neither is a multiple of what memory comes in.
@@ -97,17 +100,32 @@ unsafe extern "system" fn find_adapter(
     config.Dma64BitAddresses = 2;
     config.HwMSInterruptRoutine = Some(message);
     cases::configure(config);
+    let dump = config.DumpMode != 0;
+    let bytes = cases::uncached(dump);
     // SAFETY: HwFindAdapter is where the uncached extension is asked for.
     let uncached =
-        unsafe { nt_sys::storport::StorPortGetUncachedExtension(extension, config, UNCACHED) };
+        unsafe { nt_sys::storport::StorPortGetUncachedExtension(extension, config, bytes) };
     if uncached.is_null() {
         return 2;
     }
     // SAFETY: StorPort's extension, and nobody else runs yet.
     let ext = unsafe { ext(extension) };
     ext.uncached = uncached.cast();
+    ext.dump = dump;
+    if dump {
+        cases::mark(extension, ext, bytes);
+    }
+    if config.DumpMode == DUMP_MODE_MARK_MEMORY {
+        // The device is the other instance's.
+        return 1;
+    }
     // SAFETY: HwFindAdapter, with its configuration.
     unsafe { ext.queue.find(extension, config) };
+    if dump {
+        // The other instance's queue must not be used any more; none is needed.
+        ext.queue.stop();
+        return 1;
+    }
     cases::found(extension, ext);
     1
 }
@@ -115,6 +133,10 @@ unsafe extern "system" fn find_adapter(
 unsafe extern "system" fn initialize(extension: *mut c_void) -> u8 {
     // SAFETY: StorPort's extension.
     let ext = unsafe { ext(extension) };
+    if ext.dump {
+        cases::dumping(extension);
+        return TRUE;
+    }
     ext.queue.start(extension, ext.uncached);
     imports::enable_passive(extension, passive);
     cases::initialized(extension, ext);
@@ -198,8 +220,11 @@ unsafe extern "system" fn dpc(
     cases::dpc(extension, unsafe { ext(extension) });
 }
 
-unsafe extern "system" fn reset_bus(_extension: *mut c_void, _path: u32) -> u8 {
-    TRUE
+unsafe extern "system" fn reset_bus(extension: *mut c_void, _path: u32) -> u8 {
+    // SAFETY: StorPort's extension, under the StartIo lock.
+    cases::reset_bus(extension, unsafe { ext(extension) });
+    // Another rule has it that TRUE means that all requests are completed.
+    u8::from(!cfg!(feature = "lost-request"))
 }
 
 unsafe extern "system" fn adapter_control(

@@ -59,6 +59,23 @@ impl Session<'_> {
         self.work(adapter, address, self.scenario.operations / 4, 3)
     }
 
+    /// One bus reset under load, whatever comes of it.
+    pub(super) fn reset_at_work(
+        &mut self,
+        adapter: &Adapter,
+        address: Address,
+    ) -> anyhow::Result<()> {
+        let workload = self.disturbed(adapter, address)?;
+        let half = self.scenario.operations / 2;
+        let reached = sched::run_until(&mut || workload.finished() >= half, self.scenario.deadline);
+        let reset = adapter.reset_bus(0);
+        let drained = adapter.drain(self.scenario.deadline);
+        self.put_back(workload.finish());
+        reached?;
+        reset?;
+        Ok(drained?)
+    }
+
     /// Resets the bus, or in every other round the logical unit.
     fn reset_once(&self, adapter: &Adapter, address: Address, round: u64) -> anyhow::Result<()> {
         if round.is_multiple_of(2) {

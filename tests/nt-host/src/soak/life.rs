@@ -12,8 +12,9 @@ use host_storport::{
 };
 use serde::{Deserialize, Serialize};
 use test_device::image::Image;
-use test_device::inproc::{Config, InProcess, What};
+use test_device::inproc::{Config, InProcess};
 
+use super::excuses::{self, Harm};
 use super::plan::{Act, Judgement, Plan, SIZE, Step};
 use super::rows::Verdict;
 use crate::cdb::{self, Form};
@@ -86,12 +87,11 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
         plan,
         disk,
         tally: Tally::default(),
-        faulty: !plan.lies.is_empty()
-            || !plan.calls.is_empty()
-            || matches!(plan.judgement, Judgement::Row(_)),
+        harm: excuses::harm(plan, &config),
         config: &config,
         rounds: 0,
         refused: false,
+        lost: false,
         timeouts: 0,
         last: 0,
     };
@@ -100,6 +100,7 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
         disk,
         tally,
         refused,
+        lost,
         timeouts,
         last,
         ..
@@ -113,11 +114,8 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
     found.accesses = report.counters.get("mmio").copied().unwrap_or(0);
     found.trace = report.trace_hash;
     (found.requests, found.disturbed, found.refused) = (tally.requests, tally.disturbed, refused);
-    let excused = Excuses::of(plan);
-    let violations = report
-        .violations
-        .iter()
-        .filter(|violation| !excused.covers(violation));
+    let violations = report.violations.iter();
+    let violations = violations.filter(|found| !excuses::explains(plan, found.rule, &found.what));
     found
         .wrong
         .extend(violations.map(|violation| format!("violation: {violation}")));
@@ -137,10 +135,10 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
             found.fired
         ),
         Judgement::Row(verdict) => {
-            let seen = match (refused, tally.disturbed, last) {
-                (_, 1.., 1..) => Verdict::Gone,
+            let seen = match (refused, lost || last > 0, tally.disturbed) {
                 (true, ..) => Verdict::Refused,
-                (_, 0, _) => Verdict::Unharmed,
+                (_, true, _) => Verdict::Gone,
+                (.., 0) => Verdict::Unharmed,
                 _ => Verdict::CutOff,
             };
             let either = verdict == Verdict::Survived
@@ -159,58 +157,19 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
     disk.compare(image.file())
 }
 
-/// What a device is to blame for, not the driver.
-struct Excuses {
-    ring: bool,
-    endless: bool,
-    shrinks: bool,
-    names: bool,
-}
-
-impl Excuses {
-    fn of(plan: &Plan) -> Self {
-        let never_stops = |what: What| matches!(what, What::Common(0x14, _));
-        Self {
-            ring: plan.lies.iter().any(|lie| {
-                matches!(
-                    lie.what,
-                    What::Ring(_) | What::Common(..) | What::NeedsReset
-                )
-            }),
-            names: plan.lies.iter().any(|lie| lie.what.spoils_data()),
-            shrinks: plan
-                .lies
-                .iter()
-                .any(|lie| matches!(lie.what, What::Resize(_) | What::Field(0..8, _))),
-            endless: plan.lies.iter().any(|lie| never_stops(lie.what))
-                || plan
-                    .device
-                    .contains(&("reset-reads".to_owned(), "none".to_owned())),
-        }
-    }
-
-    fn covers(&self, violation: &host_ntos::rules::Violation) -> bool {
-        // The device's own checks and the observer follow the ring as the device shows it, so of lies they see the consequences.
-        (self.ring && violation.rule == "device")
-            // A second completion under one name looks like that of the next request of this name.
-            || (self.names && violation.rule == "early-completion")
-            // What is in flight when a disk becomes shorter.
-            || (self.shrinks && violation.rule == "device" && violation.what.contains(": sectors "))
-            // A device that never says that it has stopped cannot be waited for.
-            || (self.endless && violation.rule == "dma-after-stop")
-    }
-}
-
 /// An adapter's life under a plan.
 struct Life<'a> {
     plan: &'a Plan,
     disk: Disk,
     tally: Tally,
-    /// Whether the device or the port driver fails on purpose.
-    faulty: bool,
+    /// What the faults of the device and the port driver can do to it.
+    harm: Harm,
     config: &'a Config,
     rounds: u64,
+    /// The miniport refused the device at its start.
     refused: bool,
+    /// The miniport did not restart the device.
+    lost: bool,
     timeouts: u64,
     /// Requests that were cut off or failed in the last piece of work.
     last: u64,
@@ -242,7 +201,10 @@ impl Life<'_> {
             }
             Err(StartError::Refused { stage, code }) => {
                 self.refused = true;
-                ensure!(self.faulty, "{stage} refused a sound device with {code:#x}");
+                ensure!(
+                    self.harm > Harm::None,
+                    "{stage} refused a sound device with {code:#x}"
+                );
                 // HwInitialize runs at DIRQL, where nothing can be logged.
                 let told = !adapter.events().is_empty()
                     || stage == "HwInitialize"
@@ -265,7 +227,7 @@ impl Life<'_> {
             .first()
             .map_or(Address::new(0, 0), |unit| unit.address);
         ensure!(
-            self.faulty || self.config_fails() || !adapter.units().is_empty(),
+            self.harm > Harm::None || !adapter.units().is_empty(),
             "no unit was found"
         );
         for step in &self.plan.steps {
@@ -282,7 +244,7 @@ impl Life<'_> {
                         adapter.interrupt(*message)?;
                     }
                     let restarted = adapter.restart();
-                    self.refused |= restarted.is_err();
+                    self.lost |= restarted.is_err();
                     self.may_fail(restarted)
                         .context("the adapter was not restarted")?;
                 }
@@ -302,15 +264,10 @@ impl Life<'_> {
         Ok(())
     }
 
-    fn config_fails(&self) -> bool {
-        let config = self.config;
-        config.hang > 0 || config.needs_reset_every > 0 || !config.faults.is_empty()
-    }
-
     /// With a device or a port driver that fails, the miniport may as well.
     fn may_fail(&self, result: Result<(), Failure>) -> Result<()> {
         match result {
-            Err(Failure::Failed { .. } | Failure::State(_)) if self.faulty => Ok(()),
+            Err(Failure::Failed { .. } | Failure::State(_)) if self.harm > Harm::None => Ok(()),
             other => Ok(other?),
         }
     }
@@ -325,10 +282,11 @@ impl Life<'_> {
         self.rounds += 1;
         let faults = Faults {
             write_protected: self.config.read_only,
-            disturbance: if self.faulty || self.config_fails() {
-                Disturbance::Anything
-            } else {
-                disturbance
+            disturbance: match self.harm {
+                Harm::None => disturbance,
+                // What a reset ends, and what ends when resets do not help.
+                Harm::CutOff => Disturbance::Removal,
+                Harm::Any => Disturbance::Anything,
             },
             spoilt: self.plan.lies.iter().any(|lie| lie.what.spoils_data()),
             ..Faults::default()
@@ -408,7 +366,7 @@ impl Life<'_> {
             request.timeout = TIMEOUT;
             let outcome = adapter.request(request)?;
             ensure!(
-                outcome.is_success() || self.faulty,
+                outcome.is_success() || self.harm > Harm::None,
                 "a power request failed: {}",
                 crate::judge::describe(&outcome)
             );

@@ -76,7 +76,8 @@ pub struct Plan {
 }
 
 impl Plan {
-    /// The plan of this name: `plan:SEED`, `pair:SEED`, `call:FUNCTION:N`, `access:LIE:N`, `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS` or
+    /// The plan of this name: `plan:SEED`, `pair:SEED`, `call:FUNCTION:N`, `access:LIE:N`, `shared:LIE:N` (the same with
+    /// one interrupt message for all, which comes at each register access), `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS` or
     /// `row:ID`.
     ///
     /// # Errors
@@ -94,10 +95,14 @@ impl Plan {
                 };
                 Self::calls(vec![fault])
             }
-            "access" => {
+            "access" | "shared" => {
                 let (lie, nth) = rest.split_once(':').context("access:LIE:N")?;
                 let mut plan = Self::whole_life();
                 plan.lies = vec![Lie::parse(&format!("{lie}@{nth}"))?];
+                if kind == "shared" {
+                    plan.device.extend(parse("vectors=1"));
+                    plan.lies.push(Lie::parse("interrupt=0@1x0")?);
+                }
                 plan
             }
             "cycle" => cycles::plan(rest)?,
@@ -278,7 +283,7 @@ fn lie(dice: &mut Dice) -> Lie {
     let times = dice.one(&[1, 1, 1, 2, 5, 0]);
     // A device that vanished, or that is another one each time, stays so; interrupts for ever would be all that happens.
     let times = match what {
-        What::Interrupt(_) | What::NeedsReset => times.clamp(1, 5),
+        What::Interrupt(_) | What::NeedsReset | What::Resize(_) => times.clamp(1, 5),
         _ => times,
     };
     Lie { what, at, times }
@@ -361,6 +366,7 @@ mod tests {
             "plan:7",
             "call:StorPortGetBusData:1",
             "access:vanish:3",
+            "shared:needs-reset:3x2",
             "cycle:restart:1",
             "cpus:3:64:2",
         ] {

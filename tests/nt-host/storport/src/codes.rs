@@ -24,6 +24,7 @@ pub mod status {
     pub const INVALID_PATH_ID: u8 = 0x07;
     pub const INVALID_LUN: u8 = 0x20;
     pub const INVALID_TARGET_ID: u8 = 0x21;
+    pub const INTERNAL_ERROR: u8 = 0x30;
     pub const QUEUE_FROZEN: u8 = 0x40;
     pub const AUTOSENSE_VALID: u8 = 0x80;
     /// `SRB_STATUS(Status)`: without the two flag bits.

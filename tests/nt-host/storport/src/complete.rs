@@ -200,6 +200,9 @@ fn check_device_let_go(adapter: &AdapterState, srb: usize) {
 fn check_result(o: &Outstanding, result: &srb::Result, srb: usize) {
     let what = if result.raw_status & status::MASK == status::PENDING {
         "SRB_STATUS_PENDING".to_owned()
+    } else if result.raw_status & status::MASK == status::INTERNAL_ERROR {
+        // MS: ns-storport-_storage_request_block: "the Storport driver could not deliver the request to the miniport driver".
+        "SRB_STATUS_INTERNAL_ERROR, which is the port driver's".to_owned()
     } else if result.raw_status & status::QUEUE_FROZEN != 0 {
         // MS: ns-storport-_storage_request_block: a miniport never sets it.
         "SRB_STATUS_QUEUE_FROZEN".to_owned()

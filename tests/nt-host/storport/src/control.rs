@@ -17,6 +17,7 @@ use host_ntos::{rules, sched};
 
 use crate::adapter::{Failure, StartError};
 use crate::complete;
+use crate::io::Io;
 use crate::memory::Region;
 use crate::request::{Address, Data, Function, Request};
 use crate::rules::{
@@ -28,7 +29,10 @@ use crate::{interrupt, scan, timeout};
 
 /// No request is queued, outstanding or untold.
 pub fn idle(adapter: &AdapterState) -> bool {
-    let io = adapter.io.borrow();
+    all_told(&adapter.io.borrow())
+}
+
+fn all_told(io: &Io) -> bool {
     io.outstanding.is_empty() && io.queued() == 0 && io.untold() == 0
 }
 
@@ -39,9 +43,9 @@ fn running(adapter: &AdapterState) -> Result<(), Failure> {
     }
 }
 
-fn drain(adapter: &Rc<AdapterState>) {
+fn drain(adapter: &Rc<AdapterState>, over: fn(&Io) -> bool) {
     let this = Rc::clone(adapter);
-    let done = Box::new(move || idle(&this));
+    let done = Box::new(move || over(&this.io.borrow()));
     if !sched::block_until(
         "all requests to be completed",
         Some(adapter.options.patience),
@@ -112,7 +116,8 @@ fn power(adapter: &Rc<AdapterState>, state: u32, action: u32) -> bool {
 pub fn stop(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     running(adapter)?;
     adapter.phase.set(Phase::Stopped);
-    drain(adapter);
+    // What the miniport does not have yet waits until the adapter runs again.
+    drain(adapter, |io| io.outstanding.is_empty() && io.untold() == 0);
     flush(adapter, &Function::Flush);
     if !power(
         adapter,
@@ -253,7 +258,7 @@ fn tell(adapter: &Rc<AdapterState>, action: u32, control: u32) {
 pub fn remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     match adapter.phase.get() {
         Phase::Running => {
-            drain(adapter);
+            drain(adapter, all_told);
             flush(adapter, &Function::Shutdown);
             tell(adapter, pnp::StorRemoveDevice, unit::ScsiUnitRemove);
             adapter.phase.set(Phase::Stopped);
@@ -282,7 +287,7 @@ pub fn surprise_remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
         pnp::StorSurpriseRemoval,
         unit::ScsiUnitSurpriseRemoval,
     );
-    drain(adapter);
+    drain(adapter, all_told);
     tell(adapter, pnp::StorRemoveDevice, unit::ScsiUnitRemove);
     adapter.phase.set(Phase::Stopped);
     // "Storport might call HwStorAdapterControl to stop the adapter after the HBA has already been physically removed."

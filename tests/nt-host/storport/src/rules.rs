@@ -31,6 +31,12 @@ pub const LOST_REQUEST: Rule = Rule::new(
     "lost-request",
     "every request is completed, at the latest when the bus is reset",
 );
+/// MS: nc-storport-hw_reset_bus: "responsible for completing SRBs received by HwStorStartIo for PathId during this routine". A
+/// routine that returns FALSE has not reset the bus, and a device may use its buffers still.
+pub const RESET_COMPLETES: Rule = Rule::new(
+    "reset-completes",
+    "HwResetBus completes the requests of the bus that it has reset",
+);
 /// A device address differs from a physical one wherever DMA is remapped.
 pub const DMA_PHYSICAL: Rule = Rule::new(
     "dma-physical-address",
@@ -68,6 +74,8 @@ pub const LOCK_HANDLE: Rule = Rule::new(
     "lock-handle",
     "a lock is released with the handle of its acquisition",
 );
+/// MS: nf-storport-storportstallexecution: the delay "must be less than a full millisecond".
+pub const STALL: Rule = Rule::new("stall", "one stall takes less than a millisecond");
 /// MS: ns-storport-_port_configuration_information.
 pub const CONFIGURATION: Rule = Rule::new(
     "configuration",
@@ -142,6 +150,7 @@ pub const ALL: &[Rule] = &[
     USE_AFTER_COMPLETION,
     COMPLETION_STATUS,
     LOST_REQUEST,
+    RESET_COMPLETES,
     DMA_PHYSICAL,
     DMA_OUTSIDE,
     DMA_DIRECTION,
@@ -150,6 +159,7 @@ pub const ALL: &[Rule] = &[
     PARAMETER,
     LOCK_CONTEXT,
     LOCK_HANDLE,
+    STALL,
     CONFIGURATION,
     INITIALIZATION_DATA,
     OVERRUN,

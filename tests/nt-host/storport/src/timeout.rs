@@ -12,7 +12,7 @@ use host_ntos::{rules, sched};
 
 use crate::events::{Event, Source};
 use crate::request::{Address, Data, Function, Outcome, Request};
-use crate::rules::LOST_REQUEST;
+use crate::rules::{LOST_REQUEST, RESET_COMPLETES};
 use crate::state::{AdapterState, Callback, Phase};
 use crate::{interrupt, io};
 
@@ -135,10 +135,28 @@ pub fn reset_bus(adapter: &Rc<AdapterState>, path: u8) -> bool {
         &args,
     ) as u8
         != 0;
+    if fine {
+        left_over(adapter, path);
+    }
     unlock_start_io(adapter, irql, raised);
     adapter.flow.borrow_mut().freeze(None, false);
     io::kick_all(adapter);
     fine
+}
+
+/// Of a routine that says it has reset the bus: what HwStartIo was given for the path and is not completed.
+fn left_over(adapter: &AdapterState, path: u8) {
+    let io = adapter.io.borrow();
+    let kept = |o: &&io::Outstanding| o.started && o.request.address.path == path;
+    let count = io.outstanding.values().filter(kept).count();
+    if count > 0 {
+        rules::violate(
+            RESET_COMPLETES,
+            format!(
+                "HwResetBus returns TRUE for path {path} and leaves {count} requests with the device"
+            ),
+        );
+    }
 }
 
 /// Keeps HwStartIo from being called: the StartIo lock and every channel.

@@ -49,9 +49,8 @@ fn allowed(adapter: &AdapterState, callback: Callback) -> &'static [Wanted] {
         Callback::StartIo if adapter.perf.get().channels > 0 => &[Dpc, StartIo, Interrupt],
         Callback::StartIo => &[Dpc, Interrupt],
         Callback::Timer | Callback::ResetBus | Callback::StateChange if half_duplex => &[],
-        // The table grants the interrupt lock; that the DPC lock may be acquired while StartIo is held stands in the
-        // text above it.
-        Callback::Timer | Callback::ResetBus | Callback::StateChange => &[Dpc, Interrupt],
+        // That the order of locks would let them acquire the DPC lock as well, says the text above the table.
+        Callback::Timer | Callback::ResetBus | Callback::StateChange => &[Interrupt],
         Callback::BuildIo
         | Callback::AdapterControl(_)
         | Callback::UnitControl

@@ -17,9 +17,10 @@ use std::rc::Rc;
 
 use host_ntos::abi::Range;
 use host_ntos::export::{Call, Handler, register_curated};
-use host_ntos::sched;
+use host_ntos::{rules, sched};
 
 use crate::complete;
+use crate::rules::STALL;
 use crate::state::{self, AdapterState, DIRQL};
 
 const DLL: &str = "storport.sys";
@@ -94,7 +95,11 @@ pub fn register() {
         ANY,
         "nf-wdm-kestallexecutionprocessor, which it stands for",
         |call| {
-            sched::stall(u64::from(call.u32(0)));
+            let microseconds = call.u32(0);
+            if microseconds >= 1000 {
+                rules::violate(STALL, format!("a stall of {microseconds} microseconds"));
+            }
+            sched::stall(u64::from(microseconds));
             0
         },
     );

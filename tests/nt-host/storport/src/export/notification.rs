@@ -209,16 +209,9 @@ fn enable_passive(adapter: &Rc<AdapterState>, routine: usize, success: usize) {
 }
 
 fn initialize_dpc(adapter: &Rc<AdapterState>, dpc: usize, routine: usize, first: bool) {
-    if !matches!(
-        adapter.callback(),
-        Some(
-            Callback::PassiveInitialize
-                | Callback::Initialize
-                | Callback::FindAdapter
-                | Callback::AdapterControl(_)
-        )
-    ) {
-        // "Must be called during HBA initialization."
+    if adapter.callback() != Some(Callback::PassiveInitialize) {
+        // "Must be called during HBA initialization from within the miniport driver's HwStorPassiveInitializeRoutine routine."
+        // MS: nf-storport-storportinitializedpc
         rules::violate(
             CALL_CONTEXT,
             format!("StorPortInitializeDpc called in {:?}", adapter.callback()),

@@ -1,0 +1,168 @@
+//! What the lies of a plan are to blame for, and not the driver: each lie for what it leads to and for nothing else.
+
+use test_device::inproc::{Config, RingLie, What};
+
+use super::plan::{Judgement, Plan, SIZE};
+
+/// What can come of a plan's faults for requests and for the start, at worst.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Harm {
+    /// Nothing.
+    None,
+    /// The device is reset or given up: requests are cut off, or there is no device.
+    CutOff,
+    /// Anything that is told properly.
+    Any,
+}
+
+/// What all faults of a plan, whose device has this configuration, can do.
+pub fn harm(plan: &Plan, config: &Config) -> Harm {
+    let lies = plan.lies.iter().map(|lie| of_lie(lie.what));
+    let call = (!plan.calls.is_empty()).then_some(Harm::Any);
+    let row = matches!(plan.judgement, Judgement::Row(_)).then_some(Harm::Any);
+    let silent = config.hang > 0 || config.needs_reset_every > 0;
+    let silent = silent.then_some(Harm::CutOff);
+    let fails = (!config.faults.is_empty()).then_some(Harm::Any);
+    let faults = [call, row, silent, fails].into_iter().flatten();
+    lies.chain(faults).max().unwrap_or(Harm::None)
+}
+
+fn of_lie(lie: What) -> Harm {
+    use RingLie::{
+        EveryInterrupt, IdNotOutstanding, IdTwice, NotDone, OtherId, RequestOnes, StatusReserved,
+        StatusUnwritten, TooShort,
+    };
+    match lie {
+        What::Interrupt(_) | What::Ring(EveryInterrupt | NotDone | RequestOnes) => Harm::None,
+        // The request fails, or another one does, which the device has not looked at yet.
+        What::Ring(
+            IdNotOutstanding | IdTwice | OtherId | StatusReserved | StatusUnwritten | TooShort,
+        ) => Harm::Any,
+        What::Ring(_) | What::NeedsReset | What::Vanish | What::Generation => Harm::CutOff,
+        What::Common(..) | What::Field(..) | What::Resize(_) | What::Grow(_) => Harm::Any,
+    }
+}
+
+/// Whether a lie of the plan leads to this violation of a rule, whatever the driver does.
+pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
+    let told = |lie: &dyn Fn(What) -> bool| plan.lies.iter().any(|told| lie(told.what));
+    let ring =
+        |lies: &[RingLie]| told(&|lie| matches!(lie, What::Ring(lie) if lies.contains(&lie)));
+    match rule {
+        "device" => led_to(plan, what),
+        // A second completion under one name looks like that of the next request of this name.
+        "early-completion" => ring(&[RingLie::IdTwice, RingLie::OtherId]),
+        // A device that never says that it has stopped cannot be waited for.
+        "dma-after-stop" => {
+            let forever = |lie: &test_device::inproc::Lie| {
+                lie.times == 0
+                    && matches!(lie.what, What::Common(STATUS, value) if value as u8 != 0)
+            };
+            let never = ("reset-reads".to_owned(), "none".to_owned());
+            plan.lies.iter().any(forever) || plan.device.contains(&never)
+        }
+        _ => false,
+    }
+}
+
+/// Registers of the common configuration. // Virtio 1.3 §4.1.4.3
+const DEVICE_FEATURE: u64 = 0x04;
+const NUM_QUEUES: u64 = 0x12;
+const STATUS: u64 = 0x14;
+const QUEUE_SIZE: u64 = 0x18;
+const QUEUE_NOTIFY_OFF: u64 = 0x1e;
+
+/// What the device and its observer find when they follow rings that a lie has changed, or a driver that believes one.
+fn led_to(plan: &Plan, what: &str) -> bool {
+    use RingLie::{
+        AvailOnes, DescriptorOnes, EntryChanges, IdAllOnes, IdNotOutstanding, IdOutOfRange,
+        IdTwice, IndexAhead, IndexBack, IndexFar, OtherId, UsedOnes,
+    };
+    let consequence = |lie: What| -> &[&str] {
+        match lie {
+            What::Ring(IdTwice | IndexAhead | IndexFar | IndexBack) => {
+                &["the device gave back", "with used.idx at"]
+            }
+            What::Ring(
+                IdOutOfRange | IdAllOnes | IdNotOutstanding | OtherId | UsedOnes | EntryChanges,
+            ) => &["the device gave back"],
+            // Its own reading of what it has overwritten.
+            What::Ring(AvailOnes) => &["index 65535 of"],
+            What::Ring(DescriptorOnes) => {
+                &["INDIRECT together with NEXT", "which was not negotiated"]
+            }
+            What::Common(DEVICE_FEATURE, _) => &["which were not offered"],
+            What::Common(NUM_QUEUES, _) => &["which does not exist"],
+            What::Common(STATUS, _) => &[
+                "before the reset was done",
+                "before FEATURES_OK",
+                "without FEATURES_OK",
+                "skips a step",
+                "cleared status bits",
+            ],
+            What::Common(QUEUE_SIZE, _) => &["entries, it has"],
+            What::Common(QUEUE_NOTIFY_OFF, _) => &["notified with", "notified queue"],
+            // What is in flight when a disk becomes shorter, and what a driver sends that takes it for longer.
+            What::Resize(sectors) if sectors < SIZE / 512 => &["§5.2.6.1: sectors "],
+            What::Field(0..8, _) => &["§5.2.6.1: sectors "],
+            _ => &[],
+        }
+    };
+    let reused = plan
+        .lies
+        .iter()
+        .any(|lie| matches!(lie.what, What::Ring(IdTwice | OtherId)));
+    reused && what.contains("made available while the device still has it")
+        || plan
+            .lies
+            .iter()
+            .flat_map(|lie| consequence(lie.what))
+            .any(|words| what.contains(words))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use test_device::inproc::Lie;
+
+    fn plan(lies: &[&str]) -> Plan {
+        Plan {
+            lies: lies.iter().map(|lie| Lie::parse(lie).unwrap()).collect(),
+            ..Plan::whole_life()
+        }
+    }
+
+    #[test]
+    fn a_lie_explains_what_it_leads_to_and_nothing_else() {
+        let far = plan(&["index-far@20"]);
+        let led = "Virtio 1.3 §2.7.6.1: queue 0: avail.idx went from 3 to 4 with used.idx at 40 and a size of 16";
+        let own = "Virtio 1.3 §2.7.6.1: avail.idx went from 3 to 300, the size is 16";
+        assert!(explains(&far, "device", led));
+        assert!(!explains(&far, "device", own));
+        assert!(!explains(&far, "early-completion", ""));
+        assert!(!explains(&plan(&["interrupt=1@3"]), "device", led));
+        assert!(explains(&plan(&["id-twice@3"]), "early-completion", ""));
+        assert!(!explains(&plan(&["not-done@3"]), "early-completion", ""));
+        assert!(explains(&plan(&["common=14:ff@3x0"]), "dma-after-stop", ""));
+        for stops in ["common=14:ff@3", "common=14:0@3x0", "needs-reset@3x0"] {
+            assert!(!explains(&plan(&[stops]), "dma-after-stop", ""), "{stops}");
+        }
+        let beyond = "Virtio 1.3 §5.2.6.1: sectors 4000+8 of 2048";
+        assert!(explains(&plan(&["resize=1@3"]), "device", beyond));
+        assert!(!explains(&plan(&["resize=4096@3"]), "device", beyond));
+        assert!(!explains(&plan(&["vanish@3"]), "device", beyond));
+    }
+
+    #[test]
+    fn the_worst_fault_says_what_may_happen() {
+        let config = Config::new(std::path::Path::new(""));
+        let harm = |lies: &[&str]| harm(&plan(lies), &config);
+        assert_eq!(harm(&[]), Harm::None);
+        assert_eq!(harm(&["interrupt=1@3", "every-interrupt@1x0"]), Harm::None);
+        assert_eq!(harm(&["interrupt=1@3", "id-all-ones@4"]), Harm::CutOff);
+        assert_eq!(harm(&["id-all-ones@4", "too-short@9"]), Harm::Any);
+        let mut hangs = config.clone();
+        hangs.hang = 1;
+        assert_eq!(super::harm(&plan(&[]), &hangs), Harm::CutOff);
+    }
+}
