@@ -135,10 +135,10 @@ fn ring_bench(features: &str) -> Result<Run> {
         .arg(path("docs/benchmarks-ring.md")))
 }
 
-/// The program that counts what the driver of a pack does. It is nt-host, and as that built with optimisation.
+/// The program that counts what the driver of a pack does.
 fn blk_bench(command: &str, dist: &Path, baseline: bool) -> Result<Run> {
-    cargo(&["--release", "--package=blk-bench"])?;
-    let run = Run::new(winpv::target_dir().join("release/blk-bench"))
+    cargo(&["--package=blk-bench"])?;
+    let run = Run::new(winpv::target_dir().join("debug/blk-bench"))
         .arg(command)
         .arg("--sys")
         .arg(dist.join("drivers/vioblk/amd64/vioblk.sys"));

@@ -167,7 +167,7 @@ fn build_one(args: BuildArgs) -> Result<build::Built> {
 
 /// Builds nt-host and hands the arguments over.
 fn host(arguments: &[String]) -> Result<bool> {
-    let program = suite::build_host().context("cannot build nt-host")?;
+    let program = suite::build_host(suite::Profile::Dev).context("cannot build nt-host")?;
     let output = Run::new(program)
         .args(arguments)
         .echo()

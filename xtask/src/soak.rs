@@ -52,7 +52,7 @@ pub fn run(args: &Args) -> Result<bool> {
         (None, Some(_)) => ENDLESS,
         (None, None) => 10_000,
     };
-    let mut run = Run::new(suite::build_host()?)
+    let mut run = Run::new(suite::build_host(suite::Profile::Release)?)
         .args(["soak", "--sys"])
         .arg(&sys)
         .args(["--plans", &plans.to_string()])

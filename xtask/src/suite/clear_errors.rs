@@ -36,7 +36,7 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
         Outcome::of("host: a .sys that is not one", || {
             let file = dir.join("text.sys");
             fs::write(&file, "hello")?;
-            let host = super::build_host()?;
+            let host = super::build_host(super::Profile::Dev)?;
             let output = Run::new(host)
                 .arg("scenarios")
                 .arg("--sys")

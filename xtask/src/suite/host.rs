@@ -19,15 +19,35 @@ use winpv::toolchain::Toolchain;
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 const ARM64_LINUX: &str = "aarch64-unknown-linux-musl";
 
+/// Cargo's profile for a program of the harness.
+#[derive(Clone, Copy)]
+pub enum Profile {
+    /// For a test: what `cargo test` has compiled already, which saves more than optimising gains.
+    Dev,
+    /// For hours.
+    Release,
+}
+
+impl Profile {
+    /// The arguments for Cargo, and the folder with the program.
+    pub fn names(self) -> (&'static [&'static str], &'static str) {
+        match self {
+            Profile::Dev => (&[], "debug"),
+            Profile::Release => (&["--release"], "release"),
+        }
+    }
+}
+
 /// Builds nt-host for this machine and returns the program.
-pub fn build_host() -> Result<PathBuf> {
-    let target_dir = winpv::target_dir();
+pub fn build_host(profile: Profile) -> Result<PathBuf> {
+    let (arguments, folder) = profile.names();
     Run::new("cargo")
         .dir(winpv::root())
-        .args(["build", "--quiet", "--release", "--package", "nt-host"])
+        .args(["build", "--quiet", "--package", "nt-host"])
+        .args(arguments)
         .deadline(BUILD_DEADLINE)
         .ok()?;
-    Ok(target_dir.join("release/nt-host"))
+    Ok(winpv::target_dir().join(folder).join("nt-host"))
 }
 
 /// Builds nt-host for ARM64 Linux: the target's own C library and rust-lld make a cross compiler unnecessary.
@@ -38,7 +58,6 @@ fn build_host_arm64() -> Result<PathBuf> {
         .args([
             "build",
             "--quiet",
-            "--release",
             "--package",
             "nt-host",
             "--target",
@@ -47,7 +66,7 @@ fn build_host_arm64() -> Result<PathBuf> {
         .env("CARGO_TARGET_AARCH64_UNKNOWN_LINUX_MUSL_LINKER", "rust-lld")
         .deadline(BUILD_DEADLINE)
         .ok()?;
-    Ok(target_dir.join(ARM64_LINUX).join("release/nt-host"))
+    Ok(target_dir.join(ARM64_LINUX).join("debug/nt-host"))
 }
 
 fn sys(context: &Context, name: &str, arch: Arch) -> PathBuf {
@@ -61,7 +80,7 @@ fn sys(context: &Context, name: &str, arch: Arch) -> PathBuf {
 
 /// The whole matrix on the packed x64 drivers.
 pub fn scenarios_x64(context: &Context) -> Result<Vec<Outcome>> {
-    let host = build_host()?;
+    let host = build_host(Profile::Dev)?;
     let mut outcomes = Vec::new();
     for driver in DRIVERS {
         let measurement = Measurement::begin(context, driver)?;
@@ -95,7 +114,7 @@ pub struct CoverageArgs {
 /// `cargo xtask coverage`: what the scenarios execute of the drivers in dist/. False if a scenario failed.
 pub fn coverage(args: &CoverageArgs) -> Result<bool> {
     let context = Context::of_repository();
-    let host = build_host()?;
+    let host = build_host(Profile::Dev)?;
     let mut good = true;
     for driver in DRIVERS {
         let measurement = Measurement::begin(&context, driver)?;
@@ -115,7 +134,7 @@ pub fn coverage(args: &CoverageArgs) -> Result<bool> {
 
 /// A few of the fault plans on the packed x64 driver; `cargo xtask soak` runs all of them.
 pub fn fault_plans(context: &Context) -> Result<Vec<Outcome>> {
-    let run = Run::new(build_host()?)
+    let run = Run::new(build_host(Profile::Dev)?)
         .args(["soak", "--sys"])
         .arg(sys(context, "vioblk", Arch::Amd64))
         .args(["--plans", "300", "--pairs", "30", "--cycles", "40"])
@@ -191,7 +210,11 @@ pub fn bad_drivers(context: &Context) -> Result<Vec<Outcome>> {
             },
         )?;
     }
-    run_host(Run::new(build_host()?).arg("bad-drivers").arg(&out))
+    run_host(
+        Run::new(build_host(Profile::Dev)?)
+            .arg("bad-drivers")
+            .arg(&out),
+    )
 }
 
 #[derive(Deserialize)]

@@ -29,7 +29,7 @@ use anyhow::Result;
 use winpv::cli;
 
 pub use cargo::{outcomes as test_outcomes, parse as parse_tests};
-pub use host::{CoverageArgs, build_host, coverage};
+pub use host::{CoverageArgs, Profile, build_host, coverage};
 
 /// The longest that one run of nt-host may take.
 pub const HOST_DEADLINE: Duration = Duration::from_secs(1200);

@@ -13,6 +13,15 @@ use winpv::process::{Output, Run};
 /// The longest that one program may take in Wine.
 const DEADLINE: Duration = Duration::from_secs(60);
 
+/// Wine's server of a test stays for so many seconds after the last program, so that it outlives the pauses between them. One that
+/// leaves while the next program connects makes that program end, with 0 or 1, before it has done anything.
+const SERVER_STAYS: &str = "-p300";
+
+/// What programs print, beside a prefix's drives.
+const OUTPUT: &str = "output.txt";
+/// What Wine itself has to say.
+const ERRORS: &str = "errors.txt";
+
 /// Wine's exit code is the low byte of Windows'.
 pub mod exit {
     /// 0, ERROR_SUCCESS.
@@ -67,7 +76,19 @@ impl Template {
     pub fn prefix(&self, windows: Windows) -> Result<Prefix> {
         let number = self.copies.get();
         self.copies.set(number + 1);
-        self.copy(windows, &self.dir.join(format!("copy{number}")))
+        let prefix = self.copy(windows, &self.dir.join(format!("copy{number}")))?;
+        // Not by a pipe, which the server would hold open.
+        let start = format!("exec wineserver {SERVER_STAYS} > {ERRORS} 2>&1");
+        let output = command(&prefix.dir, "sh")
+            .dir(&prefix.dir)
+            .args(["-c", &start])
+            .output()?;
+        ensure!(
+            output.status.success(),
+            "no Wine server: {}",
+            prefix.wine_says()
+        );
+        Ok(prefix)
     }
 
     fn copy(&self, windows: Windows, to: &Path) -> Result<Prefix> {
@@ -123,14 +144,21 @@ fn command(dir: &Path, program: &str) -> Run {
 
 /// Runs a Windows program. Its output goes to a file: Wine's server, which outlives the program, would hold a pipe open.
 fn wine(dir: &Path, program: &str, args: &[&str]) -> Result<(ExitStatus, String)> {
-    let file = dir.join("output.txt");
+    let (file, errors) = (dir.join(OUTPUT), dir.join(ERRORS));
+    for old in [&file, &errors] {
+        // Not truncated: in a copied prefix it is a link to the template's.
+        if old.exists() {
+            fs::remove_file(old)?;
+        }
+    }
     let output = command(dir, "sh")
         .args([
             "-c",
-            r#"out=$1; shift; exec wine "$@" > "$out" 2> /dev/null"#,
+            r#"out=$1; err=$2; shift 2; exec wine "$@" > "$out" 2> "$err""#,
             "sh",
         ])
         .arg(&file)
+        .arg(&errors)
         .arg(program)
         .args(args)
         .output()?;
@@ -181,10 +209,18 @@ impl Prefix {
         let code = self.msiexec(args)?;
         ensure!(
             code == expected,
-            "msiexec {args:?} ended with {code}, not {expected}\n{}",
-            self.log()
+            "msiexec {args:?} ended with {code}, not {expected}\n{}\n{}\n{}",
+            self.log(),
+            self.msi_log(),
+            self.wine_says()
         );
         Ok(())
+    }
+
+    /// What Wine said of the last program on its own behalf.
+    fn wine_says(&self) -> String {
+        let bytes = fs::read(self.dir.join(ERRORS)).unwrap_or_default();
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     /// Windows Installer's log of the last msiexec.
@@ -252,7 +288,10 @@ impl Prefix {
             0 => Ok(text),
             // `reg` has one code for all that goes wrong.
             1 if text.contains("Unable to find the specified registry") => Ok(String::new()),
-            _ => bail!("reg query {key} ended with {code}: {text:?}"),
+            _ => bail!(
+                "reg query {key} ended with {code}: {text:?} {}",
+                self.wine_says()
+            ),
         }
     }
 
