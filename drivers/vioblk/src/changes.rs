@@ -60,7 +60,9 @@ impl Disk {
         if self.rules.polled {
             return; // a command that is answered so would be missing from the dump
         }
-        self.attention.fetch_or(bit, Ordering::Relaxed);
+        // Release orders what has changed before the word of it; it pairs with the Acquire in `take_attention`. Relaxed would let
+        // the next command be told of a change and the one after it answered with what was before.
+        self.attention.fetch_or(bit, Ordering::Release);
         let step = |state| match state {
             notice::NONE => Some(notice::TOLD),
             _ => Some(notice::AGAIN),
@@ -81,6 +83,10 @@ impl Disk {
     }
 
     /// StorPort has looked at the unit.
+    ///
+    /// Relaxed here and in `changed`: `notice` publishes nothing, it only decides who tells StorPort. The modifications of one atomic
+    /// have one order, and this swap and that update each read the one before theirs (C++20 \[intro.races\], \[atomics.order\],
+    /// which Rust's atomics follow): of a change and a look at the same time, one finds the other's.
     pub fn looked(&self) {
         if self.notice.swap(notice::NONE, Ordering::Relaxed) == notice::AGAIN {
             self.notice.store(notice::TOLD, Ordering::Relaxed);

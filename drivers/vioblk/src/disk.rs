@@ -143,7 +143,8 @@ impl Disk {
             (change::MODE, Sense::MODE_PARAMETERS_CHANGED),
         ];
         changes.into_iter().find_map(|(bit, sense)| {
-            let before = self.attention.fetch_and(!bit, Ordering::Relaxed);
+            // Acquire: see `changed`.
+            let before = self.attention.fetch_and(!bit, Ordering::Acquire);
             (before & bit != 0).then_some(sense)
         })
     }

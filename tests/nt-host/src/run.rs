@@ -311,6 +311,18 @@ impl Session<'_> {
                 self.work(adapter, address, operations, 0)
             }
             Goal::FlushesFail => states::flushes_fail(adapter, address, self.scenario.block),
+            Goal::Rebalance => {
+                self.work(adapter, address, operations / 2, 0)?;
+                let before = adapter.bars();
+                adapter
+                    .rebalance()
+                    .context("no start with other addresses")?;
+                ensure!(adapter.bars() != before, "the device is where it was");
+                self.work(adapter, address, operations - operations / 2, 1)?;
+                adapter.stop().context("the adapter was not stopped")
+            }
+            Goal::SlowResets => states::slow_resets(adapter, address),
+            Goal::CacheStaysOn => states::cache_stays_on(adapter, address, self.scenario.block),
             Goal::Protect => states::becomes_read_only(adapter, address, self.scenario.block),
             Goal::Silent | Goal::NeedsReset | Goal::GivenUp => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),

@@ -164,6 +164,12 @@ pub enum Goal {
     FlushesFail,
     /// The disk becomes read-only while the adapter is stopped.
     Protect,
+    /// The device gets other addresses while it is used, and is removed while it is stopped.
+    Rebalance,
+    /// Requests for a reset end when the device, which takes long, has been reset.
+    SlowResets,
+    /// The device keeps its write cache on although a command turned it off: all writes reach the medium or fail.
+    CacheStaysOn,
     /// The device leaves requests unanswered, and every one comes back all the same.
     Silent,
     /// The device asks for a reset again and again under load.

@@ -71,3 +71,45 @@ pub fn becomes_read_only(adapter: &Adapter, address: Address, block: u32) -> Res
     let outcome = adapter.execute(address, &read, Data::In(block))?;
     success(&outcome, block).map_err(anyhow::Error::msg)
 }
+
+/// Checks that requests for a reset end with the reset, however long the device takes.
+///
+/// # Errors
+/// One failed.
+pub fn slow_resets(adapter: &Adapter, address: Address) -> Result<()> {
+    for function in [Function::ResetLogicalUnit, Function::ResetDevice] {
+        let outcome = adapter.request(Request::new(address, function.clone(), Data::None))?;
+        ensure!(outcome.is_success(), "{function:?}: {}", describe(&outcome));
+        let capacity = [0x25, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let outcome = adapter.execute(address, &capacity, Data::In(8))?;
+        success(&outcome, 8).map_err(anyhow::Error::msg)?;
+    }
+    Ok(())
+}
+
+/// Checks that writes are flushed, on a device whose flushes fail, once a command turned the cache off that the device keeps on.
+///
+/// # Errors
+/// The first thing that went wrong.
+pub fn cache_stays_on(adapter: &Adapter, address: Address, block: u32) -> Result<()> {
+    let block = block as usize;
+    let read = cdb::transfer(Form::Ten, Transfer::Read, 3, 1);
+    let data = adapter.execute(address, &read, Data::In(block))?.data;
+    let write = cdb::transfer(Form::Ten, Transfer::Write, 3, 1);
+    let send = || adapter.execute(address, &write, Data::Out(data.clone()));
+    success(&send()?, block).map_err(anyhow::Error::msg)?;
+    // The caching page with WCE clear. // SBC-4 §6.5.5
+    let sense = adapter.execute(address, &[0x1a, 8, 0x08, 0, 255, 0], Data::In(255))?;
+    let mut list = sense.data;
+    list.truncate(sense.transferred as usize);
+    ensure!(list.get(6).is_some_and(|byte| byte & 4 != 0), "no cache");
+    list[..4].fill(0);
+    list[6] = 0;
+    let select = [0x15, 0x10, 0, 0, list.len() as u8, 0];
+    failure(
+        &adapter.execute(address, &select, Data::Out(list))?,
+        &FAILED,
+    )
+    .map_err(anyhow::Error::msg)?;
+    failure(&send()?, &FAILED).map_err(anyhow::Error::msg)
+}

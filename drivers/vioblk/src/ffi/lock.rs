@@ -115,7 +115,7 @@ impl QueueCell {
     }
 
     /// Acquire orders the body after this; it pairs with the release in `run`, so that the last owner's writes are seen.
-    /// Relaxed would let the body read the ring as it was before.
+    /// Relaxed would let the body read the ring as it was before; where the claim fails nothing is read, so there it is enough.
     fn claim(&self) -> bool {
         self.busy
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)

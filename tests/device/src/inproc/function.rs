@@ -187,8 +187,13 @@ impl Function {
         self.deliver_pending();
     }
 
+    /// Where the bus driver has put them. The one that is 64 bits wide lies below 4 GiB all the same.
     pub(super) fn bars(&self) -> Vec<Bar> {
-        self.bars.clone()
+        let placed = |bar: &Bar| Bar {
+            address: u64::from(self.config_read(pci::BAR0 + 4 * u16::from(bar.index), 4) & !0xf),
+            ..*bar
+        };
+        self.bars.iter().map(placed).collect()
     }
 
     pub(super) fn vectors(&self) -> u16 {

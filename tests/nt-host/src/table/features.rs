@@ -83,6 +83,34 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "rebalanced",
+            "the device gets other addresses under a running system, and is removed while it is stopped",
+            "queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Rebalance;
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
+            "slow-reset-requests",
+            "resets that take the device longer than a processor may be kept",
+            "reset-reads=400",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::SlowResets;
+            },
+        ),
+        scenario(
+            "cache-stays-on",
+            "the device says that its write cache is on whatever it was told, and flushes end with IOERR",
+            "config-wce=on flush-status=1 lie=field=20:1@1x0",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::CacheStaysOn;
+            },
+        ),
+        scenario(
             "becomes-read-only",
             "the disk is read-only after a restart",
             "protect-after=4",

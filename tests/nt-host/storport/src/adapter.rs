@@ -168,6 +168,20 @@ impl Adapter {
         self.in_thread("restart", control::restart)
     }
 
+    /// Stops the adapter, gives its device other addresses, and starts it.
+    ///
+    /// # Errors
+    /// It does not run, the miniport fails, or the run cannot go on.
+    pub fn rebalance(&self) -> Result<(), Failure> {
+        self.in_thread("rebalance", control::rebalance)
+    }
+
+    /// Where the device's registers are.
+    #[must_use]
+    pub fn bars(&self) -> Vec<test_device::Bar> {
+        self.state.bars.borrow().clone()
+    }
+
     /// Resets a bus through HwResetBus.
     ///
     /// # Errors

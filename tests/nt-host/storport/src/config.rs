@@ -29,6 +29,7 @@ pub fn prepare(adapter: &AdapterState) -> Option<Region> {
     // As many as the miniport said; ranges beyond those that the device has stay empty.
     let wanted = adapter
         .bars
+        .borrow()
         .len()
         .max(adapter.init().access_ranges.min(64) as usize);
     let size = ranges_at + wanted.max(1) * ACCESS_RANGE::SIZE;
@@ -87,7 +88,7 @@ pub fn prepare(adapter: &AdapterState) -> Option<Region> {
         Config::DumpMode,
         adapter.dump.get().map_or(0, |mode| mode as u64),
     );
-    for (index, bar) in adapter.bars.iter().enumerate() {
+    for (index, bar) in adapter.bars.borrow().iter().enumerate() {
         let range = at + ranges_at + index * ACCESS_RANGE::SIZE;
         ACCESS_RANGE::RangeStart.set(range, bar.address);
         ACCESS_RANGE::RangeLength.set(range, bar.len);

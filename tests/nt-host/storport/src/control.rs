@@ -24,7 +24,7 @@ use crate::rules::{
     DMA_AFTER_STOP, LEAK_DMA_MEMORY, LEAK_REGISTRY_BUFFER, LEAK_TIMER, LEAK_WORKER, LOST_REQUEST,
 };
 use crate::start::{self, adapter_control};
-use crate::state::{AdapterState, Mapping, Phase};
+use crate::state::{AdapterState, Mapping, Perf, Phase, sorted_bars};
 use crate::{interrupt, scan, timeout};
 
 /// No request is queued, outstanding or untold.
@@ -174,6 +174,51 @@ fn check_stopped(adapter: &AdapterState) {
             format!("the device still holds {held} chains after ScsiStopAdapter"),
         );
     }
+}
+
+/// Stops the adapter for other resources and starts it with them. Runs in a thread.
+///
+/// ScsiStopAdapter, "stopped for resource reconfiguration": the port driver "releases resources on behalf of the miniport driver"
+/// and, when the PnP manager starts the adapter again, "(re)initializes" it: there is nothing left of before but the device.
+/// MS: ne-storport-scsi_adapter_control_type
+pub fn rebalance(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
+    running(adapter)?;
+    adapter.phase.set(Phase::Stopped);
+    drain(adapter, |io| io.outstanding.is_empty() && io.untold() == 0);
+    flush(adapter, &Function::Flush);
+    stop_adapter(adapter)?;
+    interrupt::disconnect(adapter);
+    check_stopped(adapter);
+    check_quiet(adapter);
+    cancel_timers(adapter);
+    test_device::Device::disable_interrupts(&mut *adapter.device.borrow_mut());
+    release(adapter);
+    adapter.dpcs.borrow_mut().clear();
+    adapter.perf.set(Perf::default());
+    move_bars(adapter);
+    adapter.phase.set(Phase::New);
+    start::in_thread(adapter).map_err(refused)
+}
+
+/// Puts every memory BAR elsewhere, as the bus driver does while the function does not decode.
+fn move_bars(adapter: &AdapterState) {
+    use test_device::Device;
+    /// COMMAND: memory space. // PCI 3.0 §6.2.2
+    const DECODES: u32 = 2;
+    /// Further than any of the functions reaches.
+    const AWAY: u32 = 0x0100_0000;
+    let mut device = adapter.device.borrow_mut();
+    let command = device.config_read(4, 2);
+    device.config_write(4, 2, command & !DECODES);
+    for bar in device.bars() {
+        let at = 0x10 + 4 * u16::from(bar.index);
+        let place = device.config_read(at, 4);
+        if bar.kind == test_device::BarKind::Memory {
+            device.config_write(at, 4, place.wrapping_add(AWAY));
+        }
+    }
+    device.config_write(4, 2, command);
+    *adapter.bars.borrow_mut() = sorted_bars(&*device);
 }
 
 /// Powers the adapter up again. Runs in a thread.
@@ -340,6 +385,12 @@ fn gone(adapter: &Rc<AdapterState>) {
             );
         }
     }
+    cancel_timers(adapter);
+    test_device::Device::disable_interrupts(&mut *adapter.device.borrow_mut());
+    release(adapter);
+}
+
+fn cancel_timers(adapter: &AdapterState) {
     let pending: Vec<_> = adapter
         .timers
         .borrow()
@@ -352,8 +403,6 @@ fn gone(adapter: &Rc<AdapterState>) {
         .for_each(|timer| {
             sched::cancel_timer(timer);
         });
-    test_device::Device::disable_interrupts(&mut *adapter.device.borrow_mut());
-    release(adapter);
 }
 
 /// Takes the memory of the adapter away. Mapped registers too: StorPort unmaps them itself.

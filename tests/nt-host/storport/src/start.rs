@@ -37,7 +37,8 @@ pub fn start(adapter: &Rc<AdapterState>) -> Result<(), StartError> {
     .unwrap_or_else(|| Err(StartError::Impossible("the start was given up".into())))
 }
 
-fn in_thread(adapter: &Rc<AdapterState>) -> Result<(), StartError> {
+/// The start, in a thread.
+pub fn in_thread(adapter: &Rc<AdapterState>) -> Result<(), StartError> {
     adapter.phase.set(Phase::Starting);
     let memory = || StartError::Impossible("memory is short".into());
     let size = adapter.init().device_extension as usize;

@@ -205,7 +205,7 @@ pub struct AdapterState {
     pub options: AdapterOptions,
     pub ram: Ram,
     pub device: RefCell<Dev>,
-    pub bars: Vec<Bar>,
+    pub bars: RefCell<Vec<Bar>>,
     pub keys: Keys,
     pub phase: Cell<Phase>,
     pub extension: RefCell<Option<Rc<Region>>>,
@@ -302,6 +302,13 @@ pub fn adapter(extension: usize, who: &str) -> Option<Rc<AdapterState>> {
     found
 }
 
+/// The BARs of a device, by their index.
+pub fn sorted_bars(device: &dyn Device) -> Vec<Bar> {
+    let mut bars = device.bars();
+    bars.sort_by_key(|bar| bar.index);
+    bars
+}
+
 impl AdapterState {
     /// A new adapter for `device`.
     pub fn new(
@@ -311,8 +318,7 @@ impl AdapterState {
         options: AdapterOptions,
         ram: &Ram,
     ) -> Self {
-        let mut bars = device.bars();
-        bars.sort_by_key(|bar| bar.index);
+        let bars = RefCell::new(sorted_bars(&*device));
         let cpus = sched::cpus() as usize;
         Self {
             number,

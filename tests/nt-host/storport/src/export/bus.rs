@@ -124,7 +124,7 @@ fn get_device_base(call: &Call) -> u64 {
         return 0;
     };
     let (address, length, ports) = (call.arg(3), u64::from(call.u32(4)), call.u8(5) != 0);
-    let bar = adapter.bars.iter().copied().find(|bar| {
+    let bar = adapter.bars.borrow().iter().copied().find(|bar| {
         address >= bar.address
             && length > 0
             && address - bar.address <= bar.len

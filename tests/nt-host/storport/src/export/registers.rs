@@ -67,8 +67,8 @@ fn access(at: usize, width: u8, value: Option<u64>) -> u64 {
         return result;
     }
     for adapter in state::adapters() {
-        let port = adapter
-            .bars
+        let bars = adapter.bars.borrow();
+        let port = bars
             .iter()
             .find(|bar| bar.kind == BarKind::Io && (at as u64).wrapping_sub(bar.address) < bar.len);
         if let Some(bar) = port.filter(|_| adapter.phase.get() != Phase::Dead) {
