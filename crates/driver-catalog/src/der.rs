@@ -1,6 +1,14 @@
-//! The small part of DER (ITU-T X.690) that catalogs use.
+//! The small part of DER (ITU-T X.690) that catalogs, signatures and certificates use.
 
-use crate::Error;
+/// Bytes that do not follow DER, or not the structure that was looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{what} (at byte {at})")]
+pub struct Error {
+    /// What was expected or is wrong.
+    pub what: &'static str,
+    /// Offset from the start of the input.
+    pub at: usize,
+}
 
 /// INTEGER.
 pub const INTEGER: u8 = 0x02;
@@ -10,6 +18,12 @@ pub const OCTET_STRING: u8 = 0x04;
 pub const NULL: u8 = 0x05;
 /// OBJECT IDENTIFIER.
 pub const OBJECT_IDENTIFIER: u8 = 0x06;
+/// UTF8String.
+pub const UTF8_STRING: u8 = 0x0c;
+/// PrintableString: letters, digits and some marks of ASCII.
+pub const PRINTABLE_STRING: u8 = 0x13;
+/// IA5String: ASCII.
+pub const IA5_STRING: u8 = 0x16;
 /// UTCTime.
 pub const UTC_TIME: u8 = 0x17;
 /// BMPString: UTF-16, big-endian.
@@ -98,6 +112,22 @@ impl<'a> Element<'a> {
             at: self.at,
         }
     }
+
+    /// Its text, if it is text of a kind that names are written in.
+    pub fn text(&self) -> Option<String> {
+        match self.tag {
+            UTF8_STRING | PRINTABLE_STRING | IA5_STRING => {
+                String::from_utf8(self.content.to_vec()).ok()
+            }
+            BMP_STRING => {
+                let (pairs, rest) = self.content.as_chunks::<2>();
+                let units: Vec<u16> = pairs.iter().copied().map(u16::from_be_bytes).collect();
+                let text = String::from_utf16(&units).ok()?;
+                rest.is_empty().then_some(text)
+            }
+            _ => None,
+        }
+    }
 }
 
 /// Reads elements one after the other.
@@ -120,7 +150,7 @@ impl<'a> Reader<'a> {
 
     /// The error for something unexpected here.
     pub fn error(&self, what: &'static str) -> Error {
-        Error::Malformed { what, at: self.at }
+        Error { what, at: self.at }
     }
 
     /// Reads the next element, whatever it is.
@@ -178,6 +208,15 @@ impl<'a> Reader<'a> {
         } else {
             Ok(None)
         }
+    }
+
+    /// Reads all elements that are left.
+    pub fn all(&mut self) -> Result<Vec<Element<'a>>, Error> {
+        let mut all = Vec::new();
+        while !self.is_empty() {
+            all.push(self.any()?);
+        }
+        Ok(all)
     }
 
     /// Reads an OBJECT IDENTIFIER that must be `content`.

@@ -27,6 +27,10 @@ pub struct Digests {
 
 impl Digests {
     /// Digests a file; `name` is for messages.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Image`]: it starts like a PE image, but its headers lie.
     pub fn of(name: &str, bytes: &[u8]) -> Result<Digests, Error> {
         match image_parts(bytes) {
             None => Ok(Digests::over(Kind::Flat, [bytes])),

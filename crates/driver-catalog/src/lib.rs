@@ -1,28 +1,10 @@
-//! Writes and reads Windows driver catalogs: the signed lists of hashes that vouch for a driver package's files.
-//!
-//! A catalog is a PKCS#7 `SignedData` around a certificate trust list. [`Builder`] writes an unsigned one of
-//! version 2 (SHA-256, with SHA-1 look-up entries beside them, as Windows 8 and later expect); a signing tool
-//! then adds the signature. [`Catalog`] reads one back, signed or not, and says whether a file belongs to it.
-//! Writing is deterministic: the same files, attributes and time give the same bytes.
-//!
-//! ```
-//! # fn main() -> Result<(), driver_catalog::Error> {
-//! let mut builder = driver_catalog::Builder::new("_v100_X64", 1_700_000_000)?;
-//! builder.hardware_id(r"PCI\VEN_1AF4&DEV_1042");
-//! builder.file("toy.inf", b"[Version]\r\n")?;
-//! let der = builder.unsigned()?;
-//!
-//! let catalog = driver_catalog::Catalog::parse(&der)?;
-//! catalog.check("toy.inf", b"[Version]\r\n")?;
-//! assert!(catalog.check("toy.inf", b"[version]\r\n").is_err());
-//! # Ok(())
-//! # }
-//! ```
+#![doc = include_str!("../README.md")]
 #![forbid(unsafe_code)]
 
 pub mod der;
 mod digest;
 mod oid;
+pub mod pkcs7;
 mod reader;
 mod time;
 mod writer;
@@ -38,13 +20,8 @@ pub use writer::Builder;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// Bytes that do not follow DER, or not the structure of a catalog.
-    #[error("not a driver catalog: {what} (at byte {at})")]
-    Malformed {
-        /// What was expected.
-        what: &'static str,
-        /// Offset from the start of the input.
-        at: usize,
-    },
+    #[error("not a driver catalog: {0}")]
+    Malformed(#[from] der::Error),
     /// A file that starts like a PE image but whose headers lie.
     #[error("{name} starts like a PE image, but {what}")]
     Image {

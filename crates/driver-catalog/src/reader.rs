@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use crate::der::{self, Element, Reader};
 use crate::digest::{Digests, Kind};
+use crate::pkcs7::{SignedData, Signer};
 use crate::{Error, oid, writer};
 
 /// A catalog's content.
@@ -33,7 +34,7 @@ pub struct Member {
     pub name: String,
     /// How it is digested.
     pub kind: Kind,
-    /// Its digest.
+    /// Its SHA-256 digest, 32 bytes: of a PE image as Authenticode digests it.
     pub sha256: Vec<u8>,
 }
 
@@ -51,56 +52,44 @@ pub struct Signature {
 }
 
 impl Catalog {
-    /// Reads a catalog from DER.
+    /// Reads a catalog of version 2 (SHA-256) from DER.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Malformed`]: it is none, or one of version 1 (SHA-1).
     pub fn parse(input: &[u8]) -> Result<Catalog, Error> {
-        let mut outer = Reader::new(input);
-        let mut content_info = outer.expect(der::SEQUENCE, "no ContentInfo")?.inside();
+        let signed = SignedData::parse(input)?;
         // A signing tool may have padded the file, but only with zeros.
-        while !outer.is_empty() {
-            let end = outer.any()?;
-            if end.encoded != [0, 0] {
-                return Err(outer.error("something follows the catalog"));
+        let mut padding = Reader::new(input);
+        padding.any()?;
+        while !padding.is_empty() {
+            if padding.any()?.encoded != [0, 0] {
+                return Err(padding.error("something follows the catalog").into());
             }
         }
-        content_info.expect_oid(oid::SIGNED_DATA, "ContentInfo is not signedData")?;
-        let mut wrapper = content_info
-            .expect(der::explicit(0), "no SignedData")?
-            .inside();
-        content_info.finish("something follows the SignedData")?;
-        let mut signed_data = wrapper.expect(der::SEQUENCE, "no SignedData")?.inside();
-        signed_data.expect(der::INTEGER, "SignedData has no version")?;
-        signed_data.expect(der::SET, "SignedData has no digest algorithms")?;
-        let mut content = signed_data
-            .expect(der::SEQUENCE, "SignedData has no content")?
-            .inside();
-        content.expect_oid(oid::TRUST_LIST, "the signed content is not a trust list")?;
-        let mut wrapper = content
-            .expect(der::explicit(0), "the trust list is missing")?
-            .inside();
-        let list = wrapper.expect(der::SEQUENCE, "the trust list is missing")?;
-
+        let list = signed.content;
+        if signed.content_type != oid::TRUST_LIST || list.tag != der::SEQUENCE {
+            let error = list
+                .inside()
+                .error("the signed content is not a trust list");
+            return Err(error.into());
+        }
         let mut catalog = trust_list(&list)?;
-        if let Some(certificates) = signed_data.optional(der::explicit(0))? {
-            let mut certificates = certificates.inside();
-            while !certificates.is_empty() {
-                let certificate = certificates.expect(der::SEQUENCE, "not a certificate")?;
-                catalog.certificates.push(certificate.encoded.to_vec());
-            }
+        for certificate in &signed.certificates {
+            catalog.certificates.push(certificate.encoded.to_vec());
         }
-        signed_data.optional(der::explicit(1))?;
-        let mut signers = signed_data
-            .expect(der::SET, "SignedData has no signer infos")?
-            .inside();
-        while !signers.is_empty() {
-            catalog
-                .signatures
-                .push(signer(&signers.expect(der::SEQUENCE, "not a SignerInfo")?)?);
+        for signer in &signed.signers {
+            catalog.signatures.push(signature(signer, &list)?);
         }
-        signed_data.finish("something follows the signer infos")?;
         Ok(catalog)
     }
 
-    /// Fails unless the catalog names this file with exactly these bytes.
+    /// Fails unless the catalog names this file, in any case, with exactly these bytes. Whether the catalog is to be believed is not
+    /// asked: check its signature as well.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotMember`], [`Error::Changed`], or [`Error::Image`] for a PE image whose headers lie.
     pub fn check(&self, name: &str, bytes: &[u8]) -> Result<(), Error> {
         let name = name.to_lowercase();
         let mut named = self
@@ -122,7 +111,8 @@ impl Catalog {
         }
     }
 
-    /// True if at least one signer signed, and each of them signed this very list.
+    /// True if at least one signer says to have signed, and each of them this very list. It compares digests; whether the signatures are
+    /// good is for a cryptographic library to say.
     pub fn is_signed_content(&self) -> bool {
         !self.signatures.is_empty()
             && self
@@ -145,7 +135,7 @@ impl Catalog {
     }
 }
 
-fn trust_list(list: &Element<'_>) -> Result<Catalog, Error> {
+fn trust_list(list: &Element<'_>) -> Result<Catalog, der::Error> {
     let mut fields = list.inside();
     let mut usage = fields
         .expect(der::SEQUENCE, "the list has no usage")?
@@ -196,7 +186,7 @@ fn trust_list(list: &Element<'_>) -> Result<Catalog, Error> {
 }
 
 /// Reads one entry; the SHA-1 entries, which only repeat a member as a look-up key, give `None`.
-fn member(entry: &Element<'_>) -> Result<Option<Member>, Error> {
+fn member(entry: &Element<'_>) -> Result<Option<Member>, der::Error> {
     let mut fields = entry.inside();
     let tag = fields
         .expect(der::OCTET_STRING, "a member has no tag")?
@@ -244,7 +234,7 @@ fn member(entry: &Element<'_>) -> Result<Option<Member>, Error> {
     }
 }
 
-fn indirect_data(value: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
+fn indirect_data(value: &mut Reader<'_>) -> Result<Vec<u8>, der::Error> {
     let mut fields = value.expect(der::SEQUENCE, "no indirect data")?.inside();
     fields.expect(der::SEQUENCE, "indirect data has no subject")?;
     let mut digest = fields
@@ -260,14 +250,14 @@ fn indirect_data(value: &mut Reader<'_>) -> Result<Vec<u8>, Error> {
         .to_vec())
 }
 
-fn name_value(reader: &mut Reader<'_>) -> Result<(String, String), Error> {
+fn name_value(reader: &mut Reader<'_>) -> Result<(String, String), der::Error> {
     let mut fields = reader
         .expect(der::SEQUENCE, "not a name and value")?
         .inside();
     name_value_fields(&mut fields)
 }
 
-fn name_value_fields(fields: &mut Reader<'_>) -> Result<(String, String), Error> {
+fn name_value_fields(fields: &mut Reader<'_>) -> Result<(String, String), der::Error> {
     let name = fields
         .expect(der::BMP_STRING, "an attribute has no name")?
         .content;
@@ -288,55 +278,22 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> String {
     String::from_utf16_lossy(&units)
 }
 
-/// `SignerInfo` (RFC 2315 §9.2).
-fn signer(info: &Element<'_>) -> Result<Signature, Error> {
-    let mut fields = info.inside();
-    fields.expect(der::INTEGER, "a signer has no version")?;
-    let mut issuer_and_serial = fields
-        .expect(der::SEQUENCE, "a signer has no issuer")?
-        .inside();
-    issuer_and_serial.expect(der::SEQUENCE, "a signer has no issuer")?;
-    let serial = issuer_and_serial
-        .expect(der::INTEGER, "a signer has no serial number")?
-        .content
-        .to_vec();
-    let mut algorithm = fields
-        .expect(der::SEQUENCE, "a signer has no digest algorithm")?
-        .inside();
-    algorithm.expect_oid(oid::SHA256, "a signer's digest is not SHA-256")?;
-    let attributes = fields.expect(der::explicit(0), "a signer has no signed attributes")?;
-    fields.expect(der::SEQUENCE, "a signer has no signature algorithm")?;
-    let value = fields
-        .expect(der::OCTET_STRING, "a signer has no signature")?
-        .content
-        .to_vec();
-    let mut message_digest = None;
-    let mut list = attributes.inside();
-    while !list.is_empty() {
-        let mut attribute = list.expect(der::SEQUENCE, "not an attribute")?.inside();
-        let id = attribute
-            .expect(der::OBJECT_IDENTIFIER, "an attribute has no type")?
-            .content;
-        let mut values = attribute
-            .expect(der::SET, "an attribute has no value")?
-            .inside();
-        if id == oid::MESSAGE_DIGEST {
-            message_digest = Some(
-                values
-                    .expect(der::OCTET_STRING, "no message digest")?
-                    .content
-                    .to_vec(),
-            );
-        }
+/// What is wrong with a signer is told of where the signed list stands.
+fn signature(signer: &Signer<'_>, list: &Element<'_>) -> Result<Signature, der::Error> {
+    let error = |what| list.inside().error(what);
+    if signer.digest_algorithm != oid::SHA256 {
+        return Err(error("a signer's digest is not SHA-256"));
     }
-    let message_digest =
-        message_digest.ok_or_else(|| fields.error("a signer signed no message digest"))?;
+    let mut digests = signer.signed.values(oid::MESSAGE_DIGEST);
+    let message_digest = digests
+        .next()
+        .filter(|digest| digest.tag == der::OCTET_STRING)
+        .ok_or_else(|| error("a signer signed no message digest"))?;
     Ok(Signature {
-        // The attributes are signed as a SET although they are stored with an implicit tag (RFC 2315 §9.3).
-        signed_attributes: der::element(der::SET, attributes.content),
-        value,
-        message_digest,
-        serial,
+        signed_attributes: der::element(der::SET, signer.signed.content),
+        value: signer.value.to_vec(),
+        message_digest: message_digest.content.to_vec(),
+        serial: signer.serial.to_vec(),
     })
 }
 

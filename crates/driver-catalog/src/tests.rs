@@ -159,6 +159,24 @@ fn a_name_can_be_given_only_once() {
 }
 
 #[test]
+fn attributes_and_a_name_of_its_makers_are_written() {
+    let mut builder = tiny();
+    builder
+        .identifier([7; 16])
+        .attribute("Universal", "True")
+        .attribute("BundleID", "Tiny");
+    let catalog = Catalog::parse(&builder.unsigned().unwrap()).unwrap();
+    assert_eq!(catalog.list_identifier, [7; 16]);
+    let names: Vec<_> = catalog
+        .attributes
+        .iter()
+        .map(|(name, _)| name.as_str())
+        .collect();
+    assert_eq!(names, ["Universal", "BundleID", "OS", "HWID1", "HWID2"]);
+    assert_eq!(catalog.attributes[0].1, "True");
+}
+
+#[test]
 fn the_identifier_follows_the_content() {
     let identifier = |builder: &Builder| {
         Catalog::parse(&builder.unsigned().unwrap())
@@ -167,10 +185,13 @@ fn the_identifier_follows_the_content() {
     };
     let mut more = tiny();
     more.hardware_id("x");
+    let mut attribute = tiny();
+    attribute.attribute("x", "y");
     let mut other = Builder::new("_v100_X64", TIME).unwrap();
     other.file("tiny.sys", SYS).unwrap();
     assert_eq!(identifier(&tiny()), identifier(&tiny()));
     assert_ne!(identifier(&tiny()), identifier(&more));
+    assert_ne!(identifier(&tiny()), identifier(&attribute));
     assert_ne!(identifier(&tiny()), identifier(&other));
 }
 

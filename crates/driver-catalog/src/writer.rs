@@ -14,24 +14,47 @@ const NAME_VALUE_FLAGS: [u8; 4] = 0x1001_0001u32.to_be_bytes();
 const OS_ATTR: &str = "2:10.0";
 
 /// Collects a driver package's files and writes its catalog.
+///
+/// The order of calls does not matter but for attributes and hardware ids, which are written in the order of theirs.
 #[derive(Clone, Debug)]
 pub struct Builder {
     os: String,
     time: String,
+    identifier: Option<[u8; 16]>,
+    attributes: Vec<(String, String)>,
     hardware_ids: Vec<String>,
     files: Vec<(String, Digests)>,
 }
 
 impl Builder {
-    /// Starts a catalog for the systems that `os` names (`_v100_X64`, `_v100_ARM64`; a list is separated by commas),
-    /// dated `seconds` after 1970.
+    /// Starts a catalog for the systems that `os` names (`_v100_X64`, `_v100_ARM64`; a list is separated by commas; what Microsoft's
+    /// own catalogs have, and MS: "Inf2Cat", /os), dated `seconds` after 1970-01-01 00:00 UTC.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Time`]: the date lies after 2049.
     pub fn new(os: &str, seconds: u64) -> Result<Builder, Error> {
         Ok(Builder {
             os: os.to_owned(),
             time: utc_time(seconds)?,
+            identifier: None,
+            attributes: Vec::new(),
             hardware_ids: Vec::new(),
             files: Vec::new(),
         })
+    }
+
+    /// Names the list. Without it the name is taken from the content, so that the same content has the same name.
+    pub fn identifier(&mut self, identifier: [u8; 16]) -> &mut Builder {
+        self.identifier = Some(identifier);
+        self
+    }
+
+    /// Adds an attribute of the catalog; Microsoft's portal writes such as `Universal` with `True`. They stand before `OS` and the
+    /// hardware ids.
+    pub fn attribute(&mut self, name: &str, value: &str) -> &mut Builder {
+        self.attributes.push((name.to_owned(), value.to_owned()));
+        self
     }
 
     /// Adds a hardware id of the package's INF; it is stored in lower case, in the order of the calls.
@@ -40,7 +63,11 @@ impl Builder {
         self
     }
 
-    /// Adds a file by its base name.
+    /// Adds a file by its base name, which is stored in lower case. A PE image gives the same catalog before and after it is signed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Duplicate`]: the name is there already. [`Error::Image`]: it starts like a PE image and is none.
     pub fn file(&mut self, name: &str, bytes: &[u8]) -> Result<&mut Builder, Error> {
         let name = name.to_lowercase();
         if self.files.iter().any(|(other, _)| *other == name) {
@@ -51,7 +78,11 @@ impl Builder {
         Ok(self)
     }
 
-    /// Writes the catalog without a signature, as a signing tool wants it.
+    /// Writes the catalog in DER without a signature, as a signing tool wants it (`osslsigncode sign -in x.cat`).
+    ///
+    /// # Errors
+    ///
+    /// None today: what was added was checked then.
     pub fn unsigned(&self) -> Result<Vec<u8>, Error> {
         let content = sequence([
             der::oid(oid::TRUST_LIST),
@@ -86,7 +117,8 @@ impl Builder {
         let ids = (1..)
             .zip(&self.hardware_ids)
             .map(|(number, id)| (format!("HWID{number}"), id.clone()));
-        let extensions = std::iter::once(os).chain(ids).map(|(name, value)| {
+        let own = self.attributes.iter().cloned();
+        let extensions = own.chain([os]).chain(ids).map(|(name, value)| {
             sequence([
                 der::oid(oid::NAME_VALUE),
                 element(der::OCTET_STRING, &name_value(&name, &value)),
@@ -94,7 +126,10 @@ impl Builder {
         });
         sequence([
             sequence([der::oid(oid::CATALOG_LIST)]),
-            element(der::OCTET_STRING, &self.list_identifier()),
+            element(
+                der::OCTET_STRING,
+                &self.identifier.unwrap_or_else(|| self.content_name()),
+            ),
             element(der::UTC_TIME, self.time.as_bytes()),
             sequence([der::oid(oid::CATALOG_LIST_MEMBER2), null()]),
             sequence(members),
@@ -103,7 +138,7 @@ impl Builder {
     }
 
     /// Sixteen bytes that name this list: taken from its content, so that the same content has the same name.
-    fn list_identifier(&self) -> [u8; 16] {
+    fn content_name(&self) -> [u8; 16] {
         let mut hash = Sha256::new();
         let mut field = |bytes: &[u8]| {
             // Each field after its length, so that two different lists of fields never look alike.
@@ -112,6 +147,10 @@ impl Builder {
         };
         field(self.os.as_bytes());
         field(self.time.as_bytes());
+        for (name, value) in &self.attributes {
+            field(name.as_bytes());
+            field(value.as_bytes());
+        }
         for id in &self.hardware_ids {
             field(id.as_bytes());
         }

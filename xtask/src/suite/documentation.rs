@@ -58,19 +58,21 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
         || steps(&fs::read_to_string(root.join(VERIFICATION))?),
     ));
     outcomes.extend(report(root)?);
-    outcomes.push(Outcome::of("virtio-core can be packaged", || {
-        packaged(context)
-    }));
+    for name in ["virtio-core", "driver-catalog"] {
+        outcomes.push(Outcome::of(format!("{name} can be packaged"), || {
+            packaged(context, name)
+        }));
+    }
     Ok(outcomes)
 }
 
-/// virtio-core makes a package that has all that another project needs, as its read-me file promises.
-fn packaged(context: &Context) -> Result<()> {
+/// A library makes a package that has all that another project needs, as its read-me file promises.
+fn packaged(context: &Context, name: &str) -> Result<()> {
     let package = |arguments: &[&str]| {
         Run::new("cargo")
             .dir(&context.root)
             .args(["package", "--offline", "--allow-dirty", "--quiet"])
-            .args(["--package", "virtio-core"])
+            .args(["--package", name])
             .args(arguments)
             .ok()
     };

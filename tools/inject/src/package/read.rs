@@ -6,8 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use driver_catalog::Catalog;
-use driver_catalog::der::{self, Reader};
+use driver_catalog::{Catalog, pkcs7};
 use driver_inf::files::{Copied, catalog, copied, listed, locate, path_in_package};
 use driver_inf::walk;
 use driver_inf::{Field, Inf, Section};
@@ -142,18 +141,7 @@ fn find(folder: &Path, ending: &str, found: &mut Vec<PathBuf>) -> Result<()> {
 
 fn certificate(file: &Path) -> Result<Certificate> {
     let der = fs::read(file)?;
-    // RFC 5280, 4.1: version, serial number, algorithm, issuer, validity, subject.
-    let mut fields = Reader::new(&der)
-        .expect(der::SEQUENCE, "not a certificate")?
-        .inside()
-        .expect(der::SEQUENCE, "not a certificate")?
-        .inside();
-    fields.optional(der::explicit(0))?;
-    fields.any()?;
-    fields.any()?;
-    let issuer = fields.any()?.encoded.to_vec();
-    fields.any()?;
-    let root = fields.any()?.encoded == issuer;
+    let root = pkcs7::Certificate::parse(&der)?.is_self_issued();
     Ok(Certificate {
         name: file_name(file)?,
         der,

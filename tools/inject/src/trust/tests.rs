@@ -12,11 +12,17 @@ fn image() -> Vec<u8> {
     fake_windows::pe::program(fake_windows::pe::AMD64)
 }
 
-/// A certificate authority and a signer with these purposes.
-fn signer(dir: &Path, authority: &str, purposes: &str) -> (PathBuf, PathBuf) {
+/// A certificate authority with this name and a signer with these purposes.
+fn signer(dir: &Path, subject: &str, purposes: &str) -> (PathBuf, PathBuf) {
     let path = |name: &str| dir.join(name).display().to_string();
-    let subject = format!("/O=Toy/CN={authority}");
-    let key = ["-newkey", "rsa:2048", "-nodes", "-batch"];
+    let key = [
+        "-newkey",
+        "ec",
+        "-pkeyopt",
+        "ec_paramgen_curve:P-256",
+        "-nodes",
+        "-batch",
+    ];
     let openssl = |arguments: &[&str]| {
         Run::new("openssl").args(arguments).ok().unwrap();
     };
@@ -26,7 +32,7 @@ fn signer(dir: &Path, authority: &str, purposes: &str) -> (PathBuf, PathBuf) {
             &key[..],
             &[
                 "-subj",
-                &subject,
+                subject,
                 "-keyout",
                 &path("ca.key"),
                 "-out",
@@ -91,7 +97,9 @@ fn sign(dir: &Path, input: &[u8], authority: &str, purposes: &str, nest: bool) -
     fs::read(to).unwrap()
 }
 
-const MICROSOFT: &str = "Microsoft Windows Third Party Component CA 2014";
+const TOY: &str = "/O=Toy/CN=Toy";
+/// The parts and their order as in Microsoft's own.
+const MICROSOFT: &str = "/C=US/ST=Washington/L=Redmond/O=Microsoft Corporation/CN=Microsoft Windows Third Party Component CA 2014";
 const CODE: &str = "codeSigning";
 const WHQL: &str = "codeSigning,1.3.6.1.4.1.311.10.3.5";
 const ATTESTED: &str = "1.3.6.1.4.1.311.10.3.5,1.3.6.1.4.1.311.10.3.5.1,codeSigning";
@@ -101,9 +109,9 @@ fn signatures_are_told_apart_by_issuer_and_purpose() {
     let dir = tempfile::tempdir().unwrap();
     assert_eq!(classify(&image()), Ok(Trust::Unsigned));
     for (authority, purposes, expected) in [
-        ("Toy", CODE, Trust::Test),
+        (TOY, CODE, Trust::Test),
         // Anyone can put a purpose into a certificate.
-        ("Toy", WHQL, Trust::Test),
+        (TOY, WHQL, Trust::Test),
         (MICROSOFT, CODE, Trust::Test),
         (MICROSOFT, WHQL, Trust::Whcp),
         (MICROSOFT, ATTESTED, Trust::Attestation),
@@ -113,10 +121,42 @@ fn signatures_are_told_apart_by_issuer_and_purpose() {
     }
 }
 
+/// Names that hold Microsoft's and are others.
+#[test]
+fn impostors_are_not_microsoft() {
+    let dir = tempfile::tempdir().unwrap();
+    let sign = |subject: &str| {
+        let signed = sign(dir.path(), &image(), subject, WHQL, false);
+        classify(&signed)
+    };
+    let corporation = "/O=Microsoft Corporation";
+    let name = "Microsoft Windows Third Party Component CA";
+    assert_eq!(
+        sign(&format!("{corporation}/CN={name} 2012")),
+        Ok(Trust::Whcp)
+    );
+    for impostor in [
+        format!("{corporation}/CN=Not {name} 2014"),
+        format!("{corporation}/CN={name} 2014 (not)"),
+        format!("{corporation}/CN={name}"),
+        format!("{corporation}/CN={name} 20x4"),
+        // Without the organisation, with another one, with one more.
+        format!("/CN={name} 2014"),
+        format!("/O=Toy/CN={name} 2014"),
+        format!("/O=Toy{corporation}/CN={name} 2014"),
+        format!("/O=Not Microsoft Corporation/CN={name} 2014"),
+        // In other attributes than those that name it, and beside another name.
+        format!("{corporation}/OU={name} 2014/CN=Toy"),
+        format!("{corporation}/CN=Toy/CN={name} 2014"),
+    ] {
+        assert_eq!(sign(&impostor), Ok(Trust::Test), "{impostor}");
+    }
+}
+
 #[test]
 fn a_signature_that_was_added_later_counts() {
     let dir = tempfile::tempdir().unwrap();
-    let vendor = sign(dir.path(), &image(), "Toy", CODE, false);
+    let vendor = sign(dir.path(), &image(), TOY, CODE, false);
     let both = sign(dir.path(), &vendor, MICROSOFT, ATTESTED, true);
     assert_eq!(classify(&both), Ok(Trust::Attestation));
 }
@@ -124,7 +164,7 @@ fn a_signature_that_was_added_later_counts() {
 #[test]
 fn changed_and_damaged_files_are_no_drivers() {
     let dir = tempfile::tempdir().unwrap();
-    let signed = sign(dir.path(), &image(), "Toy", CODE, false);
+    let signed = sign(dir.path(), &image(), TOY, CODE, false);
     let mut changed = signed.clone();
     // Behind the headers.
     changed[1000] ^= 1;

@@ -7,11 +7,12 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use driver_catalog::pkcs7::SignedData;
 use winpv_inject::trust;
 
 use super::Subject;
 use crate::process::Run;
-use crate::verify::pkcs7::SignedData;
+use crate::verify::pkcs7;
 
 /// Checks the time stamp of a signed file; `scratch` is a folder for files that may be overwritten.
 ///
@@ -23,12 +24,12 @@ pub fn check(file: &Path, subject: Subject, scratch: &Path) -> Result<()> {
     let path = |name: &str| scratch.join(name);
     let signature = signature(file, subject, &path("signature.der"))?;
     let signed = SignedData::parse(&signature).context("the signature cannot be read")?;
-    let token = signed
-        .timestamps
-        .first()
+    let signer = pkcs7::signer(&signed)?;
+    let token = pkcs7::timestamps(signer)
+        .next()
         .context("there is no time stamp in the signature")?;
     fs::write(path("token.der"), token)?;
-    fs::write(path("value.bin"), signed.value)?;
+    fs::write(path("value.bin"), signer.value)?;
     Run::new("openssl")
         .args(["pkcs7", "-inform", "DER", "-print_certs", "-in"])
         .arg(path("token.der"))

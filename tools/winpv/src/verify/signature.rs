@@ -2,6 +2,7 @@
 //!
 //! OpenSSL does the arithmetic and follows the chain; osslsigncode digests MSIs, cabinets and pages.
 
+mod chain;
 mod timestamp;
 
 use std::cell::RefCell;
@@ -12,14 +13,14 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, Result};
 use driver_catalog::Digests;
+use driver_catalog::pkcs7::{Certificate, SignedData, Signer};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use winpv_inject::trust;
 
-use super::anchors::{Anchors, openssl_x509};
-use super::pkcs7::SignedData;
+use super::anchors::Anchors;
+use super::pkcs7;
 use crate::process::{Output, Run};
-use crate::sign::Certificate;
 
 #[cfg(test)]
 pub(super) use timestamp::seconds;
@@ -67,6 +68,13 @@ impl Verdict {
             mend,
         });
     }
+}
+
+/// A signature whose signer's certificate came along.
+struct Signed<'s, 'a> {
+    data: &'s SignedData<'a>,
+    signer: &'s Signer<'a>,
+    certificate: &'s Certificate<'a>,
 }
 
 /// Tells whether a digest is that of the signed file.
@@ -258,6 +266,7 @@ impl Checker {
     ) -> Result<()> {
         verdict.signatures += 1;
         let read = SignedData::parse(signature).and_then(|data| {
+            pkcs7::signer(&data)?;
             let digest = is_of_file.map(|_| data.file_digest()).transpose()?;
             Ok((digest, data))
         });
@@ -277,10 +286,27 @@ impl Checker {
                 SIGN_AGAIN,
             );
         }
-        match data.certificate {
+        // Some bytes look like certificates here and are none.
+        for certificate in &data.certificates {
+            if self.pem(certificate.encoded).is_err() {
+                verdict.add(
+                    "signature-unreadable",
+                    "a certificate in it cannot be read",
+                    REAL_SIGNATURE,
+                );
+                return Ok(());
+            }
+        }
+        let signer = pkcs7::signer(&data)?;
+        match data.certificate_of(signer) {
             Some(certificate) => {
                 self.arithmetic(&data, verdict)?;
-                self.signer(certificate, &data, anchors, verdict)?;
+                let signed = Signed {
+                    data: &data,
+                    signer,
+                    certificate,
+                };
+                self.signer(&signed, anchors, verdict)?;
             }
             None => verdict.add(
                 "signature-unreadable",
@@ -288,7 +314,7 @@ impl Checker {
                 "sign it with the certificate included",
             ),
         }
-        for nested in &data.nested {
+        for nested in signer.added.values(trust::NESTED_SIGNATURE) {
             // Nobody nests deeper; a file that does would keep us busy for as long as its maker likes.
             if is_nested {
                 verdict.add(
@@ -298,7 +324,7 @@ impl Checker {
                 );
                 break;
             }
-            self.one(nested, is_of_file, anchors, true, verdict)?;
+            self.one(nested.encoded, is_of_file, anchors, true, verdict)?;
         }
         Ok(())
     }
@@ -317,7 +343,7 @@ impl Checker {
             ])
             .arg(self.file("signed-data", data.encoded)?)
             .arg("-content")
-            .arg(self.file("content", data.content)?)
+            .arg(self.file("content", data.content.content)?)
             .args(["-out", "/dev/null"])
             .output()?;
         if output.status.success() {
@@ -337,135 +363,5 @@ impl Checker {
             );
         }
         Ok(())
-    }
-
-    fn signer(
-        &self,
-        certificate: &[u8],
-        data: &SignedData<'_>,
-        anchors: Option<&Anchors>,
-        verdict: &mut Verdict,
-    ) -> Result<()> {
-        let signer = self.file("signer.pem", self.pem(certificate)?.as_bytes())?;
-        let (name, usage) = match Certificate::read(&signer) {
-            Ok(certificate) => (certificate.name.clone(), certificate.check_usage()),
-            Err(error) => ("its signer".to_owned(), Err(error)),
-        };
-        if let Err(error) = usage {
-            verdict.add(
-                "certificate-usage",
-                format!("{error:#}"),
-                "sign with a certificate for code signing",
-            );
-        }
-        let mut time = Some(self.now);
-        if data.old_timestamp {
-            verdict.add(
-                "timestamp-old",
-                "its time stamp is of the older kind, so the time of signing is not known here",
-                "sign with an RFC 3161 time stamp",
-            );
-            time = None;
-        }
-        for token in &data.timestamps {
-            match self.timestamp(token, data.value)? {
-                Ok(stamped) => time = Some(stamped),
-                Err(why) => verdict.add(
-                    "timestamp-wrong",
-                    format!("its time stamp is not good: {why}"),
-                    "sign it again with a time stamp",
-                ),
-            }
-        }
-        self.chain(&signer, &name, data, time, anchors, verdict)
-    }
-
-    /// Follows the chain from the signer, as it was at a time (seconds after 1970).
-    fn chain(
-        &self,
-        signer: &Path,
-        name: &str,
-        data: &SignedData<'_>,
-        time: Option<u64>,
-        anchors: Option<&Anchors>,
-        verdict: &mut Verdict,
-    ) -> Result<()> {
-        let mut issuers = String::new();
-        for issuer in &data.issuers {
-            issuers.push_str(&self.pem(issuer)?);
-        }
-        let issuers_file = self.file("issuers.pem", issuers.as_bytes())?;
-        let mut run =
-            Run::new("openssl").args(["verify", "-purpose", "any", "-no-CApath", "-no-CAstore"]);
-        run = match time {
-            Some(time) => run.args(["-attime", &time.to_string()]),
-            None => run.arg("-no_check_time"),
-        };
-        run = match anchors {
-            Some(anchors) if issuers.is_empty() => run.arg("-CAfile").arg(&anchors.file),
-            Some(anchors) => run
-                .arg("-CAfile")
-                .arg(&anchors.file)
-                .arg("-untrusted")
-                .arg(&issuers_file),
-            // Who issued the last certificate is not known; that those here belong together is.
-            None => run.arg("-partial_chain").arg("-CAfile").arg(&issuers_file),
-        };
-        if anchors.is_none() {
-            verdict.add(
-                "root-unknown",
-                format!("whether {name} is to be trusted is not known"),
-                "name the root certificate by --ca",
-            );
-            if issuers.is_empty() {
-                return Ok(());
-            }
-        }
-        let output = run.arg(signer).output()?;
-        if output.status.success() {
-            verdict.trusted += usize::from(anchors.is_some());
-            return Ok(());
-        }
-        let text = output.text();
-        // `error 10 at 0 depth lookup: certificate has expired`; the numbers are OpenSSL's X509_V_ERR_* (x509_vfy.h).
-        let first = text.lines().find_map(|line| line.strip_prefix("error "));
-        let number = first.and_then(|line| line.split(' ').next()?.parse::<u32>().ok());
-        let reason = first
-            .and_then(|line| line.split(": ").nth(1))
-            .unwrap_or_else(|| text.trim());
-        match number {
-            Some(10) => verdict.add(
-                "certificate-expired",
-                format!("a certificate in the chain of {name} had ended"),
-                "sign with one that is in time, and with a time stamp",
-            ),
-            Some(9) => verdict.add(
-                "certificate-not-begun",
-                format!("a certificate in the chain of {name} had not begun"),
-                "sign with one that is in time",
-            ),
-            // No issuer, not even a local one; a root that is not trusted; a certificate that is not.
-            Some(2 | 18 | 19 | 20 | 21 | 27) if anchors.is_some() => verdict.add(
-                "root-untrusted",
-                format!("the certificate of {name} does not lead to a trusted root: {reason}"),
-                "name the right root by --ca, or do not use the file",
-            ),
-            _ => verdict.add(
-                "chain-broken",
-                format!("the chain of {name} does not hold: {reason}"),
-                REAL_SIGNATURE,
-            ),
-        }
-        Ok(())
-    }
-
-    fn pem(&self, der: &[u8]) -> Result<String> {
-        let digest: [u8; 32] = Sha256::digest(der).into();
-        if let Some(known) = self.pems.borrow().get(&digest) {
-            return Ok(known.clone());
-        }
-        let pem = openssl_x509(&self.file("certificate.der", der)?, &[])?;
-        self.pems.borrow_mut().insert(digest, pem.clone());
-        Ok(pem)
     }
 }

@@ -1,9 +1,10 @@
 //! Time stamps of RFC 3161: when a signature was made.
 
 use anyhow::Result;
+use driver_catalog::pkcs7::SignedData;
 use time::{Date, Month};
 
-use super::super::pkcs7::SignedData;
+use super::super::pkcs7;
 use super::Checker;
 use crate::process::Run;
 
@@ -14,9 +15,15 @@ impl Checker {
             Ok(data) => data,
             Err(error) => return Ok(Err(error.to_string())),
         };
+        if let Err(error) = pkcs7::signer(&data) {
+            return Ok(Err(error.to_string()));
+        }
         let mut own = String::new();
-        for certificate in data.issuers.iter().chain(&data.certificate) {
-            own.push_str(&self.pem(certificate)?);
+        for certificate in &data.certificates {
+            match self.pem(certificate.encoded) {
+                Ok(pem) => own.push_str(&pem),
+                Err(_) => return Ok(Err("a certificate in it cannot be read".to_owned())),
+            }
         }
         let output = Run::new("openssl")
             .args(["cms", "-verify", "-inform", "DER", "-in"])
@@ -37,7 +44,7 @@ impl Checker {
             let why = line.and_then(|line| line.split(':').nth(4));
             return Ok(Err(why.unwrap_or("it does not verify").to_owned()));
         }
-        let stamp = match data.stamp() {
+        let stamp = match pkcs7::stamp(&data) {
             Ok(stamp) => stamp,
             Err(error) => return Ok(Err(error.to_string())),
         };
