@@ -14,6 +14,8 @@ use anyhow::Result;
 pub const FOLDER: &str = "Drivers/WinPV";
 /// The script's name in it.
 pub const SCRIPT: &str = "first-boot.cmd";
+/// The task that runs the script again after it failed.
+const TASK: &str = "WinPV-first-boot";
 
 const CURRENT_VERSION: &str = r"Microsoft\Windows\CurrentVersion";
 
@@ -83,6 +85,24 @@ pub fn script(certificates: &[Certificate]) -> String {
         r#""%SystemRoot%\System32\pnputil.exe" /add-driver "%~dp0*.inf" /subdirs /install >> %log% 2>&1"#
             .to_owned(),
     );
-    lines.push(String::new());
+    lines.extend(
+        [
+            r"set result=%errorlevel%",
+            // MS: "PnPUtil Return Values": done; nothing better than what is there; done, with a restart that was or is needed.
+            r"for %%r in (0 259 1641 3010) do if %result%==%%r goto done",
+            r"echo pnputil ended with %result%: this is tried again at each start >> %log%",
+        ]
+        .map(str::to_owned),
+    );
+    // RunOnce removes its value whatever the result, and a program that it runs must not write it again (MS: "Run and RunOnce
+    // Registry Keys"). MS: "Schtasks.exe".
+    lines.push(format!(
+        r#""%SystemRoot%\System32\schtasks.exe" /create /f /tn {TASK} /sc onstart /ru SYSTEM /tr "\"%~f0\"" >> %log% 2>&1"#
+    ));
+    lines.extend(["exit /b %result%".to_owned(), ":done".to_owned()]);
+    lines.push(format!(
+        r#""%SystemRoot%\System32\schtasks.exe" /delete /f /tn {TASK} > nul 2>&1"#
+    ));
+    lines.extend(["exit /b 0".to_owned(), String::new()]);
     lines.join("\r\n")
 }

@@ -21,6 +21,7 @@ mod disk;
 mod first_boot;
 mod guestfish;
 mod hive;
+mod newer;
 mod ntfs;
 mod plan;
 mod programs;

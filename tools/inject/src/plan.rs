@@ -11,6 +11,8 @@ use sha2::{Digest, Sha256};
 use crate::boot;
 use crate::first_boot;
 use crate::hive::Hive;
+use crate::newer;
+
 use crate::package::{Certificate, Pack, Package};
 use crate::refusal::Refusal;
 use crate::registry::Edit;
@@ -27,6 +29,8 @@ pub struct Consent {
     pub accept_test_signed: bool,
     /// Put drivers that Microsoft attested without tests into a Windows Server.
     pub accept_attestation_on_server: bool,
+    /// Put a driver in the place of a newer one.
+    pub allow_older: bool,
 }
 
 /// A file that shall be in the image.
@@ -112,7 +116,9 @@ impl Plan {
             system.extend(change.edits);
             removed.extend(change.removed);
             if change.needs_driver {
-                wanted.push((boot::driver_path(&windows, package), package.driver()));
+                let path = boot::driver_path(&windows, package);
+                newer::check(tree, &path, package, consent, scratch, &mut notes)?;
+                wanted.push((path, package.driver()));
             } else {
                 notes.push(format!(
                     "{}: Windows has installed it already and keeps running its own copy until it installs the staged one",

@@ -195,6 +195,19 @@ pub enum Refusal {
         /// The driver file.
         file: String,
     },
+    /// The image's own driver file is newer.
+    #[error(
+        "{path} in the image is a newer driver than the pack's ({found}, not {own}): take a pack that is at least as new, or repeat \
+         with --allow-older"
+    )]
+    NewerDriver {
+        /// The driver file in the image.
+        path: String,
+        /// Its version.
+        found: String,
+        /// The pack's.
+        own: String,
+    },
     /// The BCD says no.
     #[error(
         "the drivers are test-signed, but testsigning is off in {store} for {entries}: Windows would stop with 0xC0000428. \
@@ -206,6 +219,12 @@ pub enum Refusal {
         /// The entries that can start this Windows and do not have it on.
         entries: String,
     },
+    /// Nothing in the pack asks for what would make this Windows take anybody's drivers.
+    #[error(
+        "no driver of the pack for this Windows is test-signed: testsigning is not needed, and with it Windows would load drivers \
+         that nobody vouches for. Repeat without --enable-testsigning"
+    )]
+    TestSigningNotNeeded,
     /// No BCD where the machine looks for it.
     #[error(
         "the drivers are test-signed, and this disk has no boot configuration that could allow them (no {0}); it may lie on \

@@ -25,7 +25,7 @@ pub fn judge(
     scratch: &Path,
     notes: &mut Vec<String>,
 ) -> Result<Vec<HiveEdits>> {
-    let mut test_signed = false;
+    let mut boots_by_test = false;
     for package in packages.iter().filter(|package| package.is_boot_start()) {
         match package.trust {
             Trust::Unsigned => {
@@ -36,7 +36,7 @@ pub fn judge(
                 }
                 .into());
             }
-            Trust::Test => test_signed = true,
+            Trust::Test => boots_by_test = true,
             // MS: "Driver code signing requirements", "Windows Server signed drivers".
             Trust::Attestation if windows.is_server && !consent.accept_attestation_on_server => {
                 return Err(Refusal::AttestedOnServer {
@@ -52,7 +52,21 @@ pub fn judge(
             Trust::Attestation | Trust::Whcp => {}
         }
     }
-    if !test_signed {
+    let test_signed: Vec<&str> = packages
+        .iter()
+        .filter(|package| package.trust == Trust::Test)
+        .map(|package| package.name.as_str())
+        .collect();
+    if test_signed.is_empty() && consent.enable_testsigning {
+        return Err(Refusal::TestSigningNotNeeded.into());
+    }
+    if !boots_by_test && !consent.enable_testsigning {
+        if !test_signed.is_empty() {
+            notes.push(format!(
+                "{}: test-signed, Windows loads that only with testsigning on and Secure Boot off",
+                test_signed.join(", ")
+            ));
+        }
         return Ok(Vec::new());
     }
     let Some(found) = tree.boot_stores(scratch)? else {

@@ -130,6 +130,7 @@ pub const NOTHING: Consent = Consent {
     enable_testsigning: false,
     accept_test_signed: false,
     accept_attestation_on_server: false,
+    allow_older: false,
 };
 
 /// A folder with a Windows, and plans for it.

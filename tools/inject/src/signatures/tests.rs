@@ -60,10 +60,35 @@ fn test_signed_drivers_need_testsigning_on() {
     let mut case = Case::new(&Windows::default(), Some(&[]));
     let refusal = case.refusal(&pack, consent);
     assert!(matches!(refusal, Refusal::NoBcd(_)), "{refusal}");
-    // Drivers that Microsoft signed do not touch the store.
+}
+
+#[test]
+fn testsigning_is_not_switched_on_for_drivers_that_do_not_need_it() {
+    let consent = Consent {
+        enable_testsigning: true,
+        ..NOTHING
+    };
+    for trust in [Trust::Attestation, Trust::Whcp] {
+        let mut case = Case::new(&Windows::default(), Some(&[Some(false)]));
+        let refusal = case.refusal(&pack(trust), consent);
+        assert_eq!(refusal, Refusal::TestSigningNotNeeded);
+        assert!(refusal.to_string().contains("Repeat without"));
+        let plan = case.plan(&pack(trust), NOTHING).unwrap();
+        assert!(!plan.hives.iter().any(|hive| hive.path.contains("BCD")));
+    }
+    // A driver that starts later needs it too, but does not keep Windows from starting without it.
+    let mut both = pack(Trust::Whcp);
+    let mut later = package(Machine::AMD64, Trust::Test);
+    later.name = "toylater".to_owned();
+    later.service.start = 3;
+    both.packages.push(later);
     let mut case = Case::new(&Windows::default(), Some(&[Some(false)]));
-    let plan = case.plan(&self::pack(Trust::Attestation), consent).unwrap();
+    let plan = case.plan(&both, NOTHING).unwrap();
+    let note = |note: &String| note.contains("toylater: test-signed");
+    assert!(plan.notes.iter().any(note), "{:?}", plan.notes);
     assert!(!plan.hives.iter().any(|hive| hive.path.contains("BCD")));
+    let plan = case.plan(&both, consent).unwrap();
+    assert!(plan.hives.iter().any(|hive| hive.path.contains("BCD")));
 }
 
 #[test]
@@ -86,6 +111,10 @@ fn test_signed_drivers_in_a_wim_need_a_word() {
         "{script}"
     );
     assert!(script.lines().count() > 3 && script.contains("\r\n"));
+    // After a failure it runs again at each start, until it succeeds.
+    let at = |words: &str| script.find(words).expect(words);
+    assert!(at("pnputil.exe") < at("goto done") && at("goto done") < at("/create"));
+    assert!(at("/create") < at(":done") && at(":done") < at("/delete"));
     let certificate = case.tree.root.join("Windows/Drivers/WinPV/root.cer");
     assert_eq!(fs::read(certificate).unwrap(), b"certificate");
 }

@@ -49,6 +49,9 @@ pub struct Args {
     /// Put drivers that Microsoft attested without tests into a Windows Server
     #[arg(long)]
     pub accept_attestation_on_server: bool,
+    /// Put a driver in the place of a newer one that Windows runs from System32\drivers
+    #[arg(long)]
+    pub allow_older: bool,
     /// Which file system of a disk with several installations, such as /dev/sda2
     #[arg(long, value_name = "DEVICE")]
     pub root: Option<String>,
@@ -111,6 +114,7 @@ fn inject(args: &Args) -> Result<Vec<Plan>> {
             enable_testsigning: args.enable_testsigning,
             accept_test_signed: args.accept_test_signed,
             accept_attestation_on_server: args.accept_attestation_on_server,
+            allow_older: args.allow_older,
         },
         dry_run: args.dry_run,
     };
