@@ -221,6 +221,12 @@ pub const RULES: &[Rule] = &[
         "Otherwise nothing ties the signer to the root (RFC 5280 §6)",
     ),
     rule(
+        "certificate-stray",
+        Warning,
+        "Every certificate in a signature or time stamp is in its chain, and is as its issuer signed it",
+        "No signature is over them: what stands there can be changed, and can hold what nobody signed (RFC 2315 §9.1)",
+    ),
+    rule(
         "root-untrusted",
         Error,
         "The signer's certificate leads to a trusted root",

@@ -3,6 +3,7 @@
 //! OpenSSL does the arithmetic and follows the chain; osslsigncode digests MSIs, cabinets and pages.
 
 mod chain;
+mod stray;
 mod timestamp;
 
 use std::cell::RefCell;
@@ -91,6 +92,8 @@ pub struct Checker {
     offline: Vec<&'static str>,
     known: RefCell<HashMap<Key, Verdict>>,
     pems: RefCell<HashMap<[u8; 32], String>>,
+    /// Whether certificates are as they were issued, by what was asked.
+    whole: RefCell<HashMap<[u8; 32], bool>>,
 }
 
 const SIGN_AGAIN: &str = "sign the file again as it is now";
@@ -113,6 +116,7 @@ impl Checker {
             offline: Vec::from_iter(options.into_iter().filter(|option| help.contains(option))),
             known: RefCell::default(),
             pems: RefCell::default(),
+            whole: RefCell::default(),
         })
     }
 
@@ -306,7 +310,10 @@ impl Checker {
                     signer,
                     certificate,
                 };
+                let trusted = verdict.trusted;
                 self.signer(&signed, anchors, verdict)?;
+                let leads_there = verdict.trusted > trusted;
+                self.strays(&data, anchors.filter(|_| leads_there), verdict)?;
             }
             None => verdict.add(
                 "signature-unreadable",

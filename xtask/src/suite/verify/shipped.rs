@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, ensure};
-use driver_catalog::Catalog;
+use driver_catalog::{Catalog, pkcs7};
 use serde_json::Value;
 use winpv::attestation;
 use winpv::drivers::{self, Arch, DRIVERS, Driver};
@@ -131,8 +131,7 @@ fn root(context: &Context) -> std::path::PathBuf {
     context.dist.join("cert/winpv-test-root.cer")
 }
 
-/// One package of the pack with one bit changed in one of its files, in its catalog in the list. Certificates that came along and lead
-/// nowhere are not signed: only SHA256SUMS vouches for those.
+/// One package of the pack with one bit changed in one of its files, in its catalog in the list and in each certificate.
 fn flipped(context: &Context, driver: &Driver, arch: Arch) -> Result<()> {
     let scratch = tempfile::tempdir()?;
     for ending in ["inf", "cat", "sys"] {
@@ -150,7 +149,7 @@ fn flipped(context: &Context, driver: &Driver, arch: Arch) -> Result<()> {
     let parts = Catalog::parse(&catalog)?;
     let list = parts.time.as_bytes();
     let list = catalog.windows(list.len()).position(|part| part == list);
-    for (ending, at, wanted) in [
+    let mut flips = vec![
         ("inf", middle("inf")?, &["file-changed"][..]),
         (
             "sys",
@@ -162,7 +161,24 @@ fn flipped(context: &Context, driver: &Driver, arch: Arch) -> Result<()> {
             list.context("no date in the list")?,
             &["signature-digest"],
         ),
-    ] {
+    ];
+    for certificate in &parts.certificates {
+        let len = certificate.len();
+        let at = catalog.windows(len).position(|part| part == certificate);
+        // The signer's leads to a root; nothing leads to the copy of the root.
+        let wanted = match pkcs7::Certificate::parse(certificate)?.is_self_issued() {
+            true => &["certificate-stray"][..],
+            false => &["chain-broken"],
+        };
+        // The last byte: of its issuer's signature.
+        flips.push(("cat", at.context("no certificate")? + len - 1, wanted));
+    }
+    ensure!(
+        flips.len() == 5,
+        "{} certificates",
+        parts.certificates.len()
+    );
+    for (ending, at, wanted) in flips {
         let (file, before) = read(ending)?;
         let mut bytes = before.clone();
         bytes[at] ^= 1;

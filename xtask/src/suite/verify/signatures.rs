@@ -7,7 +7,7 @@ use driver_catalog::Catalog;
 use winpv::process::Run;
 
 use super::Mutation;
-use super::bench::{Bench, Trusted};
+use super::bench::{Bench, Trusted, edit};
 
 /// 1.3.6.1.4.1.311.3.3.1, szOID_RFC3161_counterSign (wincrypt.h), as DER content.
 const TIMESTAMP: &[u8] = &[0x2b, 6, 1, 4, 1, 0x82, 0x37, 3, 3, 1];
@@ -148,6 +148,44 @@ pub const MUTATIONS: &[Mutation] = &[
         },
     },
     Mutation {
+        what: "a bit was changed in the copy of the root that came along",
+        breaks: &["certificate-stray"],
+        make: |bench| {
+            let root = certificate(bench, "root.pem")?;
+            resign(bench, "good")?;
+            let mut other = root.clone();
+            *other.last_mut().context("no root")? ^= 1;
+            replace(bench, &bench.file("cat"), &root, &other)
+        },
+    },
+    Mutation {
+        what: "a certificate that nobody asked for came along",
+        breaks: &["certificate-stray"],
+        make: |bench| bring_along(bench, certificate(bench, "other-root.pem")?),
+    },
+    Mutation {
+        what: "what is no certificate came along",
+        // OpenSSL does not read it then.
+        breaks: &["certificate-stray", "signature-wrong"],
+        make: |bench| {
+            let kind = driver_catalog::der::explicit(3);
+            bring_along(bench, driver_catalog::der::element(kind, &[]))
+        },
+    },
+    Mutation {
+        what: "a bit was changed in a root that came along with a time stamp",
+        breaks: &["certificate-stray"],
+        make: |bench| {
+            let root = certificate(bench, "root.pem")?;
+            stamped(bench, "good", &|value| {
+                let mut token = bench.stamp(value, "tsa", None)?;
+                let at = token.windows(root.len()).position(|part| part == root);
+                token[at.context("no root in the token")? + root.len() - 1] ^= 1;
+                Ok(token)
+            })
+        },
+    },
+    Mutation {
         what: "the signers lead to a root that is not trusted",
         breaks: &["root-untrusted"],
         make: |bench| {
@@ -233,6 +271,27 @@ fn resign(bench: &Bench, certificate: &str) -> Result<()> {
     let name = bench.file("cat");
     bench.put(&name, &bench.catalog(&bench.parts()?)?)?;
     bench.sign(&name, certificate, &[])
+}
+
+/// A certificate of the kit in DER.
+fn certificate(bench: &Bench, name: &str) -> Result<Vec<u8>> {
+    let to = bench.kit.path("certificate.der");
+    Run::new("openssl")
+        .dir(bench.kit.path(""))
+        .args(["x509", "-in", name, "-outform", "DER", "-out"])
+        .arg(&to)
+        .ok()?;
+    Ok(fs::read(to)?)
+}
+
+/// Adds to the certificates in the catalog's signature.
+fn bring_along(bench: &Bench, more: Vec<u8>) -> Result<()> {
+    let name = bench.file("cat");
+    // ContentInfo, [0], SignedData, its fourth field.
+    let changed = edit(&bench.get(&name)?, &[1, 0, 3], &|certificates| {
+        Ok([certificates, more.as_slice()].concat())
+    })?;
+    bench.put(&name, &changed)
 }
 
 /// Replaces bytes by others, as many, where they first are.

@@ -53,7 +53,7 @@ impl Checker {
             time = None;
         }
         for token in pkcs7::timestamps(signed.signer) {
-            match self.timestamp(token, signed.signer.value)? {
+            match self.timestamp(token, signed.signer.value, verdict)? {
                 Ok(stamped) => time = Some(stamped),
                 Err(why) => verdict.add(
                     "timestamp-wrong",

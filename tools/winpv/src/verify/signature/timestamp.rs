@@ -5,12 +5,17 @@ use driver_catalog::pkcs7::SignedData;
 use time::{Date, Month};
 
 use super::super::pkcs7;
-use super::Checker;
+use super::{Checker, Verdict};
 use crate::process::Run;
 
 impl Checker {
     /// When a signature was made, or why its time stamp does not say so. Whether the authority is to be trusted is not asked.
-    pub(super) fn timestamp(&self, token: &[u8], value: &[u8]) -> Result<Result<u64, String>> {
+    pub(super) fn timestamp(
+        &self,
+        token: &[u8],
+        value: &[u8],
+        verdict: &mut Verdict,
+    ) -> Result<Result<u64, String>> {
         let data = match SignedData::parse(token) {
             Ok(data) => data,
             Err(error) => return Ok(Err(error.to_string())),
@@ -44,6 +49,7 @@ impl Checker {
             let why = line.and_then(|line| line.split(':').nth(4));
             return Ok(Err(why.unwrap_or("it does not verify").to_owned()));
         }
+        self.strays(&data, None, verdict)?;
         let stamp = match pkcs7::stamp(&data) {
             Ok(stamp) => stamp,
             Err(error) => return Ok(Err(error.to_string())),
