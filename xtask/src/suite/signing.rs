@@ -121,17 +121,22 @@ impl Bench<'_> {
             || self.every_file(&out),
         ));
         outcomes.push(Outcome::of(
-            "token: the shipped certificate is the token's",
+            "token: the shipped certificates are the token's and its root",
             || {
-                let shipped = Run::new("openssl")
-                    .args(["x509", "-inform", "DER", "-in"])
-                    .arg(out.join("cert/winpv-signing.cer"))
-                    .ok()?
-                    .stdout;
-                ensure!(
-                    shipped == fs::read_to_string(self.kit.path("good.pem"))?,
-                    "another certificate:\n{shipped}"
-                );
+                for (name, own) in [
+                    ("winpv-signing.cer", "good.pem"),
+                    ("winpv-signing-root.cer", "root.pem"),
+                ] {
+                    let shipped = Run::new("openssl")
+                        .args(["x509", "-inform", "DER", "-in"])
+                        .arg(out.join("cert").join(name))
+                        .ok()?
+                        .stdout;
+                    ensure!(
+                        shipped == fs::read_to_string(self.kit.path(own))?,
+                        "{name} is another certificate:\n{shipped}"
+                    );
+                }
                 Ok(())
             },
         ));

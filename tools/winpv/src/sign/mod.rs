@@ -2,6 +2,7 @@
 
 mod certificate;
 mod countersignature;
+mod root;
 mod signer;
 mod source;
 

@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use driver_catalog::Builder;
 use tempfile::TempDir;
 
-use super::{Args, Certificate, Source, Subject, countersignature};
+use super::{Args, Certificate, Source, Subject, countersignature, root};
 use crate::keys::Keys;
 use crate::process::Run;
 use crate::version::Epoch;
@@ -73,13 +73,13 @@ impl Signer {
     ///
     /// A wrong password, an expired certificate or one that is not for code signing, a key that does not belong to it, no
     /// answer from the time stamp authority. Nothing has been written then.
-    pub fn open(args: &Args, root: &Path) -> Result<Signer> {
+    pub fn open(args: &Args, repository: &Path) -> Result<Signer> {
         let scratch = tempfile::tempdir()?;
-        let signer = match &args.sign {
+        let mut signer = match &args.sign {
             Source::Test => {
                 let keys = match &args.keys {
                     Some(dir) => Keys::open(dir)?,
-                    None => Keys::open_or_make(&root.join(".keys"))?,
+                    None => Keys::open_or_make(&repository.join(".keys"))?,
                 };
                 Signer::of_test(&keys, args, scratch)
             }
@@ -90,6 +90,12 @@ impl Signer {
         }?;
         signer.certificate.check()?;
         signer.try_out()?;
+        if args.sign != Source::Test {
+            let own = &signer.certificates[0].0;
+            if let Some(root) = root::of(&signer.first(), own, signer.scratch.path())? {
+                signer.certificates.push((root, "winpv-signing-root.cer"));
+            }
+        }
         Ok(signer)
     }
 
@@ -221,9 +227,14 @@ impl Signer {
         &self.certificates
     }
 
+    /// The first file that is signed.
+    fn first(&self) -> PathBuf {
+        self.scratch.path().join("first.cat")
+    }
+
     /// Signs a catalog that vouches for nothing, so that whatever can go wrong goes wrong before anything is written.
     fn try_out(&self) -> Result<()> {
-        let file = self.scratch.path().join("first.cat");
+        let file = self.first();
         let epoch = Epoch(1_700_000_000);
         let mut catalog = Builder::new("_v100_X64", epoch.0)?;
         fs::write(&file, catalog.file("none", b"")?.unsigned()?)?;

@@ -183,6 +183,50 @@ fn pkcs12_file_signs() {
     }
 }
 
+/// A company's own authority: its root goes with the pack if it came with the key, and only if it is the one that signed.
+#[test]
+fn the_root_of_a_chain_goes_with_the_pack() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path();
+    for root in ["root", "impostor"] {
+        let (key, pem) = (format!("{root}.key"), format!("{root}.pem"));
+        let options = ["req", "-x509", "-newkey", "ec", "-nodes", "-days", "30"];
+        let curve = [
+            "-pkeyopt",
+            "ec_paramgen_curve:P-256",
+            "-subj",
+            "/CN=Our Root",
+        ];
+        let files = ["-keyout", &key, "-out", &pem];
+        openssl(dir, &[&options[..], &curve, &files].concat());
+    }
+    certificate(dir, "own", CODE_SIGNING, "30");
+    let issue = ["x509", "-req", "-in", "own.csr", "-CA", "root.pem"];
+    let rest = ["-CAkey", "root.key", "-set_serial", "7", "-days", "30"];
+    let files = ["-extfile", "extensions", "-out", "own.pem"];
+    openssl(dir, &[&issue[..], &rest, &files].concat());
+    let open = |root: Option<&str>| {
+        let with = root.map(|root| format!("{root}.pem"));
+        let mut more = vec!["-inkey", "own.key"];
+        more.extend(with.iter().flat_map(|with| ["-certfile", with]));
+        let file = pkcs12(dir, "own", &more);
+        Signer::open(&args(dir, &file, PASSWORD), dir)
+    };
+    let names =
+        |signer: &Signer| Vec::from_iter(signer.certificates().iter().map(|(_, name)| *name));
+    let alone = open(None).unwrap();
+    assert_eq!(names(&alone), ["winpv-signing.cer"]);
+    let with_root = open(Some("root")).unwrap();
+    assert_eq!(
+        names(&with_root),
+        ["winpv-signing.cer", "winpv-signing-root.cer"]
+    );
+    let shipped = fs::read_to_string(&with_root.certificates()[1].0).unwrap();
+    assert_eq!(shipped, fs::read_to_string(dir.join("root.pem")).unwrap());
+    let error = format!("{:#}", open(Some("impostor")).unwrap_err());
+    assert!(error.contains("no chain"), "{error}");
+}
+
 #[test]
 fn pkcs12_file_that_will_not_do_is_refused() {
     let dir = tempfile::tempdir().unwrap();
