@@ -342,11 +342,10 @@ impl Session<'_> {
             .map_or(Address::new(0, 0), |unit| unit.address);
         let operations = self.scenario.operations;
         let steps = [
-            self.reset_at_work(adapter, address).err(),
             self.work(adapter, address, operations, 0).err(),
             adapter.stop().err().map(Into::into),
             adapter.restart().err().map(Into::into),
-            adapter.reset_bus(0).err().map(Into::into),
+            self.reset_at_work(adapter, address).err(),
             self.work(adapter, address, operations, 1).err(),
         ];
         for error in steps.into_iter().flatten() {

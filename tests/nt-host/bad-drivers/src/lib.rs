@@ -34,6 +34,8 @@ pub struct Ext {
     pub kept: *mut c_void,
     /// How often the case struck.
     pub strikes: u32,
+    /// It was stopped and restarted.
+    pub restarted: bool,
     /// It is an instance in the dump stack.
     pub dump: bool,
 }
@@ -249,6 +251,7 @@ unsafe extern "system" fn adapter_control(
         }
         cases::stopped(extension, ext);
     } else if control == ScsiRestartAdapter {
+        ext.restarted = true;
         ext.queue.start(extension, ext.uncached);
     }
     ScsiAdapterControlSuccess
