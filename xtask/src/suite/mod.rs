@@ -96,7 +96,8 @@ struct Step {
     run: fn(&Context) -> Result<Vec<Outcome>>,
 }
 
-/// In the order in which they start: the long ones early, so that the two workers end together.
+/// In the order in which they start. The first compiles most of what others need and keeps them from Cargo's folder: what needs no
+/// more than the pack, or a folder of its own, comes next. Long ones are early, so that the two workers end together.
 const STEPS: &[Step] = &[
     Step {
         name: "unit tests",
@@ -104,19 +105,14 @@ const STEPS: &[Step] = &[
         run: cargo::unit_tests,
     },
     Step {
-        name: "ABI on Windows targets",
-        full: false,
-        run: cargo::target_checks,
+        name: "inject into a disk",
+        full: true,
+        run: inject::into_disk,
     },
     Step {
-        name: "nt-host, x64",
-        full: false,
-        run: host::scenarios_x64,
-    },
-    Step {
-        name: "nt-host, fault plans",
-        full: false,
-        run: host::fault_plans,
+        name: "virt-v2v",
+        full: true,
+        run: v2v::all,
     },
     Step {
         name: "two folders, same bytes",
@@ -124,19 +120,39 @@ const STEPS: &[Step] = &[
         run: rebuild::two_folders,
     },
     Step {
-        name: "nt-host, bad drivers",
+        name: "weakened rings under loom",
         full: false,
-        run: host::bad_drivers,
+        run: weaken::all,
     },
     Step {
-        name: "nt-host, ARM64",
+        name: "verify",
         full: false,
-        run: host::scenarios_arm64,
+        run: verify::all,
+    },
+    Step {
+        name: "MSI in Wine",
+        full: false,
+        run: msi::wine,
+    },
+    Step {
+        name: "inject into a WIM",
+        full: false,
+        run: inject::into_wim,
+    },
+    Step {
+        name: "signing with keys of one's own",
+        full: false,
+        run: signing::all,
     },
     Step {
         name: "static rules",
         full: false,
         run: statics::rules,
+    },
+    Step {
+        name: "ISO",
+        full: false,
+        run: iso::all,
     },
     Step {
         name: "pack",
@@ -149,54 +165,9 @@ const STEPS: &[Step] = &[
         run: dist::signatures,
     },
     Step {
-        name: "signing with keys of one's own",
-        full: false,
-        run: signing::all,
-    },
-    Step {
-        name: "ISO",
-        full: false,
-        run: iso::all,
-    },
-    Step {
-        name: "verify",
-        full: false,
-        run: verify::all,
-    },
-    Step {
         name: "attestation cabinets",
         full: false,
         run: attestation::all,
-    },
-    Step {
-        name: "ring counts",
-        full: false,
-        run: crate::bench::ring_tests,
-    },
-    Step {
-        name: "vioblk counts",
-        full: false,
-        run: crate::bench::blk_tests,
-    },
-    Step {
-        name: "weakened rings under loom",
-        full: false,
-        run: weaken::all,
-    },
-    Step {
-        name: "virt-v2v",
-        full: true,
-        run: v2v::all,
-    },
-    Step {
-        name: "inject into a disk",
-        full: true,
-        run: inject::into_disk,
-    },
-    Step {
-        name: "inject into a WIM",
-        full: false,
-        run: inject::into_wim,
     },
     Step {
         name: "MSI: tables and signatures",
@@ -204,9 +175,39 @@ const STEPS: &[Step] = &[
         run: msi::tables,
     },
     Step {
-        name: "MSI in Wine",
+        name: "nt-host, x64",
         full: false,
-        run: msi::wine,
+        run: host::scenarios_x64,
+    },
+    Step {
+        name: "ABI on Windows targets",
+        full: false,
+        run: cargo::target_checks,
+    },
+    Step {
+        name: "nt-host, fault plans",
+        full: false,
+        run: host::fault_plans,
+    },
+    Step {
+        name: "nt-host, ARM64",
+        full: false,
+        run: host::scenarios_arm64,
+    },
+    Step {
+        name: "nt-host, bad drivers",
+        full: false,
+        run: host::bad_drivers,
+    },
+    Step {
+        name: "vioblk counts",
+        full: false,
+        run: crate::bench::blk_tests,
+    },
+    Step {
+        name: "ring counts",
+        full: false,
+        run: crate::bench::ring_tests,
     },
     Step {
         name: "documentation",
