@@ -55,6 +55,13 @@ fn drain(adapter: &Rc<AdapterState>, over: fn(&Io) -> bool) {
     }
 }
 
+/// Sends nothing more and waits for what the miniport has. What it does not have yet, a scan's next request say, waits until the
+/// adapter runs again.
+fn hold(adapter: &Rc<AdapterState>) {
+    adapter.phase.set(Phase::Stopped);
+    drain(adapter, |io| io.outstanding.is_empty() && io.untold() == 0);
+}
+
 fn lost(adapter: &AdapterState, when: &str) {
     let srbs: Vec<usize> = adapter.io.borrow().outstanding.keys().copied().collect();
     if !srbs.is_empty() {
@@ -115,9 +122,7 @@ fn power(adapter: &Rc<AdapterState>, state: u32, action: u32) -> bool {
 /// Powers the adapter down. Runs in a thread.
 pub fn stop(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     running(adapter)?;
-    adapter.phase.set(Phase::Stopped);
-    // What the miniport does not have yet waits until the adapter runs again.
-    drain(adapter, |io| io.outstanding.is_empty() && io.untold() == 0);
+    hold(adapter);
     flush(adapter, &Function::Flush);
     if !power(
         adapter,
@@ -183,8 +188,7 @@ fn check_stopped(adapter: &AdapterState) {
 /// MS: ne-storport-scsi_adapter_control_type
 pub fn rebalance(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     running(adapter)?;
-    adapter.phase.set(Phase::Stopped);
-    drain(adapter, |io| io.outstanding.is_empty() && io.untold() == 0);
+    hold(adapter);
     flush(adapter, &Function::Flush);
     stop_adapter(adapter)?;
     interrupt::disconnect(adapter);
@@ -306,7 +310,7 @@ pub fn remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
             drain(adapter, all_told);
             flush(adapter, &Function::Shutdown);
             tell(adapter, pnp::StorRemoveDevice, unit::ScsiUnitRemove);
-            adapter.phase.set(Phase::Stopped);
+            hold(adapter);
             stop_adapter(adapter)?;
             check_stopped(adapter);
         }
@@ -334,7 +338,7 @@ pub fn surprise_remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     );
     drain(adapter, all_told);
     tell(adapter, pnp::StorRemoveDevice, unit::ScsiUnitRemove);
-    adapter.phase.set(Phase::Stopped);
+    hold(adapter);
     // "Storport might call HwStorAdapterControl to stop the adapter after the HBA has already been physically removed."
     stop_adapter(adapter)?;
     check_stopped(adapter);
