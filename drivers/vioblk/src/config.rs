@@ -27,8 +27,6 @@ pub const MAX_RANGES: u32 = 32;
 pub enum Refusal {
     /// `blk_size` is not a power of two between one sector and one page.
     BlockSize(u32),
-    /// `size_max` is zero: no segment could carry data.
-    SizeMax,
     /// `num_queues` is zero although the device offers several queues.
     QueueCount,
     /// The zones take sequential writes only, which Windows does not keep to.
@@ -197,9 +195,6 @@ impl Config {
         if !block_size.is_power_of_two() || !(SECTOR..=MAX_BLOCK).contains(&block_size) {
             return Err(Refusal::BlockSize(block_size));
         }
-        if raw.size_max == Some(0) {
-            return Err(Refusal::SizeMax);
-        }
         let queues = raw.num_queues.unwrap_or(1);
         if queues == 0 {
             return Err(Refusal::QueueCount);
@@ -214,7 +209,9 @@ impl Config {
         let mut config = Self {
             block_size,
             blocks: 0,
-            size_max: raw.size_max,
+            // qemu-storage-daemon says 0 for want of a limit (10.0), and Linux takes it so. Linux: block/blk-settings.c,
+            // blk_validate_limits
+            size_max: raw.size_max.filter(|&bytes| bytes > 0),
             // Devices that say 0 exist; they take one. Linux: drivers/block/virtio_blk.c, virtblk_probe
             seg_max: raw.seg_max.map(|segments| segments.max(1)),
             topology,

@@ -129,7 +129,6 @@ impl Event {
             }
             Self::Refused(Refusal::BlockSize(value)) => [Some(Name("blk_size")), number(value)],
             Self::Refused(Refusal::HostManagedZones) => [Some(Name("zoned.model")), number(1)],
-            Self::Refused(Refusal::SizeMax) => [Some(Name("size_max")), number(0)],
             Self::Refused(Refusal::QueueCount) => [Some(Name("num_queues")), number(0)],
             Self::Refused(Refusal::QueueTooSmall(size)) => {
                 [Some(Name("queue_size")), number(u32::from(size))]

@@ -247,6 +247,12 @@ fn in_process() -> Vec<Scenario> {
             &short,
         ),
         scenario(
+            "size-max-0",
+            "SIZE_MAX offered without a limit, as qemu-storage-daemon does",
+            "size-max=0",
+            &short,
+        ),
+        scenario(
             "seg-max-1",
             "one segment a request",
             "seg-max=1",
@@ -381,7 +387,6 @@ fn refused() -> Vec<Scenario> {
             "zones that take sequential writes only",
             "zoned=1",
         ),
-        ("size-max-0", "size_max 0", "size-max=0"),
         (
             "not-modern",
             "a modern device without VERSION_1",

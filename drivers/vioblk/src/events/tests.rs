@@ -1,14 +1,13 @@
 use super::*;
 use std::collections::BTreeMap;
 
-const ALL: [Event; 17] = [
+const ALL: [Event; 16] = [
     Event::ConfigUnreadable { code: 51 },
     Event::DeviceNotVirtio { code: 1 },
     Event::Refused(Refusal::BlockSize(3)),
     Event::Refused(Refusal::HostManagedZones),
     Event::SerialMayBeCut,
     Event::GivenUp { resets: 8 },
-    Event::Refused(Refusal::SizeMax),
     Event::Refused(Refusal::QueueCount),
     Event::Refused(Refusal::QueueTooSmall(2)),
     Event::Refused(Refusal::PageDoesNotFit {
