@@ -14,10 +14,12 @@ pub mod inproc;
 pub mod memory;
 pub mod observe;
 pub mod pci;
+mod plain;
 pub mod qemu;
 pub mod ring;
 #[cfg(feature = "vfio")]
 pub mod vfio;
+pub mod vhost_user;
 
 pub use observe::{Chain, Observed, Part};
 

@@ -19,11 +19,11 @@ const DEVICE_AT: u64 = 0x2000;
 const NOTIFY_AT: u64 = 0x3000;
 const NOTIFY_LEN: u64 = VIRTIO_BAR_LEN - NOTIFY_AT;
 /// Bytes between notification registers.
-pub(super) const NOTIFY_MULTIPLIER: u32 = 4;
+pub(crate) const NOTIFY_MULTIPLIER: u32 = 4;
 
 /// What an address in a BAR means, with the offset inside.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Place {
+pub(crate) enum Place {
     Common(u64),
     Isr,
     Device(u64),
@@ -41,7 +41,7 @@ struct Vector {
 }
 
 /// The function.
-pub(super) struct Function {
+pub(crate) struct Function {
     config: [u8; 256],
     /// Bits of configuration space that a write changes.
     writable: [u8; 256],
@@ -53,7 +53,7 @@ pub(super) struct Function {
 }
 
 impl Function {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(crate) fn new(config: &Config) -> Self {
         let mut function = Self {
             config: [0; 256],
             writable: [0; 256],
@@ -164,7 +164,7 @@ impl Function {
         self.writable[usize::from(at)..usize::from(at) + bytes].copy_from_slice(&mask[..bytes]);
     }
 
-    pub(super) fn config_read(&self, offset: u16, width: u8) -> u32 {
+    pub(crate) fn config_read(&self, offset: u16, width: u8) -> u32 {
         let mut value = 0;
         for at in (0..u16::from(width)).rev() {
             let byte = self
@@ -177,7 +177,7 @@ impl Function {
         value
     }
 
-    pub(super) fn config_write(&mut self, offset: u16, width: u8, value: u32) {
+    pub(crate) fn config_write(&mut self, offset: u16, width: u8, value: u32) {
         for (at, byte) in (offset..).zip(&value.to_le_bytes()[..usize::from(width.min(4))]) {
             let at = usize::from(at);
             if let (Some(cell), Some(mask)) = (self.config.get_mut(at), self.writable.get(at)) {
@@ -188,7 +188,7 @@ impl Function {
     }
 
     /// Where the bus driver has put them. The one that is 64 bits wide lies below 4 GiB all the same.
-    pub(super) fn bars(&self) -> Vec<Bar> {
+    pub(crate) fn bars(&self) -> Vec<Bar> {
         let placed = |bar: &Bar| Bar {
             address: u64::from(self.config_read(pci::BAR0 + 4 * u16::from(bar.index), 4) & !0xf),
             ..*bar
@@ -196,12 +196,12 @@ impl Function {
         self.bars.iter().map(placed).collect()
     }
 
-    pub(super) fn vectors(&self) -> u16 {
+    pub(crate) fn vectors(&self) -> u16 {
         self.vectors.len() as u16
     }
 
     /// What lies at `offset` of `bar`; nothing while memory decoding is off.
-    pub(super) fn place(&self, bar: u8, offset: u64) -> Option<Place> {
+    pub(crate) fn place(&self, bar: u8, offset: u64) -> Option<Place> {
         if u32::from(self.config[0x04]) & pci::COMMAND_MEMORY == 0 {
             return None;
         }
@@ -222,7 +222,7 @@ impl Function {
         }
     }
 
-    pub(super) fn table_read(&self, at: u64, _width: u8) -> u64 {
+    pub(crate) fn table_read(&self, at: u64, _width: u8) -> u64 {
         let Some(vector) = self.vectors.get(at as usize / 16) else {
             return 0;
         };
@@ -234,7 +234,7 @@ impl Function {
         }
     }
 
-    pub(super) fn table_write(&mut self, at: u64, width: u8, value: u64) {
+    pub(crate) fn table_write(&mut self, at: u64, width: u8, value: u64) {
         let Some(vector) = self.vectors.get_mut(at as usize / 16) else {
             return;
         };
@@ -246,7 +246,7 @@ impl Function {
         self.deliver_pending();
     }
 
-    pub(super) fn enable_interrupts(&mut self, mode: InterruptMode) -> anyhow::Result<()> {
+    pub(crate) fn enable_interrupts(&mut self, mode: InterruptMode) -> anyhow::Result<()> {
         self.raised.clear();
         let on = pci::COMMAND_MEMORY | pci::COMMAND_MASTER;
         match mode {
@@ -278,7 +278,7 @@ impl Function {
         Ok(())
     }
 
-    pub(super) fn disable_interrupts(&mut self) {
+    pub(crate) fn disable_interrupts(&mut self) {
         if !self.vectors.is_empty() {
             self.config_write(self.msix_capability + 2, 2, 0);
         }
@@ -287,7 +287,7 @@ impl Function {
         self.raised.clear();
     }
 
-    pub(super) fn bus_master(&self) -> bool {
+    pub(crate) fn bus_master(&self) -> bool {
         self.config_read(pci::COMMAND, 2) & pci::COMMAND_MASTER != 0
     }
 
@@ -298,12 +298,12 @@ impl Function {
         self.config_read(self.msix_capability + 2, 2)
     }
 
-    pub(super) fn msix_enabled(&self) -> bool {
+    pub(crate) fn msix_enabled(&self) -> bool {
         self.control() & pci::MSIX_ENABLE != 0
     }
 
     /// Sends message `vector`, or remembers it while it is masked.
-    pub(super) fn raise(&mut self, vector: u16) {
+    pub(crate) fn raise(&mut self, vector: u16) {
         if let Some(vector) = self.vectors.get_mut(usize::from(vector)) {
             vector.pending = true;
         }
@@ -324,7 +324,7 @@ impl Function {
     }
 
     /// The messages sent since the last call, each once, ascending.
-    pub(super) fn take_messages(&mut self) -> Vec<u16> {
+    pub(crate) fn take_messages(&mut self) -> Vec<u16> {
         let mut messages = std::mem::take(&mut self.raised);
         messages.sort_unstable();
         messages.dedup();
@@ -332,7 +332,7 @@ impl Function {
     }
 
     /// The level of INTA#, given the ISR status. // PCI 3.0 §6.8.2: none while MSI-X is enabled
-    pub(super) fn line(&self, isr: u8) -> bool {
+    pub(crate) fn line(&self, isr: u8) -> bool {
         let off = self.config_read(pci::COMMAND, 2) & pci::COMMAND_INTX_DISABLE != 0;
         isr != 0 && !off && !self.msix_enabled()
     }

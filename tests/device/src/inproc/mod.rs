@@ -17,7 +17,7 @@ use std::time::Duration;
 use host_machine::ram::Ram;
 
 pub use self::config::{Config, Fault, Ranges, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, Used, When};
-use self::function::{Function, Place};
+pub(crate) use self::function::{Function, NOTIFY_MULTIPLIER, Place};
 pub use self::lies::{Lie, RING_LIES, RingLie, What};
 use self::registers::Registers;
 use crate::memory::GuestMemory;

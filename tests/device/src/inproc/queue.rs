@@ -5,10 +5,8 @@ use std::sync::atomic::{Ordering, fence};
 use crate::Violation;
 use crate::common;
 use crate::memory::GuestMemory;
+pub(super) use crate::plain::NO_VECTOR;
 use crate::ring::{Layout, Part, Walk, walk};
-
-/// `queue_msix_vector` when there is none. // Virtio 1.3 §4.1.5.1.2
-pub(super) const NO_VECTOR: u16 = 0xffff;
 
 /// A buffer that the device has taken.
 pub(super) struct Taken {

@@ -11,7 +11,7 @@ use host_machine::ram::Ram;
 use serde_json::json;
 
 use super::doorbell::Doorbell;
-use super::process::Process;
+use super::process::{self, Process};
 use super::qtest::Session;
 use super::{DOORBELL_SLOT, MOST_RAM, Qemu, SLOT};
 
@@ -136,7 +136,8 @@ impl Builder {
         bios.write_all(&halt_bios())?;
         let theirs = OwnedFd::from(theirs);
         let arguments = self.arguments(ram, bios.path(), theirs.as_raw_fd(), server.as_raw_fd());
-        let process = Process::start(&arguments, vec![theirs, server])?;
+        process::version()?;
+        let process = Process::start(&process::program(), &arguments, vec![theirs, server])?;
         let mut session = Session::new(socket, process);
         // The first reply comes after QEMU has opened its files, so that the BIOS may go.
         session.ask("inl 0xcf8").context("QEMU did not come up")?;
@@ -256,7 +257,7 @@ impl Builder {
 }
 
 /// Doubles the commas of a path inside a QEMU option.
-fn escape(path: &Path) -> OsString {
+pub(crate) fn escape(path: &Path) -> OsString {
     path.to_string_lossy().replace(',', ",,").into()
 }
 

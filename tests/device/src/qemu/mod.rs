@@ -4,9 +4,9 @@
 //! memory is the file behind [`host_machine::ram::Ram`], shared with QEMU. Debian's QEMU has no qtest accelerator, but the qtest socket works
 //! with TCG as well.
 
-mod builder;
+pub(crate) mod builder;
 mod doorbell;
-mod process;
+pub(crate) mod process;
 mod qtest;
 #[cfg(test)]
 mod tests;

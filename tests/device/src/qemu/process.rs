@@ -1,6 +1,6 @@
-//! The QEMU process: found, checked for its version, started so that it cannot outlive us, and its last words kept.
+//! QEMU's processes: found, checked for their version, started so that they cannot outlive us, and their last words kept.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -74,20 +74,23 @@ pub(super) fn check_version(found: (u32, u32)) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A running QEMU, killed when dropped.
-pub(super) struct Process {
+/// A running program of QEMU's, killed when dropped.
+pub(crate) struct Process {
     child: Child,
     stderr: File,
 }
 
 impl Process {
-    /// Starts QEMU with `arguments`; it inherits `inherited`, which keep their numbers.
-    pub(super) fn start(arguments: &[OsString], inherited: Vec<OwnedFd>) -> anyhow::Result<Self> {
-        version()?;
+    /// Starts `program` with `arguments`; it inherits `inherited`, which keep their numbers.
+    pub(crate) fn start(
+        program: &OsStr,
+        arguments: &[OsString],
+        inherited: Vec<OwnedFd>,
+    ) -> anyhow::Result<Self> {
         let stderr =
             tempfile::tempfile().context("cannot make a temporary file for QEMU's messages")?;
         let numbers: Vec<_> = inherited.iter().map(AsRawFd::as_raw_fd).collect();
-        let mut command = Command::new(program());
+        let mut command = Command::new(program);
         command
             .args(arguments)
             .stdin(Stdio::null())
@@ -108,20 +111,20 @@ impl Process {
         unsafe { command.pre_exec(prepare) };
         let child = command
             .spawn()
-            .with_context(|| format!("cannot start {}", program().display()))?;
+            .with_context(|| format!("cannot start {}", program.display()))?;
         drop(inherited);
         Ok(Self { child, stderr })
     }
 
     /// Kills it and waits for its end.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         // An error here means that it has ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 
     /// Why it ended, if it did, and what it said.
-    pub(super) fn last_words(&mut self) -> String {
+    pub(crate) fn last_words(&mut self) -> String {
         let status = self.child.try_wait().ok().flatten();
         let mut text = String::new();
         let _ = self

@@ -4,10 +4,9 @@ use std::collections::VecDeque;
 
 use ring_device::{Buffer, Memory, Queue as Ring, Setup, Unreachable, Violation};
 
-use crate::common;
-use crate::inproc::queue::NO_VECTOR;
 use crate::inproc::{STATUS_OK, STATUS_UNSUPP};
 use crate::memory::GuestMemory;
+use crate::{common, plain};
 
 const TYPE_IN: u32 = 0;
 const TYPE_OUT: u32 = 1;
@@ -45,36 +44,25 @@ impl Memory for GuestMemory {
     }
 }
 
-/// A queue.
+/// A queue, once it is enabled.
+#[derive(Default)]
 pub(super) struct Queue {
-    pub size: u16,
-    /// Device addresses of descriptors, driver area and device area.
-    pub addresses: [u64; 3],
-    pub vector: u16,
     ring: Option<Ring>,
+    areas: Vec<Area>,
     held: VecDeque<Buffer>,
 }
 
 impl Queue {
-    pub(super) fn new(size: u16) -> Self {
-        Self {
-            size,
-            addresses: [0; 3],
-            vector: NO_VECTOR,
-            ring: None,
-            held: VecDeque::new(),
-        }
-    }
-
-    pub(super) fn is_enabled(&self) -> bool {
-        self.ring.is_some()
-    }
-
-    pub(super) fn enable(&mut self, memory: &GuestMemory, features: u64) -> Result<(), Violation> {
-        let [descriptor, driver, device] = self.addresses;
+    pub(super) fn enable(
+        &mut self,
+        memory: &GuestMemory,
+        features: u64,
+        set: &plain::Queue,
+    ) -> Result<(), Violation> {
+        let [descriptor, driver, device] = set.addresses;
         let setup = Setup {
             packed: features & common::RING_PACKED != 0,
-            size: self.size,
+            size: set.size,
             descriptor,
             driver,
             device,
@@ -82,7 +70,9 @@ impl Queue {
             event_idx: features & common::EVENT_IDX != 0,
             in_order: false,
         };
-        self.ring = Some(Ring::new(setup, memory)?);
+        let ring = Ring::new(setup, memory)?;
+        self.areas = areas(&ring, set);
+        self.ring = Some(ring);
         Ok(())
     }
 
@@ -119,26 +109,29 @@ impl Queue {
         Ok((count, due))
     }
 
-    /// The ring's memory. // Virtio 1.3 §2.7, §2.8
+    /// The ring's memory.
     pub(super) fn areas(&self) -> impl Iterator<Item = Area> {
-        let size = u64::from(self.size);
-        let lengths = match &self.ring {
-            Some(Ring::Split(_)) => [16 * size, 6 + 2 * size, 6 + 8 * size],
-            Some(Ring::Packed(_)) => [16 * size, 4, 4],
-            None => [0; 3],
-        };
-        // The device writes descriptors of a packed ring too.
-        let packed = matches!(self.ring, Some(Ring::Packed(_)));
-        (0..)
-            .zip(self.addresses)
-            .zip(lengths)
-            .filter(|(_, len)| *len > 0)
-            .map(move |((number, address), len)| Area {
-                address,
-                len,
-                device_writes: number == 2 || packed && number == 0,
-            })
+        self.areas.iter().copied()
     }
+}
+
+/// Where the three parts of a ring lie. // Virtio 1.3 §2.7, §2.8
+fn areas(ring: &Ring, set: &plain::Queue) -> Vec<Area> {
+    let size = u64::from(set.size);
+    // The device writes descriptors of a packed ring too.
+    let (lengths, packed) = match ring {
+        Ring::Split(_) => ([16 * size, 6 + 2 * size, 6 + 8 * size], false),
+        Ring::Packed(_) => ([16 * size, 4, 4], true),
+    };
+    (0..)
+        .zip(set.addresses)
+        .zip(lengths)
+        .map(|((number, address), len)| Area {
+            address,
+            len,
+            device_writes: number == 2 || packed && number == 0,
+        })
+        .collect()
 }
 
 /// Answers a request without moving its data. Returns the bytes that count as written. // Virtio 1.3 §5.2.6
