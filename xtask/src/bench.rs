@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: builds what is counted as the drivers are built, and the program that counts it. Counts, never times.
+//! `cargo xtask bench`: builds what is counted as the drivers are built, and the programs that count and time it. Only counts are judged.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::suite::{Context, Outcome, parse_tests};
 
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 const COUNT_DEADLINE: Duration = Duration::from_secs(600);
+const TIME_DEADLINE: Duration = Duration::from_secs(1800);
 /// ring-bench's exit code where nothing can be counted.
 const UNSUPPORTED: i32 = 77;
 /// Set, it makes a machine on which nothing can be counted no failure.
@@ -31,7 +32,8 @@ pub enum Bench {
         #[arg(long, num_args = 2, value_names = ["CASE", "PHASE"], conflicts_with_all = ["json", "bless"])]
         list: Option<Vec<String>>,
     },
-    /// What the packed vioblk.sys does for a request in nt-host, into docs/benchmarks.md; fails while a gate is not kept
+    /// What the packed vioblk.sys does for a request in nt-host, and how fast it is there beside a native client on one storage daemon,
+    /// into docs/benchmarks.md; fails while a gate of the counts is not kept
     Blk {
         /// Print every count as JSON instead of the tables
         #[arg(long)]
@@ -42,6 +44,12 @@ pub enum Bench {
         /// List every instruction of one call of a routine (1 HwBuildIo, 2 HwStartIo, 3 interrupt, 4 DPC), and do nothing else
         #[arg(long, num_args = 2, value_names = ["CASE", "ROUTINE"], conflicts_with_all = ["json", "bless"])]
         list: Option<Vec<String>>,
+        /// How often each client has its turn on the daemon; 0: only count
+        #[arg(long, default_value_t = 7)]
+        rounds: u32,
+        /// Only run the clients on the daemon, and count nothing
+        #[arg(long, conflicts_with_all = ["json", "bless", "list"])]
+        daemon_only: bool,
     },
 }
 
@@ -58,9 +66,23 @@ pub fn run(bench: &Bench) -> Result<bool> {
                     .args(bless.then_some("--bless")),
             }
         }
-        Bench::Blk { json, bless, list } => {
+        Bench::Blk {
+            json,
+            bless,
+            list,
+            rounds,
+            daemon_only,
+        } => {
             let root = winpv::root();
             let dist = winpv::pack::default_out(&root);
+            let timed = list.is_none() && !json && *rounds > 0;
+            // The counts, which may fail a gate, come last.
+            if timed && !daemon(&dist, *rounds)? {
+                return Ok(false);
+            }
+            if *daemon_only {
+                return Ok(true);
+            }
             match list {
                 Some(list) => blk_bench("list", &dist, false)?.args(list),
                 None => blk_bench("bench", &dist, true)?
@@ -85,6 +107,40 @@ pub fn ring_tests(_: &Context) -> Result<Vec<Outcome>> {
 /// The packed vioblk.sys against its gates and its baseline.
 pub fn blk_tests(context: &Context) -> Result<Vec<Outcome>> {
     checked(blk_bench("check", &context.dist, true)?)
+}
+
+/// The packed vioblk.sys and the native client move data through one storage daemon.
+pub fn daemon_tests(context: &Context) -> Result<Vec<Outcome>> {
+    checked(daemon_bench("check", &context.dist)?)
+}
+
+/// Runs both clients in turn on one daemon, and writes down how fast they were.
+fn daemon(dist: &Path, rounds: u32) -> Result<bool> {
+    let root = winpv::root();
+    let run = daemon_bench("bench", dist)?
+        .arg("--page")
+        .arg(root.join("docs/benchmarks.md"))
+        .arg("--plot")
+        .arg(root.join("docs/benchmarks-daemon.svg"))
+        .arg("--rounds")
+        .arg(rounds.to_string());
+    let run = run.echo().deadline(TIME_DEADLINE);
+    Ok(run.output()?.status.success())
+}
+
+/// The program with both clients: optimised where it is timed.
+fn daemon_bench(command: &str, dist: &Path) -> Result<Run> {
+    let (flag, folder) = match command {
+        "bench" => (Some("--release"), "release"),
+        _ => (None, "debug"),
+    };
+    let flags: Vec<_> = flag.into_iter().chain(["--package=daemon-bench"]).collect();
+    cargo(&flags)?;
+    let run = Run::new(winpv::target_dir().join(folder).join("daemon-bench"));
+    Ok(run
+        .arg(command)
+        .arg("--sys")
+        .arg(dist.join("drivers/vioblk/amd64/vioblk.sys")))
 }
 
 /// Runs a counting program that prints a line for each test.

@@ -205,6 +205,11 @@ const STEPS: &[Step] = &[
         run: crate::bench::blk_tests,
     },
     Step {
+        name: "vioblk on a storage daemon",
+        full: false,
+        run: crate::bench::daemon_tests,
+    },
+    Step {
         name: "ring counts",
         full: false,
         run: crate::bench::ring_tests,

@@ -290,13 +290,15 @@ fn reclaim(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding) -> Waiting {
     if let Some(timer) = o.timer {
         sched::cancel_timer(timer);
     }
-    if let Some(part) = o.slot.overrun() {
-        rules::violate(
-            OVERRUN,
-            format!("the miniport wrote beyond the {part} of SRB {srb:#x}"),
-        );
+    if !adapter.options.unguarded_requests {
+        if let Some(part) = o.slot.overrun() {
+            rules::violate(
+                OVERRUN,
+                format!("the miniport wrote beyond the {part} of SRB {srb:#x}"),
+            );
+        }
+        count_extension(adapter, &o);
     }
-    count_extension(adapter, &o);
     io::revoke(adapter, &o.slot, o.buffer.as_ref());
     {
         let mut io = adapter.io.borrow_mut();

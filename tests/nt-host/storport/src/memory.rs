@@ -242,9 +242,15 @@ pub struct Slots {
     idle: VecDeque<Slot>,
     extension: usize,
     contiguous: bool,
+    unguarded: bool,
 }
 
 impl Slots {
+    /// From now on a slot's memory stays accessible, and nothing is written around it.
+    pub fn leave_unguarded(&mut self) {
+        self.unguarded = true;
+    }
+
     /// Sets the size of SRB extensions, and whether each is one run of device addresses.
     pub fn set_extension(&mut self, len: usize, contiguous: bool) {
         if (self.extension, self.contiguous) != (len, contiguous) {
@@ -260,14 +266,19 @@ impl Slots {
         } else {
             Slot::new(ram, self.extension, self.contiguous).or_else(|| self.idle.pop_front())?
         };
-        slot.open();
+        if self.unguarded {
+            guest::fill(slot.srb.at, slot.srb.len, 0);
+        } else {
+            slot.open();
+        }
         Some(slot)
     }
 
     /// Takes a slot back and its memory away.
     pub fn give(&mut self, slot: Slot) {
-        for (_, region) in slot.regions() {
-            region.protect(Protection::None);
+        if !self.unguarded {
+            slot.regions()
+                .for_each(|(_, region)| region.protect(Protection::None));
         }
         self.idle.push_back(slot);
     }

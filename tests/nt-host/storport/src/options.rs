@@ -59,6 +59,9 @@ pub struct AdapterOptions {
     /// Whether each SRB extension lies in one run of device addresses. Microsoft promises that nowhere, so it is off unless asked
     /// for: a miniport that ignores the length from StorPortGetPhysicalAddress goes no further otherwise.
     pub contiguous_extensions: bool,
+    /// Whether a request's memory stays accessible when the request ends, and is not looked over for writes beyond it. Only for
+    /// timing: what is hidden by it are a miniport's late touches and overruns.
+    pub unguarded_requests: bool,
     /// What HwFindAdapter gets as its argument string (the registry value DriverParameter).
     pub driver_parameter: String,
 }
@@ -73,6 +76,7 @@ impl Default for AdapterOptions {
             reset_timeout: Duration::from_secs(10),
             patience: Duration::from_secs(120),
             contiguous_extensions: false,
+            unguarded_requests: false,
             driver_parameter: String::new(),
         }
     }

@@ -108,6 +108,9 @@ pub fn find_adapter(adapter: &AdapterState, messages: u16) -> Result<(), StartEr
     }
     configured.limits.messages = messages;
     adapter.configured.set(Some(configured));
+    if adapter.options.unguarded_requests {
+        adapter.slots.borrow_mut().leave_unguarded();
+    }
     adapter.slots.borrow_mut().set_extension(
         configured.limits.srb_extension_size as usize,
         adapter.options.contiguous_extensions,

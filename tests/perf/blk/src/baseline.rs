@@ -7,9 +7,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::Test;
 use crate::case::Case;
 use crate::measure::Measured;
+use perf_report::Test;
 
 /// How many per cent a count may grow, or shrink unnoticed.
 const TOLERANCE: u64 = 5;

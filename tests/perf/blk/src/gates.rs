@@ -1,8 +1,8 @@
 //! What a request may cost, at most. Counts only.
 
-use crate::Test;
 use crate::case::Pace;
 use crate::measure::Measured;
+use perf_report::Test;
 
 /// One limit.
 pub struct Gate {

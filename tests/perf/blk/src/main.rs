@@ -5,7 +5,6 @@ mod case;
 mod full;
 mod gates;
 mod measure;
-mod page;
 mod plot;
 mod rig;
 mod subject;
@@ -17,6 +16,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 use clap::{Args, Parser, Subcommand};
 use perf_count::{CountError, Limits};
+use perf_report::{page, print};
 
 use baseline::Baseline;
 use case::Case;
@@ -192,27 +192,4 @@ fn run(cli: &Cli) -> Result<bool> {
             Ok(true)
         }
     }
-}
-
-/// A test's name, and what was wrong.
-type Test = (String, Result<(), String>);
-
-/// Prints a line for each test, and what failed is explained after all of them. True if none did.
-fn print(tests: &[Test]) -> bool {
-    let mut failures = String::new();
-    for (name, result) in tests {
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(problem) => {
-                println!("test {name} ... FAILED");
-                failures.push_str(&format!("---- {name} stdout ----\n{problem}\n\n"));
-            }
-        }
-    }
-    let failed = tests.iter().filter(|(_, result)| result.is_err()).count();
-    if failed > 0 {
-        println!("\nfailures:\n\n{failures}failures:");
-    }
-    println!("{} passed, {failed} failed", tests.len() - failed);
-    failed == 0
 }

@@ -8,8 +8,8 @@ use anyhow::{Context, Result};
 use ring_subjects::{Case, Implementation, REQUESTS};
 use serde::{Deserialize, Serialize};
 
-use crate::Test;
 use crate::measure::{Measured, Sums};
+use perf_report::Test;
 
 /// How many per cent a count may grow, or shrink unnoticed.
 const TOLERANCE: u64 = 5;

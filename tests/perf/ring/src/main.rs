@@ -2,7 +2,6 @@
 
 mod baseline;
 mod measure;
-mod page;
 mod table;
 mod targets;
 #[cfg(test)]
@@ -14,6 +13,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result, bail};
 use clap::{Parser, Subcommand};
 use perf_count::{CountError, Limits};
+use perf_report::{Test, page, print};
 use ring_subjects::Case;
 
 use baseline::Baseline;
@@ -122,7 +122,11 @@ fn bench(cli: &Cli, programs: &Programs, json: bool, bless: bool) -> Result<bool
             cli.baseline.display()
         );
     }
-    page::write(&cli.page, &measured)?;
+    let parts = [
+        ("ours", table::ours(&measured)),
+        ("comparison", table::comparison(&measured)),
+    ];
+    page::write(&cli.page, &parts)?;
     Ok(true)
 }
 
@@ -133,27 +137,22 @@ fn check(cli: &Cli, programs: &Programs) -> Result<bool> {
     let baseline = Baseline::read(&cli.baseline)?;
     tests.extend(baseline.tests(&Baseline::of(&measured)));
     tests.push(again(programs, &measured)?);
-    tests.push(page::test(&cli.page, &baseline.measured())?);
-    let mut failures = String::new();
-    for (name, result) in &tests {
-        match result {
-            Ok(()) => println!("test {name} ... ok"),
-            Err(problem) => {
-                println!("test {name} ... FAILED");
-                failures.push_str(&format!("---- {name} stdout ----\n{problem}\n\n"));
-            }
-        }
-    }
-    let failed = tests.iter().filter(|(_, result)| result.is_err()).count();
-    if failed > 0 {
-        println!("\nfailures:\n\n{failures}failures:");
-    }
-    println!("{} passed, {failed} failed", tests.len() - failed);
-    Ok(failed == 0)
+    tests.push(same_on_page(cli, &baseline.measured()));
+    Ok(print(&tests))
 }
 
-/// A test's name, and what was wrong.
-type Test = (String, Result<(), String>);
+/// The page says of our ring what the baseline says.
+fn same_on_page(cli: &Cli, baseline: &[Measured]) -> Test {
+    let result = match page::part(&cli.page, "ours") {
+        Ok(found) if found == table::ours(baseline) => Ok(()),
+        Ok(_) => Err(format!(
+            "{} has other numbers: run `cargo xtask bench ring --bless`",
+            cli.page.display()
+        )),
+        Err(error) => Err(error.to_string()),
+    };
+    ("the page shows the baseline".to_owned(), result)
+}
 
 /// Counting the first case once more gives the same numbers.
 fn again(programs: &Programs, measured: &[Measured]) -> Result<Test> {

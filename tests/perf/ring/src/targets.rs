@@ -2,8 +2,8 @@
 
 use ring_subjects::{BATCH, Case, Mode};
 
-use crate::Test;
 use crate::measure::{Measured, Sums};
+use perf_report::Test;
 
 /// Most instructions for a request of two parts, direct in a split ring, in batches of 32: to publish it, and to complete it.
 const INSTRUCTIONS: u64 = 60;

@@ -1,34 +1,29 @@
-//! The generated parts of docs/benchmarks-ring.md.
+//! A page of which some parts are generated: each stands between two comments that name it.
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 
-use crate::Test;
-use crate::measure::Measured;
-use crate::table;
-
-/// Writes both tables into the page.
-pub fn write(path: &Path, measured: &[Measured]) -> Result<()> {
-    let text = read(path)?;
-    let text = replace(&text, "ours", &table::ours(measured))?;
-    let text = replace(&text, "comparison", &table::comparison(measured))?;
+/// Replaces generated parts of the page, by name.
+///
+/// # Errors
+/// There is no such page or part, or it cannot be written.
+pub fn write(path: &Path, parts: &[(&str, String)]) -> Result<()> {
+    let text = parts
+        .iter()
+        .try_fold(read(path)?, |text, (name, part)| replace(&text, name, part))?;
     fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The page says of our ring what the baseline says.
-pub fn test(path: &Path, baseline: &[Measured]) -> Result<Test> {
+/// A generated part of the page as it is.
+///
+/// # Errors
+/// There is no such page or part.
+pub fn part(path: &Path, name: &str) -> Result<String> {
     let text = read(path)?;
-    let result = match part(&text, "ours") {
-        Ok(found) if found == table::ours(baseline) => Ok(()),
-        Ok(_) => Err(format!(
-            "{} has other numbers: run `cargo xtask bench ring --bless`",
-            path.display()
-        )),
-        Err(error) => Err(error.to_string()),
-    };
-    Ok(("the page shows the baseline".to_owned(), result))
+    let (from, to) = bounds(&text, name)?;
+    Ok(text[from..to].to_owned())
 }
 
 fn read(path: &Path) -> Result<String> {
@@ -50,11 +45,6 @@ fn bounds(text: &str, name: &str) -> Result<(usize, usize)> {
     Ok((from, from + to))
 }
 
-fn part<'a>(text: &'a str, name: &str) -> Result<&'a str> {
-    let (from, to) = bounds(text, name)?;
-    Ok(&text[from..to])
-}
-
 fn replace(text: &str, name: &str, with: &str) -> Result<String> {
     let (from, to) = bounds(text, name)?;
     Ok(format!("{}{with}{}", &text[..from], &text[to..]))
@@ -62,14 +52,15 @@ fn replace(text: &str, name: &str, with: &str) -> Result<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{part, replace};
+    use super::{bounds, replace};
 
     #[test]
     fn a_part_is_replaced_and_the_rest_stays() {
         let page = "a\n<!-- generated: x -->\nold\n<!-- end: x -->\nb\n";
         let new = replace(page, "x", "new\n").unwrap();
         assert_eq!(new, "a\n<!-- generated: x -->\nnew\n<!-- end: x -->\nb\n");
-        assert_eq!(part(&new, "x").unwrap(), "new\n");
-        assert!(part(page, "y").is_err());
+        let (from, to) = bounds(&new, "x").unwrap();
+        assert_eq!(&new[from..to], "new\n");
+        assert!(replace(page, "y", "").is_err());
     }
 }
