@@ -29,14 +29,15 @@ pub fn harm(plan: &Plan, config: &Config) -> Harm {
 
 fn of_lie(lie: What) -> Harm {
     use RingLie::{
-        EveryInterrupt, IdNotOutstanding, IdTwice, NotDone, OtherId, RequestOnes, StatusReserved,
-        StatusUnwritten, TooShort,
+        EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead, IndexBack, NotDone, OtherId,
+        RequestOnes, StatusReserved, StatusUnwritten, TooShort,
     };
     match lie {
         What::Interrupt(_) | What::Ring(EveryInterrupt | NotDone | RequestOnes) => Harm::None,
         // The request fails, or another one does, which the device has not looked at yet.
         What::Ring(
-            IdNotOutstanding | IdTwice | OtherId | StatusReserved | StatusUnwritten | TooShort,
+            IdNotOutstanding | IdTwice | IndexAhead | IndexBack | OtherId | StatusReserved
+            | StatusUnwritten | TooShort,
         ) => Harm::Any,
         What::Ring(_) | What::NeedsReset | What::Vanish | What::Generation => Harm::CutOff,
         What::Common(..) | What::Field(..) | What::Resize(_) | What::Grow(_) => Harm::Any,
@@ -51,7 +52,13 @@ pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
     match rule {
         "device" => led_to(plan, what),
         // A second completion under one name looks like that of the next request of this name.
-        "early-completion" => ring(&[RingLie::IdTwice, RingLie::OtherId]),
+        // So does an old entry of the used ring that an index shows again.
+        "early-completion" => ring(&[
+            RingLie::IdTwice,
+            RingLie::OtherId,
+            RingLie::IndexAhead,
+            RingLie::IndexBack,
+        ]),
         // A device that never says that it has stopped cannot be waited for.
         "dma-after-stop" => {
             let forever = |lie: &test_device::inproc::Lie| {
@@ -108,10 +115,12 @@ fn led_to(plan: &Plan, what: &str) -> bool {
             _ => &[],
         }
     };
-    let reused = plan
-        .lies
-        .iter()
-        .any(|lie| matches!(lie.what, What::Ring(IdTwice | OtherId)));
+    let reused = plan.lies.iter().any(|lie| {
+        matches!(
+            lie.what,
+            What::Ring(IdTwice | OtherId | IndexAhead | IndexBack)
+        )
+    });
     reused && what.contains("made available while the device still has it")
         || plan
             .lies
