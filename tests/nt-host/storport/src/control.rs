@@ -191,7 +191,7 @@ pub fn rebalance(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     hold(adapter);
     flush(adapter, &Function::Flush);
     stop_adapter(adapter)?;
-    interrupt::disconnect(adapter);
+    disconnect(adapter);
     check_stopped(adapter);
     check_quiet(adapter);
     cancel_timers(adapter);
@@ -346,9 +346,16 @@ pub fn surprise_remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     Ok(())
 }
 
+/// Ends the interrupts before memory is released, and waits for the DPCs that were queued until now: a miniport can neither take one
+/// back nor wait for it, and nobody else may free what they use. MS: nf-wdm-keflushqueueddpcs
+fn disconnect(adapter: &AdapterState) {
+    interrupt::disconnect(adapter);
+    sched::block_until("the queued DPCs", None, sched::dpcs_drained());
+}
+
 /// What a failed start leaves: the port driver releases it all.
 pub fn abandon(adapter: &Rc<AdapterState>) {
-    interrupt::disconnect(adapter);
+    disconnect(adapter);
     complete::observe(adapter);
     let held = adapter.device.borrow().outstanding().len();
     if held > 0 {
@@ -362,7 +369,7 @@ pub fn abandon(adapter: &Rc<AdapterState>) {
 
 /// Ends the adapter: what the miniport should have freed is reported, then everything is taken away.
 fn gone(adapter: &Rc<AdapterState>) {
-    interrupt::disconnect(adapter);
+    disconnect(adapter);
     adapter.phase.set(Phase::Dead);
     check_quiet(adapter);
     crate::io::fail_queued(adapter);

@@ -81,7 +81,8 @@ pub fn dpc_queued(key: usize) -> bool {
 }
 
 /// A condition for [`super::block_until`]: everything that is queued on any CPU now has run.
-pub(crate) fn dpcs_drained() -> Box<dyn FnMut() -> bool> {
+#[must_use]
+pub fn dpcs_drained() -> Box<dyn FnMut() -> bool> {
     let keys: Vec<usize> = with(|s| {
         s.cpus
             .iter()

@@ -17,12 +17,12 @@ use std::time::Duration;
 use host_machine::fiber;
 
 pub use clock::{cancel_timer, now, stall, timer};
-pub use deliver::{dpc_queued, interrupt, queue_dpc, queue_dpc_first, remove_dpc};
+pub use deliver::{dpc_queued, dpcs_drained, interrupt, queue_dpc, queue_dpc_first, remove_dpc};
 pub use run::{Stuck, halt, run_thread, run_until};
 
 pub(crate) use clock::tick;
 pub(crate) use cpu::Pause;
-pub(crate) use deliver::{dpc_within, dpcs_drained};
+pub(crate) use deliver::dpc_within;
 pub(crate) use run::stop;
 pub(crate) use state::{boot, shutdown};
 
