@@ -38,6 +38,38 @@ impl Adapter {
         result
     }
 
+    /// The same for the lock of a DPC, without a call in between: for what is done for each request. `needed` always gives the same
+    /// answer.
+    #[inline(always)]
+    pub fn with_dpc_lock_if<R>(
+        self,
+        needed: impl Fn() -> bool,
+        dpc: &Dpc,
+        body: impl FnOnce() -> R,
+    ) -> R {
+        let mut handle = MaybeUninit::<STOR_LOCK_HANDLE>::uninit();
+        let handle = handle.as_mut_ptr();
+        if needed() {
+            // SAFETY: as in `acquire`.
+            unsafe {
+                StorPortNotification(
+                    AcquireSpinLock,
+                    self.as_raw(),
+                    DpcLock,
+                    dpc.as_raw(),
+                    handle,
+                )
+            };
+        }
+        let result = body();
+        // Asked again, as a compiler that remembers the answer writes the body twice.
+        if needed() {
+            // SAFETY: as in `release`.
+            unsafe { StorPortNotification(ReleaseSpinLock, self.as_raw(), handle) };
+        }
+        result
+    }
+
     #[inline(never)] // so that no body stands twice, for with and without
     fn acquire(self, needed: bool, lock: Lock<'_>, handle: *mut STOR_LOCK_HANDLE) {
         let (kind, context): (STOR_SPINLOCK, *mut c_void) = match lock {

@@ -114,6 +114,9 @@ macro_rules! set {
     }};
 }
 
+mod usual;
+pub use usual::{ScsiStatus, Usual};
+
 impl Srb {
     /// Takes a request over from StorPort. `None` if there is none.
     ///
@@ -249,7 +252,10 @@ impl Srb {
     pub fn extension(&self) -> *mut u8 {
         match self.extended() {
             Some(block) => get!(block, MiniportContext).cast(),
-            None => get!(self.as_raw(), SrbExtension).cast(),
+            None => {
+                core::hint::cold_path(); // no block of StorPort's, but of the dump stack's
+                get!(self.as_raw(), SrbExtension).cast()
+            }
         }
     }
 

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use crate::ffi::dma::{given, region};
-use crate::ffi::extension;
+use crate::ffi::extension::{self, Place};
 use crate::limits::PAGE;
 use crate::ranges::{self, Steps};
 use crate::request::{
@@ -163,6 +163,7 @@ impl Iterator for Blocks {
 }
 
 /// Writes the head and cuts the place in two: what the device reads as it lies there, of `head` bytes, and the table.
+#[inline(never)] // used twice
 fn split(request: &Request, place: Dma, head: usize) -> Option<(DmaRegion, DmaRegion)> {
     let (mut head, table) = region(place)?.split_at(head).ok()?;
     head.write(0, request.header()).ok()?;
@@ -254,71 +255,30 @@ pub fn prepare_repeat(rules: &Rules, srb: &Srb, request: &mut Request) {
 
 /// Describes a transfer to the device as far as that needs no lock: head, table, number of parts.
 ///
-/// `srb` is the block that the request belongs to. The outcome says whether the request can be sent.
-pub fn prepare(rules: &Rules, srb: &Srb, request: &mut Request) {
+/// `srb` is the block that the request belongs to, and `place` that of the request. The outcome says whether the request can be sent.
+pub fn prepare(rules: &Rules, srb: &Srb, place: &Place, request: &mut Request) {
     let Some(list) = extension::segments(rules.adapter, srb) else {
         request.outcome = Outcome::Invalid;
         return;
     };
     let limits = &rules.limits;
-    request.memory = extension::memory(rules.adapter, srb, limits);
-    if let Some(chain) = write_short_table(rules, request, list.clone()) {
-        request.chain = Some(chain);
-        request.parts = 1;
-        return;
-    }
-    prepare_any(rules, srb, request, list);
-}
-
-/// Writes head and table of a transfer whose data lies in one piece, as that of short ones does. `None` says nothing.
-#[inline]
-fn write_short_table(
-    rules: &Rules,
-    request: &Request,
-    mut list: ScatterGather<'_>,
-) -> Option<IndirectChain> {
-    let (place, only) = (request.memory?, list.next()?);
-    let bytes = request.bytes;
-    // A list of one element that is longer than the request is cut, as others are.
-    if list.len() != 0 || only.len < bytes || bytes > rules.limits.segment_bytes {
-        return None;
-    }
-    let (_, mut table) = split(request, place, HEAD_LEN)?;
-    let status = place.address.checked_add(STATUS_OFFSET as u64)?;
-    let header = Part::new(given(place.address), size_of::<RequestHeader>() as u32);
-    let data = Part::new(given(only.address), bytes);
-    let status = Part::new(given(status), 1);
-    // Arrays, so that the compiler knows how many descriptors there are.
-    let chain = if request.operation == Operation::Read {
-        IndirectChain::write(&mut table, rules.features, [header], [data, status])
-    } else {
-        IndirectChain::write(&mut table, rules.features, [header, data], [status])
-    };
-    chain.ok()
-}
-
-/// [`prepare`] for data in any number of pieces.
-#[inline(never)]
-fn prepare_any(rules: &Rules, srb: &Srb, request: &mut Request, list: ScatterGather<'static>) {
-    let limits = &rules.limits;
+    request.memory = place.memory(rules, HEAD_LEN);
     let parts = Parts::new(list, request.bytes, limits.segment_bytes);
     let written = match request.memory {
         Some(place) if rules.indirect() => write_table(rules, request, place, parts.clone()),
         _ => None,
     };
-    let measure = match written {
-        Some((chain, measure)) => {
-            request.chain = Some(chain);
-            measure
-        }
-        None => measure(parts),
+    let (chain, measure) = match written {
+        Some((chain, measure)) => (Some(chain), measure),
+        None => (None, measure(parts)),
     };
     request.parts = measure.parts;
     if measure.bytes != request.bytes {
         request.outcome = Outcome::Invalid;
     } else if measure.parts > limits.segments {
-        request.chain = None;
         bounce(rules, srb, request);
+    } else {
+        request.chain = chain;
     }
 }
 

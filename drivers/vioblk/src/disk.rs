@@ -3,9 +3,10 @@
 
 use crate::events::{Event, Journal};
 use crate::ffi::extension::RequestBox;
+use crate::ffi::list::List;
 use crate::ffi::lock::{Once, QueueCell};
 use crate::identity::{Place, Serial};
-use crate::request::{List, Operation, Outcome};
+use crate::request::{Operation, Outcome};
 use crate::ring::{Notice, Progress, Rules};
 use crate::scsi::{self, Command, Reply, Unit};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
@@ -163,63 +164,56 @@ impl Disk {
             return false;
         };
         let mut done = List::EMPTY;
-        let (progress, notice) = cell.with(self.adapter, at, |ring| {
+        let (progress, notice) = cell.with_now(self.adapter, at, |ring| {
             ring.process(&self.rules, BUDGET, &mut done)
         });
-        self.notify(notice);
+        if let Some(notice) = notice {
+            self.notify(notice);
+        }
         let finished = !done.is_empty();
         if finished && self.troubles.load(Ordering::Relaxed) != 0 {
             self.troubles.store(0, Ordering::Relaxed);
         }
-        self.end_all(at, &mut done);
+        while let Some(request) = done.pop_front() {
+            if let Err(request) = request.succeed(self.adapter) {
+                self.end(at, request);
+            }
+        }
         match progress {
             Progress::Idle => {}
             Progress::More => self.issue(&cell.dpc, index),
-            Progress::Broken(error) => {
-                self.report(Event::QueueBroken {
-                    queue: u16::try_from(index).unwrap_or(u16::MAX),
-                    code: crate::events::code::queue(&error),
-                });
-                self.want(work::BROKEN);
-            }
+            Progress::Broken => self.broken(at, cell, index),
         }
         finished
     }
 
+    /// A queue on which the device has broken the protocol: reports it and has the device reset.
+    #[cold]
+    #[inline(never)] // as said
+    fn broken(&self, at: Dispatch, cell: &QueueCell, index: usize) {
+        // Nothing, if somebody else has reset the device meanwhile.
+        if let Some(error) = cell.with(self.adapter, at, |ring| ring.fault()) {
+            self.report(Event::QueueBroken {
+                queue: u16::try_from(index).unwrap_or(u16::MAX),
+                code: crate::events::code::queue(&error),
+            });
+            self.want(work::BROKEN);
+        }
+    }
+
     /// Tells the device what was published. No lock is held.
+    #[inline(always)] // part of HwStartIo
     pub fn notify(&self, notice: Notice) {
         if let Some(doorbell) = notice.doorbell {
             self.transport.ring(&doorbell, notice.kick);
         }
     }
 
-    /// Completes requests whose outcome is known. No lock is held.
-    pub fn end_all(&self, at: Dispatch, requests: &mut List) {
-        while let Some(request) = requests.pop_front() {
-            self.end(at, request);
-        }
-    }
-
-    /// Completes a request whose outcome is known: the one place where an outcome becomes an SRB status.
-    pub fn end(&self, at: Dispatch, request: RequestBox) {
-        let (operation, outcome, bytes) = (request.operation, request.outcome, request.bytes);
-        let plain = matches!(operation, Operation::Read | Operation::Write { .. });
-        if !plain || outcome != Outcome::Done {
-            return self.end_any(at, request);
-        }
-        let Some(mut srb) = request.finish() else {
-            return;
-        };
-        // The buffer may be longer than what the command moves.
-        if bytes != srb.data().1 {
-            srb.set_transferred(bytes);
-        }
-        self.adapter.complete(srb, SrbStatus::Success);
-    }
-
-    /// [`Self::end`] for all but transfers that went well.
+    /// Completes a request whose outcome is known: the one place where an outcome becomes an SRB status, but for
+    /// [`RequestBox::succeed`].
+    #[cold]
     #[inline(never)] // as few requests come here
-    fn end_any(&self, at: Dispatch, request: RequestBox) {
+    pub fn end(&self, at: Dispatch, request: RequestBox) {
         let (operation, outcome, bytes) = (request.operation, request.outcome, request.bytes);
         match (operation, outcome) {
             (Operation::Identify, Outcome::Done) => {

@@ -353,6 +353,7 @@ fn set_up(
             limits: found.limits,
             features: found.features,
             config: found.config,
+            room: extension::room(&found.limits),
             scratch,
             polled: found.settings.dump,
         },

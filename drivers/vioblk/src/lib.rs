@@ -15,6 +15,7 @@
 )]
 #![deny(unsafe_code)]
 
+mod build;
 mod chain;
 mod changes;
 pub mod config;

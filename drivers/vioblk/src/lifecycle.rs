@@ -342,12 +342,25 @@ impl Disk {
     }
 
     /// An interrupt message. DIRQL.
+    #[inline(always)] // its only caller
     pub fn message(&self, message: u32) {
-        let messages = self.messages.load(Ordering::Relaxed);
+        // The inverse of `queue_message`.
+        let messages = self.messages.load(Ordering::Relaxed) as usize;
+        let index = (message as usize).wrapping_sub(1);
+        match self.queues.get(index) {
+            // Every queue has a message of its own.
+            Some(cell) if messages > self.queues.len() => self.issue(&cell.dpc, index),
+            _ => self.shared_message(message, messages),
+        }
+    }
+
+    /// The message of the configuration, or one that queues may share.
+    #[cold]
+    #[inline(never)] // few devices have fewer messages than queues
+    fn shared_message(&self, message: u32, messages: usize) {
         if message == 0 {
             self.want(work::CONFIG);
         }
-        // The inverse of `queue_message`.
         let (first, step) = match (message, messages) {
             (0, 1) => (0, 1),
             (0, _) => return,
@@ -356,7 +369,7 @@ impl Disk {
         let mut index = first as usize;
         while let Some(cell) = self.queues.get(index) {
             self.issue(&cell.dpc, index);
-            index = index.saturating_add(step as usize);
+            index = index.saturating_add(step);
         }
     }
 

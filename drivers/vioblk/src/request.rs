@@ -1,10 +1,12 @@
-//! A request on its way to the device and back: what it is, how it ended, and lists of such requests.
+//! A request on its way to the device and back: what it is, and how it ended.
 #![forbid(unsafe_code)]
 
+use crate::ffi::dma::region;
 use crate::ffi::extension::RequestBox;
 use crate::limits::FIXED_DESCRIPTORS;
 use crate::ranges::Steps;
-use core::mem::size_of;
+use core::mem::{MaybeUninit, size_of};
+use storport::srb::ScsiStatus;
 use storport::{Dma, Sense, Srb};
 use virtio_core::ring::IndirectChain;
 use virtio_core::spec::blk::{ID_LEN, RequestHeader, RequestStatus, RequestType};
@@ -87,11 +89,11 @@ pub enum Extra {
 pub struct Request {
     /// The request block, while the driver owns it.
     pub srb: Option<Srb>,
-    /// The next request of a list.
-    pub next: Option<RequestBox>,
+    /// The next request, while this one is in a list.
+    pub next: MaybeUninit<Option<RequestBox>>,
     /// The part of the extension that is contiguous for the device: at least the head. `None`: not even that is.
     pub memory: Option<Dma>,
-    /// The table that HwBuildIo wrote into `memory`.
+    /// The table that HwBuildIo wrote into `memory`, if the request can be sent.
     pub chain: Option<IndirectChain>,
     /// First sector.
     pub sector: u64,
@@ -109,6 +111,8 @@ pub struct Request {
     pub needs_bounce: bool,
     /// That page.
     pub bounce: Option<u8>,
+    /// Where the success of a transfer is written that needs nothing more: no flush, and no word of how much was moved.
+    pub plain: Option<ScsiStatus>,
     /// How it ended.
     pub outcome: Outcome,
     /// What only some operations need.
@@ -133,7 +137,7 @@ impl Request {
     pub const fn new(operation: Operation, sector: u64, bytes: u32) -> Self {
         Self {
             srb: None,
-            next: None,
+            next: MaybeUninit::uninit(),
             memory: None,
             chain: None,
             sector,
@@ -144,6 +148,7 @@ impl Request {
             slot: None,
             needs_bounce: false,
             bounce: None,
+            plain: None,
             outcome: Outcome::Done,
             extra: Extra::Nothing,
         }
@@ -203,6 +208,19 @@ impl Request {
         }
     }
 
+    /// Whether the device did all of a plain transfer that it says it has finished: what [`Self::judge`] says of it, in short.
+    #[inline(always)] // part of a DPC
+    pub fn has_succeeded(&self, written: u32) -> bool {
+        let (Some(_), Some(memory)) = (self.plain, self.memory) else {
+            return false;
+        };
+        if self.operation == Operation::Read && written < self.bytes {
+            return false;
+        }
+        let status = region(memory).and_then(|head| head.read::<u8>(STATUS_OFFSET).ok());
+        status == Some(RequestStatus::OK.0)
+    }
+
     /// Judges the device's answer: the status byte and the bytes that it says it wrote.
     ///
     /// Beyond the bytes written nothing may be assumed of what the device should have filled in, so a read that is shorter than
@@ -228,73 +246,6 @@ impl Request {
             RequestStatus::UNSUPP if matches!(self.operation, Zero { .. }) => Sense::INVALID_FIELD,
             _ => Sense::TARGET_FAILURE,
         })
-    }
-}
-
-/// A first-in first-out list that needs no memory of its own.
-///
-/// Two stacks: requests are pushed on one and popped from the other, which takes over the first one, reversed, when it
-/// is empty. So each request is moved once.
-#[derive(Debug, Default)]
-pub struct List {
-    front: Option<RequestBox>,
-    back: Option<RequestBox>,
-    len: u32,
-}
-
-impl List {
-    /// A list without requests.
-    pub const EMPTY: Self = Self {
-        front: None,
-        back: None,
-        len: 0,
-    };
-
-    /// Requests in the list.
-    pub const fn len(&self) -> u32 {
-        self.len
-    }
-
-    /// Whether there is none.
-    pub const fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// Puts a request last.
-    pub fn push_back(&mut self, mut request: RequestBox) {
-        request.next = self.back.take();
-        self.back = Some(request);
-        self.len = self.len.saturating_add(1);
-    }
-
-    /// Puts a request first.
-    pub fn push_front(&mut self, mut request: RequestBox) {
-        request.next = self.front.take();
-        self.front = Some(request);
-        self.len = self.len.saturating_add(1);
-    }
-
-    /// Takes the first request out.
-    pub fn pop_front(&mut self) -> Option<RequestBox> {
-        if self.front.is_none() {
-            while let Some(mut request) = self.back.take() {
-                self.back = request.next.take();
-                request.next = self.front.take();
-                self.front = Some(request);
-            }
-        }
-        let mut request = self.front.take()?;
-        self.front = request.next.take();
-        self.len = self.len.saturating_sub(1);
-        Some(request)
-    }
-
-    /// Puts all of `other`'s requests last, with the given outcome.
-    pub fn append_as(&mut self, other: &mut Self, outcome: Outcome) {
-        while let Some(mut request) = other.pop_front() {
-            request.outcome = outcome;
-            self.push_back(request);
-        }
     }
 }
 

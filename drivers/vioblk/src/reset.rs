@@ -4,9 +4,10 @@
 use crate::disk::{Disk, work};
 use crate::events::{Event, code};
 use crate::ffi::extension::RequestBox;
+use crate::ffi::list::List;
 use crate::ffi::lock::Level;
 use crate::lifecycle::RESET_TIMEOUT_US;
-use crate::request::{List, Operation, Outcome};
+use crate::request::{Operation, Outcome};
 use crate::ring::Ring;
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;

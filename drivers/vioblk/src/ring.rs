@@ -14,16 +14,15 @@ use crate::config::Config;
 use crate::ffi::bounce;
 use crate::ffi::dma::region;
 use crate::ffi::extension::RequestBox;
+use crate::ffi::list::{Counted, List};
 use crate::limits::Limits;
 use crate::pool::Pool;
 use crate::ranges;
 use crate::request::{
-    Extra, HEAD_LEN, ID_OFFSET, List, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
+    Extra, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
 };
 use storport::{Adapter, Dma};
-use virtio_core::ring::{
-    AddError, Armed, IndirectChain, Kick, Queue, QueueError, QueueMemory, Rejected,
-};
+use virtio_core::ring::{AddError, Armed, IndirectChain, Kick, Queue, QueueMemory, Rejected};
 use virtio_core::spec::blk::RequestStatus;
 use virtio_core::spec::features::Features;
 use virtio_core::transport::Doorbell;
@@ -46,6 +45,8 @@ pub struct Rules {
     pub features: Features,
     /// The checked configuration; the capacity is that of the start.
     pub config: Config,
+    /// Bytes of a request's extension that the device may be given.
+    pub room: u32,
     /// Where the device finds a page that it may write anything to.
     pub scratch: u64,
     /// Completions are looked for by the dump stack ([`crate::dump`]); nobody takes interrupts.
@@ -107,8 +108,8 @@ pub enum Progress {
     Idle,
     /// There may be more completions.
     More,
-    /// The device broke the protocol.
-    Broken(QueueError),
+    /// The device broke the protocol: [`Ring::fault`] says how.
+    Broken,
 }
 
 /// The state of a queue.
@@ -124,7 +125,9 @@ pub struct Ring {
     ended: Option<Outcome>,
     /// Writes that are flushed.
     through: Through,
-    backlog: List,
+    backlog: Counted,
+    /// Requests may have been added that the device has not been shown.
+    unseen: bool,
     /// Heads and tables for requests whose extension is not contiguous for the device.
     slots: Pool,
     /// Pages for data that does not fit the device's limits as it lies.
@@ -141,13 +144,34 @@ impl Ring {
             open: false,
             ended: None,
             through: Through::None,
-            backlog: List::EMPTY,
+            backlog: Counted::EMPTY,
+            unseen: false,
             slots,
             pages,
         }
     }
 
+    /// Sends a request that HwBuildIo has described. Gives it back, if that cannot be done at once.
+    #[inline(always)] // part of HwStartIo
+    pub fn submit_now(&mut self, request: RequestBox) -> Result<Notice, RequestBox> {
+        let (Some(queue), Some(chain)) = (&mut self.queue, request.chain) else {
+            return Err(request);
+        };
+        if !self.open || !self.backlog.is_empty() {
+            return Err(request);
+        }
+        match queue.add_indirect(request, chain) {
+            Ok(()) => Ok(Notice {
+                doorbell: self.doorbell,
+                kick: queue.publish(),
+            }),
+            Err(rejected) => Err(rejected.token),
+        }
+    }
+
     /// Sends a request, unless others wait already.
+    #[cold]
+    #[inline(never)] // used twice
     pub fn submit(&mut self, rules: &Rules, mut request: RequestBox) -> Submitted {
         if let Some(outcome) = self.ended {
             request.outcome = outcome;
@@ -178,57 +202,75 @@ impl Ring {
     }
 
     /// Takes completions and looks for more, up to `budget` of both together, then sends what waits. Finished requests go to `done`.
-    pub fn process(&mut self, rules: &Rules, budget: u32, done: &mut List) -> (Progress, Notice) {
+    #[inline(always)] // its only caller
+    pub fn process(
+        &mut self,
+        rules: &Rules,
+        budget: u32,
+        done: &mut List,
+    ) -> (Progress, Option<Notice>) {
         if !self.open {
-            return (Progress::Idle, self.publish());
+            return (Progress::Idle, None);
         }
         let mut left = budget;
         if let Some(queue) = &mut self.queue {
             queue.disarm();
         }
         let progress = loop {
-            match self.queue.as_mut().map_or(Ok(None), Queue::completed) {
+            let Some(queue) = &mut self.queue else {
+                break Progress::Idle;
+            };
+            match queue.completed() {
                 Ok(Some(completion)) => {
-                    self.completed(rules, completion.token, completion.written, done);
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        break Progress::More;
+                    let (request, written) = (completion.token, completion.written);
+                    if self.through == Through::None && request.has_succeeded(written) {
+                        done.push_back(request);
+                    } else {
+                        self.completed(rules, request, written, done);
                     }
                 }
                 Ok(None) => {
-                    self.send_backlog(rules, done);
+                    if !self.backlog.is_empty() {
+                        self.send_backlog(rules, done);
+                    }
                     if rules.polled {
                         break Progress::Idle;
                     }
+                    // A device that shows work and takes it away again does not hold the processor either.
                     match self.queue.as_mut().map_or(Armed::Idle, Queue::arm) {
                         Armed::Idle => break Progress::Idle,
                         Armed::WorkPending => {}
                     }
-                    // A device that shows work and takes it away again does not hold the processor either.
-                    left = left.saturating_sub(1);
-                    if left == 0 {
-                        break Progress::More;
-                    }
                 }
-                Err(error) => {
+                Err(_) => {
                     self.open = false;
-                    return (Progress::Broken(error), self.publish());
+                    break Progress::Broken;
                 }
             }
+            left = left.wrapping_sub(1);
+            if left == 0 {
+                if !self.backlog.is_empty() {
+                    self.send_backlog(rules, done);
+                }
+                break Progress::More;
+            }
         };
-        if progress == Progress::More {
-            self.send_backlog(rules, done);
-        }
-        (progress, self.publish())
+        let notice = self.unseen.then(|| self.publish());
+        (progress, notice)
     }
 
+    #[cold]
+    #[inline(never)] // few requests are sent by a DPC, or by the second look at a queue
     fn publish(&mut self) -> Notice {
+        self.unseen = false;
         Notice {
             doorbell: self.doorbell,
             kick: self.queue.as_mut().map_or(Kick::NONE, Queue::publish),
         }
     }
 
+    #[cold]
+    #[inline(never)] // used twice
     fn send_backlog(&mut self, rules: &Rules, done: &mut List) {
         while let Some(request) = self.backlog.pop_front() {
             match self.add(rules, request) {
@@ -242,7 +284,9 @@ impl Ring {
         }
     }
 
-    /// Judges a completion. A write that must reach the medium goes on with its flush, an operation on ranges with its next step.
+    /// Judges a completion that is no plain success. A write that must reach the medium goes on with its flush, an operation on ranges with its next step.
+    #[cold]
+    #[inline(never)] // as few requests come here
     fn completed(&mut self, rules: &Rules, mut request: RequestBox, written: u32, done: &mut List) {
         let status = self.read(&request, STATUS_OFFSET).unwrap_or(NO_STATUS);
         request.outcome = request.judge(RequestStatus(status), written);
@@ -252,6 +296,7 @@ impl Ring {
                 || self.through != Through::None && self.must_flush(&mut request))
         {
             request.chain = None;
+            request.plain = None;
             match self.add(rules, request) {
                 Ok(()) => {}
                 Err(Refused::Wait(request)) => self.backlog.push_back(request),
@@ -305,41 +350,9 @@ impl Ring {
     /// Adds a request to the ring, without showing it to the device yet.
     ///
     /// A request that is refused keeps nothing that it borrowed: others may need it to finish.
-    #[inline]
-    fn add(&mut self, rules: &Rules, request: RequestBox) -> Result<(), Refused> {
-        // What HwBuildIo has described needs nothing more.
-        if let (Some(chain), None, Some(queue)) = (request.chain, request.slot, &mut self.queue) {
-            return match queue.add_indirect(request, chain) {
-                Ok(()) => Ok(()),
-                Err(rejected) => Err(self.rejected(rejected)),
-            };
-        }
-        self.add_any(rules, request)
-    }
-
-    /// The queue did not take a request.
     #[cold]
-    #[inline(never)] // as few requests come here
-    fn rejected(&mut self, rejected: Rejected<RequestBox>) -> Refused {
-        let Rejected {
-            token: mut request,
-            error,
-        } = rejected;
-        self.give_back(&mut request);
-        match error {
-            AddError::Full | AddError::Closed => Refused::Wait(request),
-            // It contradicts the promise, or the memory it lies in.
-            _ => {
-                request.outcome = Outcome::Invalid;
-                Refused::Never(request)
-            }
-        }
-    }
-
-    /// [`Self::add`] for a request that HwBuildIo could not describe.
-    #[cold]
-    #[inline(never)] // as above
-    fn add_any(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
+    #[inline(never)] // used for all but plain transfers
+    fn add(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
         if request.operation == Operation::Reset {
             // It waited for the reset that a restart begins with.
             return Err(Refused::Never(request));
@@ -363,8 +376,30 @@ impl Ring {
         }
         let place = self.place(&request);
         match self.add_at(rules, place, request) {
-            Ok(()) => Ok(()),
+            Ok(()) => {
+                self.unseen = true;
+                Ok(())
+            }
             Err(rejected) => Err(self.rejected(rejected)),
+        }
+    }
+
+    /// The queue did not take a request.
+    #[cold]
+    #[inline(never)] // as few requests come here
+    fn rejected(&mut self, rejected: Rejected<RequestBox>) -> Refused {
+        let Rejected {
+            token: mut request,
+            error,
+        } = rejected;
+        self.give_back(&mut request);
+        match error {
+            AddError::Full | AddError::Closed => Refused::Wait(request),
+            // It contradicts the promise, or the memory it lies in.
+            _ => {
+                request.outcome = Outcome::Invalid;
+                Refused::Never(request)
+            }
         }
     }
 
@@ -374,49 +409,31 @@ impl Ring {
         place: Option<Dma>,
         request: RequestBox,
     ) -> Result<(), Rejected<RequestBox>> {
+        let reject = |token, error| Err(Rejected { token, error });
         let Some(queue) = &mut self.queue else {
-            return Err(Rejected {
-                token: request,
-                error: AddError::Closed,
-            });
+            return reject(request, AddError::Closed);
         };
         // HwBuildIo wrote the table, unless it had no place for it.
-        if let (Some(chain), None) = (request.chain, request.slot) {
-            return queue.add_indirect(request, chain);
-        }
-        Self::describe_and_add(queue, &self.pages, rules, place, request)
-    }
-
-    /// Adds a request that HwBuildIo could not describe.
-    #[cold]
-    #[inline(never)] // four ways to add a chain, none of which most requests take
-    fn describe_and_add(
-        queue: &mut RequestQueue,
-        pages: &Pool,
-        rules: &Rules,
-        place: Option<Dma>,
-        request: RequestBox,
-    ) -> Result<(), Rejected<RequestBox>> {
-        let page = request.bounce.and_then(|page| pages.piece(page));
-        let Some((chain, mut table)) =
-            place.and_then(|place| chain::start(rules, &request, place, page))
-        else {
-            return Err(Rejected {
-                token: request,
-                error: AddError::Region,
-            });
+        let chain = match (request.chain, request.slot) {
+            (Some(chain), None) => chain,
+            _ => {
+                let page = request.bounce.and_then(|page| self.pages.piece(page));
+                let Some((chain, mut table)) =
+                    place.and_then(|place| chain::start(rules, &request, place, page))
+                else {
+                    return reject(request, AddError::Region);
+                };
+                let (readable, writable) = chain.sides();
+                if !rules.indirect() || !chain::table_fits(&request, table.len()) {
+                    return queue.add_direct(request, readable, writable);
+                }
+                match IndirectChain::write(&mut table, rules.features, readable, writable) {
+                    Ok(chain) => chain,
+                    Err(error) => return reject(request, error),
+                }
+            }
         };
-        let (readable, writable) = chain.sides();
-        if !rules.indirect() || !chain::table_fits(&request, table.len()) {
-            return queue.add_direct(request, readable, writable);
-        }
-        match IndirectChain::write(&mut table, rules.features, readable, writable) {
-            Ok(chain) => queue.add_indirect(request, chain),
-            Err(error) => Err(Rejected {
-                token: request,
-                error,
-            }),
-        }
+        queue.add_indirect(request, chain)
     }
 
     /// Borrows a slot and a page if the request needs them.

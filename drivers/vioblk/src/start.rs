@@ -1,13 +1,13 @@
-//! HwBuildIo and HwStartIo: what each request asks for, and which queue it goes to.
+//! HwStartIo: what each request asks for, and which queue it goes to.
 #![forbid(unsafe_code)]
 
 use crate::chain;
 use crate::disk::{Disk, cache};
 use crate::ffi::data::SrbData;
-use crate::ffi::extension::{self, RequestBox};
+use crate::ffi::extension::{Place, RequestBox};
 use crate::ffi::lock::QueueCell;
 use crate::ranges;
-use crate::request::{Operation, Outcome, Request};
+use crate::request::{HEAD_LEN, Operation, Outcome, Request};
 use crate::ring::{Submitted, Through};
 use crate::scsi::{self, Command, Plan, Reply};
 use core::sync::atomic::Ordering;
@@ -16,87 +16,22 @@ use storport::srb::Address;
 use storport::{Function, Sense, Srb, SrbStatus};
 
 impl Disk {
-    /// HwBuildIo: does all of a transfer that needs no lock. IRQL <= DISPATCH_LEVEL.
-    pub fn build(&self, srb: &Srb) -> Request {
-        let mut request = self.transfer(srb);
-        if request.operation != Operation::None {
-            chain::prepare(&self.rules, srb, &mut request);
-        }
-        request
-    }
-
-    /// The transfer that a block asks for, or [`Operation::None`].
-    #[inline]
-    fn transfer(&self, srb: &Srb) -> Request {
-        match self.plain_transfer(srb) {
-            Some(request) => request,
-            None => self.any_transfer(srb),
-        }
-    }
-
-    /// The transfer, if the block is like nearly every other: a READ or WRITE that can be carried out.
-    #[inline]
-    fn plain_transfer(&self, srb: &Srb) -> Option<Request> {
-        if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
-            return None;
-        }
-        let plain = scsi::plain_transfer(srb.cdb())?;
-        let blocks = self.blocks.load(Ordering::Relaxed);
-        let end = plain
-            .extent
-            .lba
-            .checked_add(u64::from(plain.extent.blocks))?;
-        let bytes = plain
-            .extent
-            .blocks
-            .checked_mul(self.rules.config.block_size)?;
-        let refused = plain.write && self.read_only.load(Ordering::Relaxed)
-            || self.stopped.load(Ordering::Relaxed);
-        if end > blocks || bytes == 0 || bytes > srb.data().1 || refused {
-            return None;
-        }
-        let operation = if plain.write {
-            Operation::Write {
-                // As in `scsi::plan_transfer`.
-                force_unit_access: plain.force_unit_access
-                    && (self.rules.config.cache_mode || self.write_cache.load(Ordering::Relaxed)),
-            }
+    /// HwStartIo.
+    #[inline(always)] // its only caller
+    pub fn start(&self, at: Dispatch, request: RequestBox) {
+        let usable = !self.gone.load(Ordering::Relaxed);
+        // What HwBuildIo has described needs nothing more.
+        if request.chain.is_some() && usable && self.attention.load(Ordering::Relaxed) == 0 {
+            self.send_now(at, request);
         } else {
-            Operation::Read
-        };
-        let sector = self.rules.config.sector(plain.extent.lba);
-        Some(Request::new(operation, sector, bytes))
+            self.start_any(at, request);
+        }
     }
 
+    /// [`Self::start`] for all that cannot be sent at once.
     #[cold]
     #[inline(never)] // as few requests come here
-    fn any_transfer(&self, srb: &Srb) -> Request {
-        const OTHER: Request = Request::new(Operation::None, 0, 0);
-        if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
-            return OTHER;
-        }
-        let Ok(command) = scsi::decode(srb.cdb()) else {
-            return OTHER;
-        };
-        let (_, available) = srb.data();
-        match scsi::plan_transfer(&command, &self.unit(), available) {
-            Some(Ok(Plan::Read(transfer))) => {
-                Request::new(Operation::Read, transfer.sector, transfer.bytes)
-            }
-            Some(Ok(Plan::Write {
-                transfer,
-                force_unit_access,
-            })) => Request::new(
-                Operation::Write { force_unit_access },
-                transfer.sector,
-                transfer.bytes,
-            ),
-            _ => OTHER,
-        }
-    }
-
-    /// HwStartIo.
-    pub fn start(&self, at: Dispatch, request: RequestBox) {
+    fn start_any(&self, at: Dispatch, request: RequestBox) {
         if request.operation != Operation::None {
             return self.execute(at, request);
         }
@@ -242,7 +177,7 @@ impl Disk {
         request.memory = request
             .srb
             .as_ref()
-            .and_then(|srb| extension::memory(self.rules.adapter, srb, &self.rules.limits));
+            .and_then(|srb| Place::of(srb)?.memory(&self.rules, HEAD_LEN));
         if work > 0 && !self.prepare_ranges(&mut request, work) {
             return self.end(at, request);
         }
@@ -285,39 +220,45 @@ impl Disk {
         self.write_cache.load(Ordering::Relaxed) == on
     }
 
-    /// Gives a request to the device, or lets it wait. No lock is held.
-    fn send(&self, at: Dispatch, request: RequestBox) {
-        let count = self.queues.len();
-        let first = match self.queue_of(&request) {
-            queue if queue < count => queue,
-            beyond => beyond.checked_rem(count).unwrap_or(0),
+    /// Gives a request that HwBuildIo has described to the device, or lets it wait. No lock is held.
+    #[inline(always)] // part of HwStartIo
+    fn send_now(&self, at: Dispatch, request: RequestBox) {
+        let number = self.queue_of(&request);
+        let Some(own) = self.queues.get(number) else {
+            return self.send(at, request);
         };
-        let Some(own) = self.queues.get(first) else {
-            return;
-        };
-        let result = own.with(self.adapter, at, |ring| ring.submit(&self.rules, request));
-        match result {
-            Submitted::Sent(notice) => self.notify(notice),
-            result => self.send_elsewhere(at, first, result),
+        match own.with_now(self.adapter, at, |ring| ring.submit_now(request)) {
+            Ok(notice) => self.notify(notice),
+            Err(request) => self.send_from(at, number, request),
         }
     }
 
-    /// The queue `first` did not send a request.
+    /// Gives a request to the device, or lets it wait. No lock is held.
     #[cold]
     #[inline(never)] // as few requests come here
-    fn send_elsewhere(&self, at: Dispatch, first: usize, mut result: Submitted) {
+    fn send(&self, at: Dispatch, request: RequestBox) {
+        let first = self.queue_of(&request);
+        let first = first.checked_rem(self.queues.len()).unwrap_or(0);
+        self.send_from(at, first, request);
+    }
+
+    /// The same, first to the queue `first`.
+    #[cold]
+    #[inline(never)] // used twice
+    fn send_from(&self, at: Dispatch, first: usize, request: RequestBox) {
         let (before, from) = self
             .queues
             .split_at_checked(first)
             .unwrap_or((&[], self.queues));
-        let Some((own, others)) = from.split_first() else {
+        let Some(own) = from.first() else {
             return;
         };
+        let mut result = Submitted::NoRoom(request);
         // A full queue spills to the others; if all are full, the request waits where it should have gone.
         let submit = |cell: &QueueCell, request| {
             cell.with(self.adapter, at, |ring| ring.submit(&self.rules, request))
         };
-        for cell in others.iter().chain(before) {
+        for cell in from.iter().chain(before) {
             match result {
                 Submitted::NoRoom(again) => result = submit(cell, again),
                 _ => break,
@@ -341,6 +282,7 @@ impl Disk {
     }
 
     /// The queue for a request, modulo the number of queues: the one whose interrupt StorPort prefers, or this processor's.
+    #[inline(always)] // part of HwStartIo
     fn queue_of(&self, request: &Request) -> usize {
         if self.queues.len() < 2 {
             return 0;
@@ -360,7 +302,7 @@ impl Disk {
 }
 
 /// Whether a block is for the one unit that there is.
-fn addressee(srb: &Srb) -> Result<(), SrbStatus> {
+pub fn addressee(srb: &Srb) -> Result<(), SrbStatus> {
     match srb.address() {
         Some(Address { path: 1.., .. }) => Err(SrbStatus::InvalidPath),
         Some(Address { target: 1.., .. }) => Err(SrbStatus::InvalidTarget),

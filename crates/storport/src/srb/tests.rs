@@ -191,6 +191,39 @@ fn both_formats_show_the_same_request() {
 }
 
 #[test]
+fn the_usual_block_is_read_in_one_go_and_no_other() {
+    for format in FORMATS {
+        let mut request = Request::scsi(format);
+        let srb = request.srb();
+        let Some(usual) = srb.usual() else {
+            assert_ne!(format, Format::Cdb16);
+            continue;
+        };
+        assert_eq!(format, Format::Cdb16);
+        assert_eq!(usual.cdb[..usize::from(usual.cdb_len)], *srb.cdb());
+        assert_eq!(Some(usual.address), srb.address());
+        assert_eq!(
+            (usual.data_len, usual.extension),
+            (srb.data().1, srb.extension())
+        );
+        let status = usual.status;
+        let mut srb = request.srb();
+        // SAFETY: of this block.
+        unsafe { srb.succeed(status) };
+        assert_eq!(request.srb_status(), SRB_STATUS_SUCCESS);
+        assert_eq!(request.scsi_result(format).0, SCSISTAT_GOOD);
+    }
+    for function in [SRB_FUNCTION_FLUSH, SRB_FUNCTION_RESET_DEVICE] {
+        let mut request = Request::scsi(Format::Cdb16);
+        request.extended().SrbFunction = u32::from(function);
+        assert!(request.srb().usual().is_none());
+    }
+    let mut request = Request::scsi(Format::Cdb16);
+    request.block.address.Type = 0;
+    assert!(request.srb().usual().is_none(), "another kind of address");
+}
+
+#[test]
 fn success_says_good_and_shortens_the_transfer() {
     for format in FORMATS {
         let mut request = Request::scsi(format);
@@ -312,10 +345,13 @@ fn a_block_that_points_outside_itself_shows_nothing() {
         let mut request = Request::scsi(Format::Cdb16);
         request.extended().SrbExDataOffset = [offset];
         assert_eq!(request.srb().cdb(), [] as [u8; 0], "offset {offset}");
+        assert!(request.srb().usual().is_none(), "offset {offset}");
         request.srb().set_sense(&Sense::NONE);
         assert_eq!(request.srb_status(), SRB_STATUS_ERROR);
         request.extended().AddressOffset = offset;
         assert_eq!(request.srb().address(), None, "offset {offset}");
+        request.extended().SrbExDataOffset = [offset_of!(Block, extra) as u32];
+        assert!(request.srb().usual().is_none(), "address at {offset}");
     }
     let mut request = Request::scsi(Format::Cdb16);
     request.extended().NumSrbExData = u32::MAX;

@@ -223,17 +223,17 @@ unsafe extern "system" fn build_io(
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
-    let disk = unsafe { disk(extension) };
-    // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
-    let srb = unsafe { Srb::from_raw(srb) };
-    let (Some(disk), Some(srb)) = (disk, srb) else {
+    let Some(disk) = (unsafe { disk(extension) }) else {
         return FALSE;
     };
-    let request = disk.build(&srb);
-    if extension::store(&srb, request) {
+    // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
+    let Some(srb) = (unsafe { Srb::from_raw(srb) }) else {
+        return FALSE;
+    };
+    if disk.build(&srb) {
         return TRUE;
     }
-    // A block without extension cannot be carried out, so it is not passed to HwStartIo. MS: nc-storport-hw_buildio
+    // Not to be passed to HwStartIo. MS: nc-storport-hw_buildio
     disk.adapter.complete(srb, SrbStatus::Error);
     FALSE
 }
@@ -243,15 +243,16 @@ unsafe extern "system" fn start_io(
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
-    let disk = unsafe { disk(extension) };
+    let Some(disk) = (unsafe { disk(extension) }) else {
+        return FALSE;
+    };
     // SAFETY: the block is the driver's, which has no other name for it.
-    let srb = unsafe { Srb::from_raw(srb) };
-    let (Some(disk), Some(srb)) = (disk, srb) else {
+    let Some(srb) = (unsafe { Srb::from_raw(srb) }) else {
         return FALSE;
     };
     // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode. MS: nc-storport-hw_startio
     let at = unsafe { Dispatch::assume() };
-    // SAFETY: StorPort passes a block on only after HwBuildIo, which stored a request or kept the block.
+    // SAFETY: StorPort passes a block on only after HwBuildIo, which put a request there or kept the block.
     match unsafe { RequestBox::take(srb) } {
         Ok(request) => disk.start(at, request),
         Err(srb) => disk.adapter.complete(srb, SrbStatus::Error),

@@ -8,11 +8,14 @@
 //! ```
 
 use crate::limits::{self, Limits};
-use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, Request};
+use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, NO_STATUS, Outcome, Request, STATUS_OFFSET};
+use crate::ring::Rules;
 use core::mem::size_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use storport::{Adapter, Dma, ScatterGather, Srb};
+use storport::srb::Usual;
+use storport::{Adapter, Dma, ScatterGather, Segment, Srb};
+use virtio_core::spec::blk::RequestType;
 
 const ALIGN: usize = 16;
 const PRIVATE: usize = size_of::<Request>().next_multiple_of(ALIGN);
@@ -30,38 +33,72 @@ pub const fn size(segments: u32) -> u32 {
         .saturating_add(FIXED as u32)
 }
 
-/// The aligned start of the extension.
-fn base(srb: &Srb) -> Option<NonNull<u8>> {
-    let extension = srb.extension();
-    let skip = extension.addr().wrapping_neg() & (ALIGN - 1);
-    NonNull::new(extension)
-        .map(|_| extension.wrapping_add(skip))
-        .and_then(NonNull::new)
+/// Bytes of an extension that the device may be given: head and table.
+pub const fn room(limits: &Limits) -> u32 {
+    size(limits.segments).saturating_sub((FIXED - HEAD_LEN) as u32)
 }
 
-/// The device's part of the extension, as far as it is contiguous for the device. `None` if not even the head is.
-///
-/// This is the one physical-address lookup of a request.
-pub fn memory(adapter: Adapter, srb: &Srb, limits: &Limits) -> Option<Dma> {
-    let va = base(srb)?.as_ptr().wrapping_add(PRIVATE);
-    // MS: nf-storport-storportgetphysicaladdress: no SRB for an address that is not in its data or sense buffer.
-    let physical = adapter.physical_address(None, va.cast())?;
-    let table = (size(limits.segments) as usize).saturating_sub(FIXED);
-    let len = HEAD_LEN.saturating_add(table).min(physical.len as usize);
-    (len >= HEAD_LEN).then_some(Dma {
-        va: NonNull::new(va)?,
-        address: physical.address,
-        len,
-    })
-}
+/// The place of a request in the extension of its block.
+pub struct Place(NonNull<u8>);
 
-/// Puts a request into the extension of its block. False if there is no extension.
-pub fn store(srb: &Srb, request: Request) -> bool {
-    let Some(at) = base(srb) else { return false };
-    // SAFETY: the extension has at least `size(1)` bytes, so an aligned `Request` fits at `base`; it is this driver's alone
-    // until the block is completed, and a `Request` that is overwritten needs no drop.
-    unsafe { at.cast::<Request>().write(request) };
-    true
+impl Place {
+    /// That of a block. `None` if there is no extension.
+    #[inline]
+    pub fn of(srb: &Srb) -> Option<Self> {
+        Self::inside(srb.extension())
+    }
+
+    /// The same, if the block is usual.
+    #[inline(always)] // part of HwBuildIo
+    pub fn of_usual(usual: &Usual<'_>) -> Option<Self> {
+        Self::inside(usual.extension)
+    }
+
+    #[inline(always)] // as above
+    fn inside(extension: *mut u8) -> Option<Self> {
+        // NULL stays NULL.
+        let base = extension.map_addr(|at| at.wrapping_add(ALIGN - 1) & !(ALIGN - 1));
+        NonNull::new(base).map(Self)
+    }
+
+    /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even `least` bytes are, which are the
+    /// head or more.
+    ///
+    /// This is the one physical-address lookup of a request.
+    #[inline(always)] // part of HwBuildIo
+    pub fn memory(&self, rules: &Rules, least: usize) -> Option<Dma> {
+        // SAFETY: the head lies there.
+        let va = unsafe { self.0.add(PRIVATE) };
+        // MS: nf-storport-storportgetphysicaladdress: no SRB for an address that is not in its data or sense buffer.
+        let physical = rules.adapter.physical_address(None, va.as_ptr().cast())?;
+        let len = rules.room.min(physical.len) as usize;
+        (len >= least).then_some(Dma {
+            va,
+            address: physical.address,
+            len,
+        })
+    }
+
+    /// Writes the head of a request that the device does not know yet: what [`Request::header`] says, and no status.
+    #[inline(always)] // part of HwBuildIo
+    pub fn write_head(&self, request_type: RequestType, sector: u64) {
+        let head = self.0.as_ptr().wrapping_add(PRIVATE);
+        let words = head.cast::<u64>();
+        // SAFETY: the extension has a head at `PRIVATE`, which is aligned and this driver's alone.
+        unsafe { words.write(u64::from(request_type.0).to_le()) };
+        // SAFETY: as above.
+        unsafe { words.wrapping_add(1).write(sector.to_le()) };
+        // SAFETY: as above.
+        unsafe { head.wrapping_add(STATUS_OFFSET).write(NO_STATUS) };
+    }
+
+    /// Puts a request there.
+    #[inline(always)] // part of HwBuildIo, so that the request is made where it stays
+    pub fn put(self, request: Request) {
+        // SAFETY: the extension has at least `size(1)` bytes, so an aligned `Request` fits at its start; it is this driver's alone
+        // until the block is completed, and a `Request` that is overwritten needs no drop.
+        unsafe { self.0.cast::<Request>().write(request) };
+    }
 }
 
 /// A request in the extension of the block that it owns. Not `Clone`: whoever has it owns the request.
@@ -76,19 +113,42 @@ impl RequestBox {
     /// Takes the block over together with the request that HwBuildIo put into its extension.
     ///
     /// # Safety
-    /// [`store`] succeeded for this block since StorPort gave it to the driver.
+    /// A request was [put](Place::put) into this block's extension since StorPort gave it to the driver; if it says
+    /// where success is written, that is [of this block](Usual::status).
+    #[inline(always)] // part of HwStartIo
     pub unsafe fn take(srb: Srb) -> Result<Self, Srb> {
-        let Some(at) = base(&srb) else {
+        let Some(place) = Place::of(&srb) else {
             return Err(srb);
         };
-        let mut request = Self(at.cast());
+        let mut request = Self(place.0.cast());
         request.srb = Some(srb);
         Ok(request)
+    }
+
+    /// The request's place.
+    pub const fn as_ptr(&self) -> NonNull<Request> {
+        self.0
     }
 
     /// Gives the block out; the request is over.
     pub fn finish(mut self) -> Option<Srb> {
         self.srb.take()
+    }
+
+    /// Completes the request if it is plain and went well; gives it back otherwise.
+    #[inline(always)] // part of a DPC
+    pub fn succeed(self, adapter: Adapter) -> Result<(), Self> {
+        let (Some(plain), Outcome::Done) = (self.plain, self.outcome) else {
+            return Err(self);
+        };
+        // SAFETY: the request is given up here, so nobody finds what is left behind of it.
+        let Some(mut srb) = (unsafe { (&raw const self.srb).read() }) else {
+            return Err(self);
+        };
+        // SAFETY: `plain` is of this block (`take`).
+        unsafe { srb.succeed(plain) };
+        adapter.complete_as_set(srb);
+        Ok(())
     }
 }
 
@@ -98,6 +158,13 @@ pub fn segments(adapter: Adapter, srb: &Srb) -> Option<ScatterGather<'static>> {
     // SAFETY: StorPort keeps the list until the block is completed; the callers use it up while they hold the request, or
     // the queue lock under which the request was given to the ring.
     Some(unsafe { core::mem::transmute::<ScatterGather<'_>, ScatterGather<'static>>(list) })
+}
+
+/// The run of a request's data, if there is but one.
+#[inline(always)] // part of HwBuildIo
+pub fn only_segment(adapter: Adapter, srb: &Srb) -> Option<Segment> {
+    let mut list = adapter.scatter_gather(srb)?;
+    (list.len() == 1).then(|| list.next()).flatten()
 }
 
 impl Deref for RequestBox {

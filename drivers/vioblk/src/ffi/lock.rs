@@ -78,11 +78,35 @@ impl QueueCell {
         adapter.with_lock_if(needed, Lock::Dpc(&self.dpc), || {
             // Not free only while another processor starts the adapter, resets the bus, or, for those, has the lock. It waits
             // for nothing that this one holds, and each of its waits for the device has a deadline.
-            while !self.claim() {
-                adapter.stall(1);
+            self.claim_at_last(adapter);
+            self.run(body)
+        })
+    }
+
+    /// As [`Self::with`], without a call in between: for what is done for each request.
+    #[inline(always)]
+    pub fn with_now<R>(
+        &self,
+        adapter: Adapter,
+        _: Dispatch,
+        body: impl FnOnce(&mut Ring) -> R,
+    ) -> R {
+        let needed = || self.guard == Guard::Lock;
+        adapter.with_dpc_lock_if(needed, &self.dpc, || {
+            if !self.claim() {
+                self.claim_at_last(adapter);
             }
             self.run(body)
         })
+    }
+
+    /// Claims the queue, however long that takes: see [`Self::with`].
+    #[cold]
+    #[inline(never)] // used twice or more
+    fn claim_at_last(&self, adapter: Adapter) {
+        while !self.claim() {
+            adapter.stall(1);
+        }
     }
 
     /// Runs `body` if the queue is free or becomes so soon. `None`: it does not. Waiting for ever could deadlock, as the owner may be

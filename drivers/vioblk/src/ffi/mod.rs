@@ -8,5 +8,6 @@ pub mod dma;
 pub mod dpc;
 pub mod entry;
 pub mod extension;
+pub mod list;
 pub mod lock;
 pub mod registers;

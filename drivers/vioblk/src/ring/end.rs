@@ -3,10 +3,17 @@
 
 use super::Ring;
 use crate::ffi::extension::RequestBox;
-use crate::request::{List, Outcome};
+use crate::ffi::list::{Counted, List};
+use crate::request::Outcome;
+use virtio_core::ring::{Queue, QueueError};
 use virtio_core::transport::DeviceStopped;
 
 impl Ring {
+    /// How the device broke the protocol, if it did.
+    pub fn fault(&self) -> Option<QueueError> {
+        self.queue.as_ref().and_then(Queue::closed)
+    }
+
     /// Takes everything out of a queue whose device has stopped. The requests go to `ended`.
     #[inline(never)] // used twice or more
     pub fn drain(&mut self, proof: &DeviceStopped, outcome: Outcome, ended: &mut List) {
@@ -30,7 +37,10 @@ impl Ring {
     pub fn take_back(&mut self, proof: &DeviceStopped) {
         let mut back = List::EMPTY;
         self.drain(proof, Outcome::Done, &mut back);
-        self.backlog = back;
+        self.backlog = Counted::EMPTY;
+        while let Some(request) = back.pop_front() {
+            self.backlog.push_back(request);
+        }
     }
 
     /// Has a request end with what the next reset ends.
@@ -39,7 +49,10 @@ impl Ring {
     }
 
     fn end_waiting(&mut self, outcome: Outcome, ended: &mut List) {
-        ended.append_as(&mut self.backlog, outcome);
+        while let Some(mut request) = self.backlog.pop_front() {
+            request.outcome = outcome;
+            ended.push_back(request);
+        }
     }
 
     /// Ends what waits, and every request to come, until the queue opens again. The device keeps what it has.

@@ -15,55 +15,45 @@ pub struct PlainTransfer {
 }
 
 /// READ and WRITE of ten and of sixteen bytes, as [`super::decode`] decodes them. `None` if it is another one or not well formed.
-#[inline]
-pub fn plain_transfer(cdb: &[u8]) -> Option<PlainTransfer> {
+///
+/// `len` is the length of the command, at most the sixteen bytes that there are.
+#[inline(always)] // part of HwBuildIo
+pub fn plain_transfer(cdb: &[u8; 16], len: u8) -> Option<PlainTransfer> {
     const UNSUPPORTED: u8 = 0xe0;
     const FUA: u8 = 0x08;
     const NACA: u8 = 0x04;
-    let (operation, flags, extent, control) = match *cdb {
-        [
-            operation @ (0x28 | 0x2a),
-            flags,
-            a,
-            b,
-            c,
-            d,
-            _,
-            e,
-            f,
-            control,
-            ..,
-        ] => {
+    let [
+        operation,
+        flags,
+        a,
+        b,
+        c,
+        d,
+        e,
+        f,
+        g,
+        h,
+        i,
+        j,
+        k,
+        l,
+        _,
+        last,
+    ] = *cdb;
+    let (extent, control) = match operation {
+        0x28 | 0x2a if len >= 10 => {
             let extent = Extent {
                 lba: u64::from(u32::from_be_bytes([a, b, c, d])),
-                blocks: u32::from(u16::from_be_bytes([e, f])),
+                blocks: u32::from(u16::from_be_bytes([f, g])),
             };
-            (operation, flags, extent, control)
+            (extent, h)
         }
-        [
-            operation @ (0x88 | 0x8a),
-            flags,
-            a,
-            b,
-            c,
-            d,
-            e,
-            f,
-            g,
-            h,
-            i,
-            j,
-            k,
-            l,
-            _,
-            control,
-            ..,
-        ] => {
+        0x88 | 0x8a if len >= 16 => {
             let extent = Extent {
                 lba: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
                 blocks: u32::from_be_bytes([i, j, k, l]),
             };
-            (operation, flags, extent, control)
+            (extent, last)
         }
         _ => return None,
     };

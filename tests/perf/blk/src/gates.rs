@@ -33,7 +33,7 @@ pub const GATES: [Gate; 7] = [
         limit: "256",
         value: |one| one.each(one.sum(|sums| sums.bytes)),
         most: 256.0,
-        kept: false,
+        kept: true,
     },
     Gate {
         name: "locks acquired",

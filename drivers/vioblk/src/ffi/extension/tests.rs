@@ -1,9 +1,12 @@
 use super::*;
-use crate::request::{List, Operation, Outcome};
+use crate::ffi::list::Counted;
+use crate::request::{NO_STATUS, Operation, STATUS_OFFSET};
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
+use storport::srb::ScsiStatus;
 use storport::sys::SCSI_REQUEST_BLOCK;
+use virtio_core::spec::blk::RequestStatus;
 
 /// A block with an extension that starts `skew` bytes off a 16-byte boundary.
 struct Block {
@@ -30,8 +33,9 @@ impl Block {
 
     fn request(&mut self, sector: u64) -> RequestBox {
         let srb = self.srb();
-        assert!(store(&srb, Request::new(Operation::Read, sector, 512)));
-        // SAFETY: stored above.
+        let place = Place::of(&srb).unwrap();
+        place.put(Request::new(Operation::Read, sector, 512));
+        // SAFETY: put there above.
         unsafe { RequestBox::take(srb) }.unwrap()
     }
 }
@@ -58,8 +62,8 @@ fn a_block_without_extension_is_given_back() {
     let mut block = Block::new(0);
     block.srb.SrbExtension = core::ptr::null_mut();
     let srb = block.srb();
-    assert!(!store(&srb, Request::new(Operation::None, 0, 0)));
-    // SAFETY: nothing was stored, and nothing is taken.
+    assert!(Place::of(&srb).is_none());
+    // SAFETY: nothing is there, and nothing is taken.
     assert!(unsafe { RequestBox::take(srb) }.is_err());
 }
 
@@ -77,7 +81,7 @@ fn lists_keep_the_order_however_they_are_used() {
         .iter_mut()
         .enumerate()
         .map(|(n, block)| block.request(n as u64));
-    let mut list = List::EMPTY;
+    let mut list = Counted::EMPTY;
     let mut out = Vec::new();
     // Three in, two out; the first of every tenth goes back to the front.
     for round in 0..30 {
@@ -95,12 +99,49 @@ fn lists_keep_the_order_however_they_are_used() {
         }
     }
     assert_eq!(list.len(), 30);
-    let mut ended = List::EMPTY;
-    ended.append_as(&mut list, Outcome::Reset);
-    assert!(list.is_empty() && list.pop_front().is_none());
-    while let Some(request) = ended.pop_front() {
-        assert_eq!(request.outcome, Outcome::Reset);
+    while let Some(request) = list.pop_front() {
         out.push(request.sector);
     }
+    assert!(list.is_empty());
     assert_eq!(out, (0..90).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_plain_transfer_has_succeeded_when_it_is_judged_so() {
+    let mut block = [0u64; HEAD_LEN / 8 + 6];
+    let head = NonNull::from(&mut block).cast::<u8>();
+    // SAFETY: of no block: never written through.
+    let place: ScsiStatus = unsafe { core::mem::transmute(head) };
+    let write = Operation::Write {
+        force_unit_access: false,
+    };
+    for (operation, memory) in [Operation::Read, write]
+        .into_iter()
+        .flat_map(|operation| [true, false].map(|memory| (operation, memory)))
+    {
+        let request = |plain| Request {
+            plain,
+            memory: memory.then_some(Dma {
+                va: head,
+                address: 0x1000,
+                len: HEAD_LEN,
+            }),
+            ..Request::new(operation, 0, 4096)
+        };
+        for (status, written) in [0, 1, 2, NO_STATUS]
+            .into_iter()
+            .flat_map(|status| [0, 1, 4095, 4096, 4097, u32::MAX].map(|n| (status, n)))
+        {
+            let at = head.as_ptr().wrapping_add(STATUS_OFFSET);
+            // SAFETY: inside of the block.
+            unsafe { at.write(status) };
+            let judged = request(None).judge(RequestStatus(status), written) == Outcome::Done;
+            assert_eq!(
+                request(Some(place)).has_succeeded(written),
+                memory && judged,
+                "{operation:?} {status} {written}"
+            );
+            assert!(!request(None).has_succeeded(written), "it is not plain");
+        }
+    }
 }

@@ -15,10 +15,10 @@ fn plain_transfers_are_what_the_long_way_makes_of_them() {
                 cdb[9] = control;
                 cdb[15] = control;
                 for len in 0..=cdb.len() {
-                    let cdb = &cdb[..len];
-                    let Some(found) = plain_transfer(cdb) else {
+                    let Some(found) = plain_transfer(&cdb, len as u8) else {
                         continue;
                     };
+                    let cdb = &cdb[..len];
                     plain += 1;
                     let expected = if found.write {
                         Command::Write {

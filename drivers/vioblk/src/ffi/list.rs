@@ -1,0 +1,107 @@
+//! First-in first-out lists of requests that need no memory of their own.
+
+use crate::ffi::extension::RequestBox;
+use crate::request::Request;
+use core::mem::MaybeUninit;
+use core::ptr::NonNull;
+
+/// Requests in a row: each owns the next one.
+#[derive(Debug)]
+pub struct List {
+    front: Option<RequestBox>,
+    /// The last request, if there is a first one.
+    back: NonNull<Request>,
+}
+
+// SAFETY: `back` is used by the list's owner only, to reach a request that the list owns.
+unsafe impl Send for List {}
+
+impl List {
+    /// A list without requests.
+    pub const EMPTY: Self = Self {
+        front: None,
+        back: NonNull::dangling(),
+    };
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.front.is_none()
+    }
+
+    /// Puts a request last.
+    #[inline(always)] // part of a DPC
+    pub fn push_back(&mut self, mut request: RequestBox) {
+        request.next = MaybeUninit::new(None);
+        let at = request.as_ptr();
+        if self.front.is_none() {
+            self.front = Some(request);
+        } else {
+            // SAFETY: there is a first request, so `back` is the last one, which the list owns: nobody else has a reference to it.
+            let last = unsafe { self.back.as_mut() };
+            last.next = MaybeUninit::new(Some(request));
+        }
+        self.back = at;
+    }
+
+    /// Puts a request first.
+    pub fn push_front(&mut self, mut request: RequestBox) {
+        if self.front.is_none() {
+            self.back = request.as_ptr();
+        }
+        request.next = MaybeUninit::new(self.front.take());
+        self.front = Some(request);
+    }
+
+    /// Takes the first request out.
+    #[inline(always)] // as above
+    pub fn pop_front(&mut self) -> Option<RequestBox> {
+        let request = self.front.take()?;
+        // SAFETY: set when the request was put into the list. It is not looked at again before that is done anew.
+        self.front = unsafe { request.next.assume_init_read() };
+        Some(request)
+    }
+}
+
+/// A list that knows its length.
+#[derive(Debug)]
+pub struct Counted {
+    list: List,
+    len: u32,
+}
+
+impl Counted {
+    /// A list without requests.
+    pub const EMPTY: Self = Self {
+        list: List::EMPTY,
+        len: 0,
+    };
+
+    /// Requests in the list.
+    pub const fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Whether there is none.
+    pub const fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Puts a request last.
+    pub fn push_back(&mut self, request: RequestBox) {
+        self.list.push_back(request);
+        self.len = self.len.wrapping_add(1);
+    }
+
+    /// Puts a request first.
+    pub fn push_front(&mut self, request: RequestBox) {
+        self.list.push_front(request);
+        self.len = self.len.wrapping_add(1);
+    }
+
+    /// Takes the first request out.
+    pub fn pop_front(&mut self) -> Option<RequestBox> {
+        let request = self.list.pop_front()?;
+        self.len = self.len.wrapping_sub(1);
+        Some(request)
+    }
+}
