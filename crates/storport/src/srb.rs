@@ -260,17 +260,8 @@ impl Srb {
     }
 
     /// The command. Empty if the request has none.
-    #[inline]
     #[must_use]
     pub fn cdb(&self) -> &[u8] {
-        if let Some(data) = self.cdb16() {
-            let len = usize::from(get!(data, CdbLength)).min(16);
-            let cdb = data
-                .cast::<u8>()
-                .wrapping_add(offset_of!(SRBEX_DATA_SCSI_CDB16, Cdb));
-            // SAFETY: `cdb16` found all of the data inside of the block, and its CDB has 16 bytes.
-            return unsafe { core::slice::from_raw_parts(cdb, len) };
-        }
         let Some(scsi) = self.scsi() else { return &[] };
         // SAFETY: `scsi` points into the block and bounds the length by the room there.
         unsafe { core::slice::from_raw_parts(scsi.cdb, scsi.cdb_len) }
@@ -325,13 +316,11 @@ impl Srb {
 
     /// Sets how it ended, without sense data. Success also sets the SCSI status GOOD.
     pub fn set_status(&mut self, status: SrbStatus) {
-        if status == SrbStatus::Success {
-            if let Some(data) = self.cdb16() {
-                set!(data, ScsiStatus, SCSISTAT_GOOD);
-            } else if let Some(scsi) = self.scsi() {
-                // SAFETY: points to the status byte inside the block.
-                unsafe { scsi.status.write(SCSISTAT_GOOD) };
-            }
+        if status == SrbStatus::Success
+            && let Some(scsi) = self.scsi()
+        {
+            // SAFETY: points to the status byte inside the block.
+            unsafe { scsi.status.write(SCSISTAT_GOOD) };
         }
         set!(self.as_raw(), SrbStatus, status.to_raw());
     }

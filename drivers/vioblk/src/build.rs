@@ -115,7 +115,8 @@ impl Disk {
         let Some(place) = Place::of(srb) else {
             return false;
         };
-        let mut request = self.transfer(srb);
+        let (operation, sector, bytes) = self.transfer(srb);
+        let mut request = Request::new(operation, sector, bytes);
         if request.operation != Operation::None {
             chain::prepare(&self.rules, srb, &place, &mut request);
         }
@@ -123,10 +124,10 @@ impl Disk {
         true
     }
 
-    /// The transfer that a block asks for, or [`Operation::None`].
+    /// The transfer that a block asks for, or [`Operation::None`]; its first sector and its bytes.
     #[inline]
-    fn transfer(&self, srb: &Srb) -> Request {
-        const OTHER: Request = Request::new(Operation::None, 0, 0);
+    fn transfer(&self, srb: &Srb) -> (Operation, u64, u32) {
+        const OTHER: (Operation, u64, u32) = (Operation::None, 0, 0);
         if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
             return OTHER;
         }
@@ -135,13 +136,11 @@ impl Disk {
         };
         let (_, available) = srb.data();
         match scsi::plan_transfer(&command, &self.unit(), available) {
-            Some(Ok(Plan::Read(transfer))) => {
-                Request::new(Operation::Read, transfer.sector, transfer.bytes)
-            }
+            Some(Ok(Plan::Read(transfer))) => (Operation::Read, transfer.sector, transfer.bytes),
             Some(Ok(Plan::Write {
                 transfer,
                 force_unit_access,
-            })) => Request::new(
+            })) => (
                 Operation::Write { force_unit_access },
                 transfer.sector,
                 transfer.bytes,

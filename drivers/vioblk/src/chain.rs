@@ -256,6 +256,8 @@ pub fn prepare_repeat(rules: &Rules, srb: &Srb, request: &mut Request) {
 /// Describes a transfer to the device as far as that needs no lock: head, table, number of parts.
 ///
 /// `srb` is the block that the request belongs to, and `place` that of the request. The outcome says whether the request can be sent.
+#[cold]
+#[inline(never)] // for its stack
 pub fn prepare(rules: &Rules, srb: &Srb, place: &Place, request: &mut Request) {
     let Some(list) = extension::segments(rules.adapter, srb) else {
         request.outcome = Outcome::Invalid;

@@ -224,7 +224,7 @@ impl Ring {
                 Ok(Some(completion)) => {
                     let (request, written) = (completion.token, completion.written);
                     if self.through == Through::None && request.has_succeeded(written) {
-                        done.push_back(request);
+                        done.push_back_now(request);
                     } else {
                         self.completed(rules, request, written, done);
                     }

@@ -48,6 +48,7 @@ impl Ring {
         self.backlog.push_back(request);
     }
 
+    #[inline(never)] // used twice
     fn end_waiting(&mut self, outcome: Outcome, ended: &mut List) {
         while let Some(mut request) = self.backlog.pop_front() {
             request.outcome = outcome;
