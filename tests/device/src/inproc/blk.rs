@@ -188,7 +188,9 @@ impl Disk {
                 format!("{count} segments, seg_max is {most}"),
             );
         }
-        if let Some(most) = self.config.size_max.filter(|_| features & SIZE_MAX != 0)
+        // Devices that have no limit say 0, qemu-storage-daemon among them.
+        let limit = self.config.size_max.filter(|most| *most != 0);
+        if let Some(most) = limit.filter(|_| features & SIZE_MAX != 0)
             && let Some(part) = segments.clone().find(|part| part.len > most)
         {
             complain(
