@@ -198,6 +198,15 @@ pub struct Lines {
     pub unclaimed: u32,
 }
 
+/// A callback that is under way.
+#[derive(Debug, Clone, Copy)]
+pub struct Under {
+    /// Which.
+    pub callback: Callback,
+    /// The adapter was stopped before it began.
+    pub halted: bool,
+}
+
 /// One adapter.
 pub struct AdapterState {
     pub number: u32,
@@ -240,7 +249,7 @@ pub struct AdapterState {
     pub unit_attributes: RefCell<BTreeMap<Address, u32>>,
     pub events: RefCell<Vec<Event>>,
     pub counters: RefCell<Counters>,
-    pub calls: RefCell<Vec<Vec<Callback>>>,
+    pub calls: RefCell<Vec<Vec<Under>>>,
     /// ScsiStopAdapter was carried out.
     pub halted: Cell<bool>,
     pub state_change: Cell<bool>,
@@ -410,14 +419,15 @@ impl AdapterState {
 
     fn push(&self, cpu: usize, callback: Callback) {
         if let Some(stack) = self.calls.borrow_mut().get_mut(cpu) {
-            stack.push(callback);
+            let halted = self.halted.get();
+            stack.push(Under { callback, halted });
         }
     }
 
     fn pop(&self, cpu: usize, callback: Callback) {
         if let Some(stack) = self.calls.borrow_mut().get_mut(cpu) {
             // Threads of one CPU may interleave below DISPATCH_LEVEL, so it need not be the innermost.
-            if let Some(at) = stack.iter().rposition(|&c| c == callback) {
+            if let Some(at) = stack.iter().rposition(|under| under.callback == callback) {
                 stack.remove(at);
             }
         }
@@ -429,7 +439,7 @@ impl AdapterState {
             .borrow()
             .get(sched::cpu() as usize)?
             .last()
-            .copied()
+            .map(|under| under.callback)
     }
 
     /// A violation unless the miniport is in one of these callbacks.

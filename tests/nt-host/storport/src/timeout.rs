@@ -149,7 +149,11 @@ pub fn reset_bus(adapter: &Rc<AdapterState>, path: u8) -> bool {
 /// A DPC that runs on another CPU meanwhile may be about to complete what it has taken, so then nothing is said.
 fn left_over(adapter: &AdapterState, path: u8) {
     let calls = adapter.calls.borrow();
-    if calls.iter().flatten().any(|now| *now == Callback::Dpc) {
+    if calls
+        .iter()
+        .flatten()
+        .any(|now| now.callback == Callback::Dpc)
+    {
         return;
     }
     let io = adapter.io.borrow();

@@ -235,15 +235,16 @@ fn issue_dpc(adapter: &Rc<AdapterState>, at: usize, first: u64, second: u64) -> 
         );
         return false;
     };
-    // What was queued before the stop began may run at any time: a miniport cannot wait for it.
+    // A routine that was under way when the adapter was stopped on another CPU may just have looked whether it may queue a DPC: a
+    // miniport cannot lock the stop out. The port driver waits for DPCs before it takes memory away.
     let stop = Callback::AdapterControl(control::ScsiStopAdapter);
-    let stopping = adapter
-        .calls
-        .borrow()
-        .iter()
-        .flatten()
-        .any(|now| *now == stop);
-    let late = stopping || adapter.halted.get();
+    let late = {
+        let calls = adapter.calls.borrow();
+        let innermost = calls[sched::cpu() as usize].last();
+        innermost.map_or(adapter.halted.get(), |under| {
+            under.halted || under.callback == stop
+        })
+    };
     let this = Rc::clone(adapter);
     let run = Box::new(move || {
         this.counters.borrow_mut().dpcs += 1;
