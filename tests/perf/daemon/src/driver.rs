@@ -43,7 +43,7 @@ struct Run<L> {
 impl Client {
     /// Boots a machine with a processor for each queue, and starts the driver there.
     ///
-    /// For timing, requests' memory is not guarded, which takes nt-host longer than the rest of a request.
+    /// For timing, requests' memory is not guarded, which would more than double what a request takes.
     pub fn start(
         sys: &Path,
         daemon: &Rc<RefCell<Daemon>>,
