@@ -20,11 +20,12 @@ const LDARH: u32 = 0x48df_fc00;
 const OPCODE: u32 = 0xffff_fc00;
 /// Words between an access and its barrier, which the feature makes conditional.
 const NEAR: usize = 5;
-/// Least that there are: publishing and arming in a split and in a packed ring; looks in each, in order and not.
-const FENCES: usize = 4;
+/// Words between the barrier before a buffer is shown and the fence after it.
+const SHOWN: usize = 8;
+/// Code for split and packed rings stands side by side, wherever it is inlined.
+const FORMATS: usize = 2;
+/// Least number of looks: in each, in order and not.
 const LOOKS: usize = 4;
-/// Publishing has one more, before a buffer is shown.
-const SHOWN: usize = 2;
 
 /// The checks.
 pub fn all(context: &Context) -> Result<Vec<Outcome>> {
@@ -71,20 +72,21 @@ fn judge(words: &[u32]) -> Result<()> {
     let looks = places(&|word| word & OPCODE == LDARH);
     let all = places(&|word| word == DMB_OSH);
     // Others are not the rings': for Windows, LLVM ends sequentially consistent accesses with a full fence.
-    let with = fences.iter().filter(|at| near(**at, DMB_OSH)).count();
+    let rings = fences.iter().filter(|at| near(**at, DMB_OSH));
+    // Publishing has one more, before a buffer is shown; arming has not.
+    let shows = |at: &usize| words[at.saturating_sub(SHOWN)..*at].contains(&DMB_OSH);
+    let (publish, arm): (Vec<usize>, Vec<usize>) = rings.partition(|at| shows(at));
+    let (publish, arm) = (publish.len(), arm.len());
+    let whole = |count: usize| count >= FORMATS && count.is_multiple_of(FORMATS);
     ensure!(
-        with >= FENCES && looks.len() >= LOOKS,
-        "only {with} of {} full fences with a barrier, and {} looks",
+        whole(publish) && whole(arm) && all.len() == 2 * publish + arm && looks.len() >= LOOKS,
+        "{} full fences of which {publish} publish and {arm} arm, {} full barriers, {} looks",
         fences.len(),
+        all.len(),
         looks.len()
     );
     for at in looks {
         ensure!(near(at, DMB_OSHLD), "look at {:#x} without", at * 4);
     }
-    ensure!(
-        all.len() >= FENCES + SHOWN,
-        "only {} full barriers",
-        all.len()
-    );
     Ok(())
 }
