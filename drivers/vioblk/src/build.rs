@@ -63,7 +63,7 @@ impl Disk {
             return None;
         }
         let data = Part::new(given(data.address), bytes);
-        let sector = lba.wrapping_mul(u64::from(rules.config.sectors_per_block()));
+        let sector = lba.wrapping_mul(u64::from(rules.config.sectors_per_block())); // below the capacity
         let refused = plain.write && self.read_only.load(Ordering::Relaxed);
         if refused || !rules.indirect() {
             return None;

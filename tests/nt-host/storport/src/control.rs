@@ -346,8 +346,11 @@ pub fn surprise_remove(adapter: &Rc<AdapterState>) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Ends the interrupts before memory is released, and waits for the DPCs that were queued until now: a miniport can neither take one
-/// back nor wait for it, and nobody else may free what they use. MS: nf-wdm-keflushqueueddpcs
+/// Ends the interrupts before memory is released, and waits for the DPCs that were queued until now, as a driver does that owns such
+/// memory (MS: nf-wdm-keflushqueueddpcs).
+///
+/// That StorPort does so is an inference, which Microsoft documents nowhere: a miniport can neither take a DPC back nor wait for it, so
+/// otherwise none could use them.
 fn disconnect(adapter: &AdapterState) {
     interrupt::disconnect(adapter);
     sched::block_until("the queued DPCs", None, sched::dpcs_drained());

@@ -14,7 +14,7 @@ use winpv::process::{Output, Run};
 const DEADLINE: Duration = Duration::from_secs(60);
 
 /// Wine's server of a test stays for so many seconds after the last program, so that it outlives the pauses between them. One that
-/// leaves while the next program connects makes that program end, with 0 or 1, before it has done anything.
+/// leaves while the next program starts can make that program end before it has done anything: Debian's leaves with its last client.
 const SERVER_STAYS: &str = "-p300";
 
 /// What programs print, beside a prefix's drives.

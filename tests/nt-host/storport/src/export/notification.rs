@@ -236,7 +236,7 @@ fn issue_dpc(adapter: &Rc<AdapterState>, at: usize, first: u64, second: u64) -> 
         return false;
     };
     // A routine that was under way when the adapter was stopped on another CPU may just have looked whether it may queue a DPC: a
-    // miniport cannot lock the stop out. The port driver waits for DPCs before it takes memory away.
+    // miniport cannot lock the stop out. Memory is taken away after such DPCs have run (`control::disconnect`).
     let stop = Callback::AdapterControl(control::ScsiStopAdapter);
     let late = {
         let calls = adapter.calls.borrow();
