@@ -4,7 +4,9 @@ use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use ring_device::{Buffer, Memory};
-use virtio_core::ring::{IndirectChain, Part, Queue, QueueError, QueueMemory, Rejected, Slot};
+use virtio_core::ring::{
+    IndirectChain, Kick, Part, Queue, QueueError, QueueMemory, Rejected, Slot,
+};
 use virtio_core::transport::{ConfigSpace, DeviceStopped, stop_bus_mastering};
 
 use crate::{Device, GuestMemory, Mode};
@@ -169,14 +171,46 @@ impl Rig {
         }
     }
 
-    /// Adds a chain of one part of 512 bytes that the device writes, and publishes it; whether the device has to be notified.
+    /// Adds a chain of one part of 512 bytes that the device writes, and publishes it with what was added before; whether the
+    /// device has to be notified.
     ///
     /// # Panics
     ///
     /// If it does not fit, or if the answer is wrong.
     pub fn submit(&mut self, token: u64) -> bool {
-        self.add(token, &[], &[part(token, 512)]).expect("room");
-        self.publish()
+        self.submit_few(token, [part(token, 512)], 0).expect("room")
+    }
+
+    /// Adds a chain of which the device reads the first `readable` parts, in the way of the mode, and publishes it with what was
+    /// added before; whether the device has to be notified.
+    ///
+    /// # Errors
+    ///
+    /// As the queue says; the token is then not in it, and nothing was published.
+    ///
+    /// # Panics
+    ///
+    /// If the answer is wrong.
+    pub fn submit_few<const N: usize>(
+        &mut self,
+        token: u64,
+        parts: [Part; N],
+        readable: usize,
+    ) -> Result<bool, Rejected<u64>> {
+        let Some(table) = self.tables.last().copied().filter(|_| self.mode.indirect) else {
+            let (reads, writes) = parts.split_at(readable);
+            self.add(token, reads, writes)?;
+            return Ok(self.publish());
+        };
+        let mut lent = self.memory.lend(table, self.table_len as usize);
+        let features = self.mode.features();
+        let kick = IndirectChain::write_few(&mut lent, features, parts, readable)
+            .map_err(|error| Rejected { token, error })
+            .and_then(|chain| self.driver.submit_indirect(token, chain))?;
+        self.tables.pop();
+        let before = self.inside.insert(token, Some(table));
+        assert_eq!(before, None, "token {token} is in the queue already");
+        Ok(self.confirm(kick))
     }
 
     /// Publishes what was added; whether the device has to be notified, which the device confirms.
@@ -185,7 +219,12 @@ impl Rig {
     ///
     /// If the device thinks otherwise.
     pub fn publish(&mut self) -> bool {
-        let kick = self.driver.publish().needed();
+        let kick = self.driver.publish();
+        self.confirm(kick)
+    }
+
+    fn confirm(&mut self, kick: Kick) -> bool {
+        let kick = kick.needed();
         let due = self
             .device
             .notification_due()

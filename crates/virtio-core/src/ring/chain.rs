@@ -73,21 +73,10 @@ impl IndirectChain {
         readable: impl IntoIterator<Item = Part>,
         writable: impl IntoIterator<Item = Part>,
     ) -> Result<Self, AddError> {
-        if !features.contains(Features::INDIRECT_DESC) {
-            return Err(AddError::IndirectNotNegotiated);
-        }
-        if !table.is_aligned_to(8) {
-            return Err(AddError::TableMisaligned);
-        }
-        let address = table.address();
-        let entries = table.len().wrapping_div(DESCRIPTOR);
+        let mut table = Lent::new(table, features)?;
+        let (address, packed) = (table.table.address(), table.packed);
+        let entries = table.table.len().wrapping_div(DESCRIPTOR);
         let room = u16::try_from(entries).map_or(MAX_QUEUE_SIZE, |some| some.min(MAX_QUEUE_SIZE));
-        let packed = features.contains(Features::RING_PACKED);
-        let mut table = Lent {
-            table,
-            at: 0,
-            packed,
-        };
         let chain = write(&mut table, room, readable.into_iter(), writable.into_iter());
         match chain {
             Ok(chain) => Ok(Self {
@@ -99,6 +88,54 @@ impl IndirectChain {
             Err(WriteError::NoRoom { parts }) => Err(AddError::TableTooSmall { parts, entries }),
             Err(WriteError::Refused(error)) => Err(error),
         }
+    }
+
+    /// As [`Self::write`] for a few parts in an array, of which the device reads the first `readable` and writes the others:
+    /// without a call in between, and the same instructions whichever way the data goes.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Self::write`].
+    #[inline(always)]
+    pub fn write_few<const N: usize>(
+        table: &mut DmaRegion,
+        features: Features,
+        parts: [Part; N],
+        readable: usize,
+    ) -> Result<Self, AddError> {
+        const { assert!(0 < N && N <= MAX_QUEUE_SIZE as usize) };
+        let mut table = Lent::new(table, features)?;
+        let entries = table.table.len().wrapping_div(DESCRIPTOR);
+        if entries < N {
+            return Err(AddError::TableTooSmall { parts: N, entries });
+        }
+        // At most 2¹⁵ lengths of 32 bits: it cannot wrap.
+        let (mut bytes, mut writable) = (0_u64, 0_u32);
+        for (index, part) in parts.into_iter().enumerate() {
+            if part.len == 0 {
+                return Err(AddError::EmptyPart);
+            }
+            bytes = bytes.wrapping_add(u64::from(part.len));
+            let mut flags = DescriptorFlags::empty();
+            if index >= readable {
+                writable = writable.wrapping_add(part.len);
+                flags = flags.union(DescriptorFlags::WRITE);
+            }
+            if index.wrapping_add(1) < N {
+                flags = flags.union(DescriptorFlags::NEXT);
+            }
+            table.put(Place::Later, part, flags)?;
+        }
+        // Virtio 1.3 §2.7.5.2: no chain longer than 2³² bytes.
+        if bytes > u64::from(u32::MAX) {
+            return Err(AddError::TooManyBytes);
+        }
+        Ok(Self {
+            table: table.table.address(),
+            parts: N as u16,
+            writable,
+            packed: table.packed,
+        })
     }
 
     /// Number of parts.
@@ -142,6 +179,24 @@ struct Lent<'a> {
     table: &'a mut DmaRegion,
     at: u16,
     packed: bool,
+}
+
+impl<'a> Lent<'a> {
+    /// The table, if one may be used and it lies right.
+    #[inline(always)]
+    fn new(table: &'a mut DmaRegion, features: Features) -> Result<Self, AddError> {
+        if !features.contains(Features::INDIRECT_DESC) {
+            return Err(AddError::IndirectNotNegotiated);
+        }
+        if !table.is_aligned_to(8) {
+            return Err(AddError::TableMisaligned);
+        }
+        Ok(Self {
+            table,
+            at: 0,
+            packed: features.contains(Features::RING_PACKED),
+        })
+    }
 }
 
 impl Table for Lent<'_> {

@@ -169,11 +169,28 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         }
     }
 
+    #[inline(always)]
+    pub(super) fn submit_indirect(
+        &mut self,
+        token: T,
+        chain: IndirectChain,
+    ) -> Result<Kick, Rejected<T>> {
+        self.add_indirect(token, chain)?;
+        // A closed queue takes nothing.
+        Ok(self.show())
+    }
+
     #[inline]
     pub(super) fn publish(&mut self) -> Kick {
         if self.slots.all_published() || self.slots.closed().is_some() {
             return Kick::NONE;
         }
+        self.show()
+    }
+
+    /// Shows the device what was added: something was, and the queue is not closed.
+    #[inline(always)]
+    fn show(&mut self) -> Kick {
         self.order.release();
         self.format.show(&self.slots);
         // Orders the store that shows the buffers before the load of what the device wants to be told; it pairs with the

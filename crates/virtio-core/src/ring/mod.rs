@@ -294,6 +294,16 @@ impl<'m, T> Queue<'m, T> {
         each!(&mut self.format, queue => queue.add_indirect(token, chain))
     }
 
+    /// [`Queue::add_indirect`] and [`Queue::publish`] in one, for what is shown to the device at once.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Queue::add_indirect`]; nothing is published then.
+    #[inline(always)]
+    pub fn submit_indirect(&mut self, token: T, chain: IndirectChain) -> Result<Kick, Rejected<T>> {
+        each!(&mut self.format, queue => queue.submit_indirect(token, chain))
+    }
+
     /// Shows the device all chains added since the last call, by one store. Costs one full fence if there are any.
     #[inline]
     pub fn publish(&mut self) -> Kick {

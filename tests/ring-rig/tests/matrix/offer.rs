@@ -1,7 +1,9 @@
 //! Chains arrive as they were added, and not before they were published.
 
-use ring_rig::{Mode, Rig, part};
+use ring_rig::{GuestMemory, Mode, Rig, part};
+use virtio_core::mem::DmaRegion;
 use virtio_core::ring::{AddError, IndirectChain, Part};
+use virtio_core::spec::features::Features;
 
 use crate::{each, largest};
 
@@ -43,6 +45,107 @@ fn device_sees_the_parts_in_order_readable_first() {
                 assert_eq!(rig.driver.free(), size);
             }
         }
+        let _ = rig.end();
+    });
+}
+
+#[test]
+fn parts_in_an_array_are_the_same_chain() {
+    each(|mode, size| {
+        let mut rig = Rig::new(mode, size);
+        let parts = [part(1, 16), part(2, 4096), part(3, 1)];
+        for _ in 0..8 {
+            for readable in 0..=parts.len() {
+                if parts.len() > usize::from(size) {
+                    assert!(rig.submit_few(7, parts, readable).is_err());
+                    continue;
+                }
+                let _ = rig.submit_few(7, parts, readable).unwrap();
+                let buffer = rig.pop().unwrap();
+                let (reads, writes) = parts.split_at(readable);
+                assert_eq!(buffer.parts, seen(reads, writes), "{mode:?} size {size}");
+                let written = writes.iter().map(|part| part.len).sum();
+                rig.finish(buffer.id, written);
+                assert_eq!(rig.complete_all(), [(7, written)]);
+                assert_eq!(rig.driver.free(), size);
+            }
+        }
+        let _ = rig.end();
+    });
+}
+
+#[test]
+fn an_array_is_described_and_refused_as_any_parts_are() {
+    fn compare<const N: usize>(parts: [Part; N], features: Features) {
+        let memory = Rig::new(Mode::all()[0], 1).memory;
+        let start = GuestMemory::START;
+        for (at, len) in [(start, 64), (start, 16 * N - 1), (start + 4, 64)] {
+            for readable in 0..=N {
+                let mut any = memory.lend(at, len);
+                let (reads, writes) = parts.split_at(readable);
+                let (reads, writes) = (reads.iter().copied(), writes.iter().copied());
+                any.zero();
+                let written = IndirectChain::write(&mut any, features, reads, writes);
+                let table = |region: &DmaRegion| -> Vec<u8> {
+                    (0..len).map(|at| region.read(at).unwrap()).collect()
+                };
+                let before = table(&any);
+                let mut few = memory.lend(at, len);
+                few.zero();
+                let again = IndirectChain::write_few(&mut few, features, parts, readable);
+                assert_eq!(again, written, "{parts:?} {readable}");
+                if written.is_ok() {
+                    assert_eq!(table(&few), before, "{parts:?} {readable}");
+                }
+            }
+        }
+    }
+    let huge = Part::new(part(0, 1).address, u32::MAX);
+    let split = Features::VERSION_1.union(Features::INDIRECT_DESC);
+    for features in [
+        split,
+        split.union(Features::RING_PACKED),
+        Features::VERSION_1,
+    ] {
+        compare([part(0, 16)], features);
+        compare([part(0, 16), part(1, 512), part(2, 1)], features);
+        compare(
+            [part(0, 16), part(1, 512), part(2, 1), part(3, 7)],
+            features,
+        );
+        compare([part(0, 0)], features);
+        compare([part(0, 16), part(1, 512), part(2, 0)], features);
+        compare([part(0, 1), huge, part(2, 1)], features);
+    }
+}
+
+#[test]
+fn what_is_sent_at_once_takes_what_was_added_before_along() {
+    each(|mode, size| {
+        let mut rig = Rig::new(mode, size);
+        if rig.depth(1) < 2 {
+            return;
+        }
+        for round in 0..2 * u64::from(size) {
+            rig.add(1, &[part(round, 8)], &[]).unwrap();
+            assert_eq!(rig.driver.in_flight(), 0);
+            let _ = rig.submit(2);
+            assert_eq!(rig.driver.in_flight(), 2, "{mode:?} size {size}");
+            for buffer in rig.pop_all() {
+                rig.finish(buffer.id, 0);
+            }
+            assert_eq!(rig.complete_all(), [(1, 0), (2, 0)]);
+        }
+        // What there is no room for is given back, and nothing is shown.
+        let depth = u64::from(rig.depth(1));
+        for token in 0..depth {
+            rig.add(token, &[part(token, 8)], &[]).unwrap();
+        }
+        let rejected = rig.submit_few(depth, [part(0, 8)], 0).unwrap_err();
+        assert_eq!((rejected.token, rejected.error), (depth, AddError::Full));
+        assert_eq!((rig.driver.in_flight(), rig.pop()), (0, None));
+        let _ = rig.publish();
+        assert_eq!(u64::from(rig.driver.in_flight()), depth);
         let _ = rig.end();
     });
 }
