@@ -153,7 +153,7 @@ fn build_one(args: BuildArgs) -> Result<build::Built> {
             manifest: &args
                 .manifest_path
                 .unwrap_or_else(|| root.join("Cargo.toml")),
-            package: &args.package,
+            package: drivers::find(&args.package).map_or(&args.package, |driver| driver.image),
             features: &args.features,
             arch: args.target,
             target_dir: &target_dir.join("driver"),

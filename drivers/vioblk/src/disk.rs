@@ -9,6 +9,7 @@ use crate::identity::{Place, Serial};
 use crate::request::{Operation, Outcome};
 use crate::ring::{Notice, Progress, Rules};
 use crate::scsi::{self, Command, Reply, Unit};
+use crate::statistics::History;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use nt::irql::Dispatch;
 use storport::{Adapter, Dpc, Sense, Srb, SrbStatus};
@@ -115,6 +116,8 @@ pub struct Disk {
     pub serial: Once<Serial>,
     /// Keeps the event log short.
     pub journal: Journal,
+    /// What the adapter has been through.
+    pub history: History,
     /// HwInitialize could not start the device.
     pub failed: AtomicBool,
 }
@@ -158,10 +161,11 @@ impl Disk {
         self.journal.report(self.adapter, event);
     }
 
-    /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue. Whether it had finished anything.
-    pub fn process(&self, at: Dispatch, index: usize) -> bool {
+    /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue.
+    #[inline] // with the routine that calls it
+    pub fn process(&self, at: Dispatch, index: usize) {
         let Some(cell) = self.queues.get(index) else {
-            return false;
+            return;
         };
         let mut done = List::EMPTY;
         let (progress, notice) = cell.with_now(self.adapter, at, |ring| {
@@ -170,8 +174,7 @@ impl Disk {
         if let Some(notice) = notice {
             self.notify(notice);
         }
-        let finished = !done.is_empty();
-        if finished && self.troubles.load(Ordering::Relaxed) != 0 {
+        if !done.is_empty() && self.troubles.load(Ordering::Relaxed) != 0 {
             self.troubles.store(0, Ordering::Relaxed);
         }
         while let Some(request) = done.pop_front() {
@@ -184,7 +187,6 @@ impl Disk {
             Progress::More => self.issue(&cell.dpc, index),
             Progress::Broken => self.broken(at, cell, index),
         }
-        finished
     }
 
     /// A queue on which the device has broken the protocol: reports it and has the device reset.
@@ -255,6 +257,7 @@ impl Disk {
                 self.adapter.complete(srb, SrbStatus::Success);
             }
             Outcome::Failed(sense) => {
+                self.history.refusals.fetch_add(1, Ordering::Relaxed);
                 srb.set_sense(&sense);
                 self.adapter.complete_as_set(srb);
             }
@@ -267,6 +270,7 @@ impl Disk {
 
     fn fail_with(&self, request: RequestBox, sense: &Sense) {
         if let Some(mut srb) = request.finish() {
+            self.history.refusals.fetch_add(1, Ordering::Relaxed);
             srb.set_sense(sense);
             self.adapter.complete_as_set(srb);
         }

@@ -39,9 +39,17 @@ pub fn uncached(find: &mut FindAdapter<'_>) -> Option<Carver> {
 }
 
 impl Disk {
-    /// HwInterrupt in the dump stack. Whether a request ended.
-    pub fn poll(&self, at: Dispatch) -> bool {
-        let finished = self.process(at, 0);
+    /// How much the device has finished in the dump stack, which has one queue.
+    pub fn finished(&self, at: Dispatch) -> u64 {
+        let queue = self.queues.first();
+        queue.map_or(0, |cell| {
+            cell.with(self.adapter, at, |ring| ring.counters().completed())
+        })
+    }
+
+    /// HwInterrupt in the dump stack, once the queue was looked at, which had finished `before`. Whether it has finished more.
+    pub fn polled(&self, at: Dispatch, before: u64) -> bool {
+        let finished = self.finished(at) != before;
         if finished {
             // A device without messages may have raised its line all the same.
             let _ = self.transport.isr();

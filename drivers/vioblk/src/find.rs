@@ -16,6 +16,7 @@ use crate::limits::{self, FIXED_DESCRIPTORS, Limits, PAGE};
 use crate::pool::{MAX_PIECES, Pool};
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
 use crate::ring::{RequestQueue, Ring, Rules};
+use crate::statistics::History;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use storport::sys::{
     SCSI_DMA64_MINIPORT_FULL64BIT_SUPPORTED, STOR_MAP_ALL_BUFFERS_INCLUDING_READ_WRITE,
@@ -380,6 +381,7 @@ fn set_up(
         stopped: AtomicBool::new(false),
         serial: Once::new(),
         journal: Journal::default(),
+        history: History::default(),
         failed: AtomicBool::new(false),
     })
 }

@@ -35,5 +35,7 @@ mod ring;
 pub mod scsi;
 mod segments;
 mod start;
+pub mod statistics;
 
+pub use ffi::entry::miniport;
 pub use find::DMA_REMAPPING_OPT_IN;

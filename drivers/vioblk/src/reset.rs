@@ -116,6 +116,7 @@ impl Disk {
     }
 
     fn start_again(&self, level: Level, stopped: DeviceStopped, ended: &mut List) -> bool {
+        self.history.resets.fetch_add(1, Ordering::Relaxed);
         let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
         let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
         self.each(level, |ring| ring.drain(&stopped, outcome, ended));

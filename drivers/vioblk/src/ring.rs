@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 mod end;
+mod open;
 mod through;
 
 pub use through::Through;
@@ -21,6 +22,7 @@ use crate::ranges;
 use crate::request::{
     Extra, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
 };
+use crate::statistics::Counters;
 use storport::{Adapter, Dma};
 use virtio_core::ring::{AddError, Armed, IndirectChain, Kick, Queue, QueueMemory, Rejected};
 use virtio_core::spec::blk::RequestStatus;
@@ -132,6 +134,7 @@ pub struct Ring {
     slots: Pool,
     /// Pages for data that does not fit the device's limits as it lies.
     pages: Pool,
+    counters: Counters,
 }
 
 impl Ring {
@@ -148,6 +151,7 @@ impl Ring {
             unseen: false,
             slots,
             pages,
+            counters: Counters::ZERO,
         }
     }
 
@@ -178,11 +182,15 @@ impl Ring {
             return Submitted::Refused(request);
         }
         if !self.open || !self.backlog.is_empty() {
+            self.counters.full = self.counters.full.wrapping_add(1);
             return Submitted::NoRoom(request);
         }
         match self.add(rules, request) {
             Ok(()) => Submitted::Sent(self.publish()),
-            Err(Refused::Wait(request)) => Submitted::NoRoom(request),
+            Err(Refused::Wait(request)) => {
+                self.counters.full = self.counters.full.wrapping_add(1);
+                Submitted::NoRoom(request)
+            }
             Err(Refused::Never(request)) => Submitted::Refused(request),
         }
     }
@@ -195,6 +203,7 @@ impl Ring {
         match self.submit(rules, request) {
             Submitted::NoRoom(request) if self.backlog.len() < MAX_WAITING => {
                 self.backlog.push_back(request);
+                self.counters.waited = self.counters.waited.wrapping_add(1);
                 Submitted::Waits
             }
             other => other,
@@ -309,6 +318,9 @@ impl Ring {
 
     /// Takes out of the shared memory what is still needed of it, and gives back what was borrowed.
     fn finish(&mut self, mut request: RequestBox, done: &mut List) {
+        if matches!(request.outcome, Outcome::Failed(_)) {
+            self.counters.failed = self.counters.failed.wrapping_add(1);
+        }
         if matches!(request.operation, Operation::Identify | Operation::Lifetime) {
             request.extra = Extra::Answer(self.read(&request, ID_OFFSET).unwrap_or_default());
         }
@@ -375,9 +387,12 @@ impl Ring {
             }
         }
         let place = self.place(&request);
+        let (moved, copied) = (request.slot.is_some(), request.bounce.is_some());
         match self.add_at(rules, place, request) {
             Ok(()) => {
                 self.unseen = true;
+                self.counters.moved = self.counters.moved.wrapping_add(moved.into());
+                self.counters.copied = self.counters.copied.wrapping_add(copied.into());
                 Ok(())
             }
             Err(rejected) => Err(self.rejected(rejected)),
@@ -466,34 +481,5 @@ impl Ring {
             }
         }
         Borrowed::Ready
-    }
-
-    /// Stops giving requests to the device.
-    pub fn close(&mut self) {
-        self.open = false;
-    }
-
-    /// Sets an empty queue up in the memory of the last one; `enable` shows it to the device.
-    pub fn set_up<E>(
-        &mut self,
-        size: u16,
-        features: Features,
-        enable: impl FnOnce(&RequestQueue) -> Result<Doorbell, E>,
-    ) -> Option<Result<(), E>> {
-        // Looked at first, as a queue that cannot be made would take its memory with it.
-        let layout = RequestQueue::layout(size, features).ok()?;
-        let memory = self.memory.take_if(|memory| {
-            memory.ring.len() >= layout.len()
-                && memory.ring.is_aligned_to(layout.align())
-                && memory.slots.len() >= usize::from(size)
-        })?;
-        let queue = self.queue.insert(Queue::new(size, features, memory).ok()?);
-        Some(enable(queue).map(|doorbell| self.doorbell = Some(doorbell)))
-    }
-
-    /// Lets requests through to the device, which is live now.
-    pub fn open(&mut self) {
-        self.open = true;
-        self.ended = None;
     }
 }

@@ -51,9 +51,8 @@ impl Disk {
             }
             // Nothing to do: the disk has no power states of its own, and adapter control stops and starts the device.
             Function::Power | Function::Pnp => self.complete(request, SrbStatus::Success),
-            Function::IoControl | Function::Wmi => {
-                self.complete(request, SrbStatus::InvalidRequest)
-            }
+            Function::IoControl => self.io_control(at, request),
+            Function::Wmi => self.complete(request, SrbStatus::InvalidRequest),
             Function::AbortCommand | Function::Other(_) => {
                 self.complete(request, SrbStatus::BadFunction)
             }

@@ -209,3 +209,44 @@ fn each_value_that_the_script_writes_is_in_the_schema() {
         assert!(schema.contains(&format!("\"{key}\"")), "{key}");
     }
 }
+
+#[test]
+fn the_reader_of_statistics_has_the_page_s_numbers() {
+    let script = read("../../docs/collect/Read-VioblkStatistics.ps1");
+    assert!(!parse(&script).root_node().has_error());
+    let page = read("../../docs/statistics.md");
+    let rows = |title: &str| -> BTreeSet<(String, u32)> {
+        let (_, table) = page.split_once(title).unwrap();
+        table
+            .lines()
+            .skip_while(|line| !line.starts_with("| 0 |"))
+            .take_while(|line| line.starts_with('|'))
+            .map(|line| {
+                let mut cells = line.split('|').skip(1).map(str::trim);
+                let offset = cells.next().unwrap().to_owned();
+                (offset, cells.next().unwrap().parse().unwrap())
+            })
+            .collect()
+    };
+    // What is read at `$head + 24` or `$at + 24` by its width; at `$at` alone, offset 0.
+    let read_by = |base: &str| -> BTreeSet<(String, u32)> {
+        let calls = script.split("[BitConverter]::ToUInt").skip(1);
+        calls
+            .filter_map(|call| {
+                let (bits, rest) = call.split_once("($answer, ")?;
+                let at = rest.split(')').next()?.strip_prefix(base)?;
+                let offset = at.trim_start_matches(" + ").split(' ').next()?;
+                let offset = if offset.is_empty() { "0" } else { offset };
+                Some((offset.to_owned(), bits.parse::<u32>().ok()? / 8))
+            })
+            .collect()
+    };
+    assert_eq!(read_by("$at"), rows("A queue's part:"));
+    // The first of the table of events is read by its place.
+    let adapter: BTreeSet<_> = rows("The adapter's part,")
+        .into_iter()
+        .map(|(offset, bytes)| (offset, if bytes == 64 { 4 } else { bytes }))
+        .collect();
+    let missing: Vec<_> = read_by("$head").difference(&adapter).cloned().collect();
+    assert_eq!(missing, []);
+}

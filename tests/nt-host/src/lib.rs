@@ -16,6 +16,7 @@ pub mod run;
 pub mod scenario;
 pub mod soak;
 pub mod states;
+pub mod statistics;
 pub mod table;
 pub mod unusual;
 pub mod verdict;

@@ -21,6 +21,7 @@ use crate::workload::{Tally, Task, Workload};
 
 mod disturb;
 mod dump;
+mod statistics;
 
 /// Guest memory. Sparse: what is not used costs nothing.
 const RAM: usize = 256 << 20;
@@ -326,6 +327,7 @@ impl Session<'_> {
             Goal::Protect => states::becomes_read_only(adapter, address, self.scenario.block),
             Goal::Silent | Goal::NeedsReset | Goal::GivenUp => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),
+            Goal::Statistics { crowded } => self.statistics(adapter, address, crowded),
             Goal::Unusual => {
                 unusual::all(adapter, address)?;
                 self.work(adapter, address, operations, 0)

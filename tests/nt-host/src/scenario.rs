@@ -182,6 +182,11 @@ pub enum Goal {
     Empty,
     /// The machine stops under load, and the dump stack goes on with a second instance of the driver.
     Dump(DumpPlan),
+    /// As [`Goal::Move`], and what vioblk counted is what was done (docs/statistics.md).
+    Statistics {
+        /// The queues have too little room, and the device fails a sector.
+        crowded: bool,
+    },
     /// Requests that are seldom sent are answered as the standards say.
     Unusual,
     /// Whatever comes of it: a driver that breaks a rule gets the occasion to.

@@ -96,6 +96,8 @@ impl Class {
 pub struct Driver {
     /// Crate and INF template.
     pub source: &'static str,
+    /// The crate that is linked into the .sys: that with DriverEntry, on top of the driver's own.
+    pub image: &'static str,
     /// Service and file name.
     pub name: &'static str,
     /// What Device Manager shows.
@@ -164,6 +166,7 @@ const COMPATIBLE: &str = "compatible";
 /// Every driver of the pack.
 pub const DRIVERS: &[Driver] = &[Driver {
     source: "vioblk",
+    image: "vioblk-image",
     name: "vioblk",
     description: "WinPV VirtIO Block Device",
     class: Class::ScsiAdapter,

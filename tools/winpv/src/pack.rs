@@ -237,7 +237,7 @@ impl Packer<'_> {
             for arch in Arch::ALL {
                 let path = driver.file(arch, "sys");
                 binaries.push(Binary {
-                    package: driver.source,
+                    package: driver.image,
                     arch,
                     sha256: hex(&Sha256::digest(fs::read(self.dist.join(&path))?)),
                     path,
@@ -310,7 +310,7 @@ pub fn build_driver(
         toolchain,
         &Request {
             manifest: &root.join("Cargo.toml"),
-            package: driver.source,
+            package: driver.image,
             features: "",
             arch,
             target_dir: &target_dir.join("driver"),

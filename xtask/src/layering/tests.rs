@@ -32,6 +32,13 @@ fn good() -> Vec<Member> {
             &["storport", "virtio-core"],
             &["proptest"],
         ),
+        member(
+            "vioblk-image",
+            "drivers/vioblk/image",
+            &["storport", "vioblk"],
+            &[],
+        ),
+        member("vioscsi", "drivers/vioscsi", &["storport"], &[]),
         member("host-machine", "tests/nt-host/machine", &["libc"], &[]),
         member("nt-host", "tests/nt-host", &["host-machine"], &[]),
         member("xtask", "xtask", &["vioblk"], &[]),
@@ -53,6 +60,9 @@ fn a_dependency_that_points_up_or_outside_is_named() {
         ("nt", "virtio-core"),
         ("storport", "vioblk"),
         ("vioblk", "xtask"),
+        ("vioblk", "vioblk-image"),
+        ("vioblk", "vioscsi"),
+        ("vioblk-image", "vioscsi"),
         ("vioblk", "serde"),
     ] {
         let mut members = good();

@@ -5,7 +5,7 @@ use super::chain::WriteError;
 use super::slots::{Buffer, Slots, Used};
 use super::{
     AddError, Armed, Completion, IndirectChain, Kick, Part, QueueError, Rejected, RingAddresses,
-    Slot, event,
+    Slot, Totals, event,
 };
 use crate::mem::{DmaRegion, Order};
 use crate::sync::{Ordering, fence};
@@ -306,6 +306,10 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
 
     pub(super) const fn in_flight(&self) -> u16 {
         self.slots.in_flight()
+    }
+
+    pub(super) const fn totals(&self) -> Totals {
+        self.slots.totals()
     }
 
     pub(super) fn addresses(&self) -> RingAddresses {

@@ -167,6 +167,15 @@ pub enum Armed {
     WorkPending,
 }
 
+/// Buffers that went through a queue since it was set up, each modulo 2³².
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Shown to the device.
+    pub published: u32,
+    /// Taken back by [`Queue::completed`]; draining does not count.
+    pub completed: u32,
+}
+
 /// A virtqueue of any format; `T` is what the driver wants back when a chain is finished.
 ///
 /// Not synchronised: the driver's queue lock is held around every call.
@@ -375,6 +384,12 @@ impl<'m, T> Queue<'m, T> {
     #[must_use]
     pub fn in_flight(&self) -> u16 {
         each!(&self.format, queue => queue.in_flight())
+    }
+
+    /// What went through the queue since it was set up. Costs nothing until it is asked for.
+    #[must_use]
+    pub const fn totals(&self) -> Totals {
+        each!(&self.format, queue => queue.totals())
     }
 
     /// Where the device finds the ring.

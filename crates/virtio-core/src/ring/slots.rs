@@ -11,7 +11,7 @@ mod tests;
 
 use core::hint::cold_path;
 
-use super::{AddError, Completion, QueueError, Rejected, SetupError};
+use super::{AddError, Completion, QueueError, Rejected, SetupError, Totals};
 use crate::spec::ring::DescriptorFlags;
 
 /// What the queue keeps for one descriptor or buffer id, out of the device's reach.
@@ -203,6 +203,14 @@ impl<'m, T> Slots<'m, T> {
     #[inline(always)]
     pub(super) const fn in_flight(&self) -> u16 {
         self.published.wrapping_sub(self.taken) as u16
+    }
+
+    /// Buffers published and taken back, modulo 2³².
+    pub(super) const fn totals(&self) -> Totals {
+        Totals {
+            published: self.published,
+            completed: self.taken,
+        }
     }
 
     /// Whether everything that was added is published.

@@ -6,8 +6,14 @@ use storport::Srb;
 /// Copies as much of `reply` as the buffer has room for; the bytes copied. The command is none that moves disk data, so
 /// StorPort has mapped its buffer.
 pub fn write(srb: &mut Srb, reply: &[u8]) -> u32 {
+    write_at(srb, 0, reply)
+}
+
+/// The same, from a place in the buffer on.
+pub fn write_at(srb: &mut Srb, offset: usize, reply: &[u8]) -> u32 {
     // SAFETY: MapBuffers is STOR_MAP_NON_READ_WRITE_BUFFERS or more, and the command is neither READ nor WRITE.
     let buffer = unsafe { srb.mapped_data() };
+    let buffer = buffer.get_mut(offset..).unwrap_or_default();
     for (to, from) in buffer.iter_mut().zip(reply) {
         *to = *from;
     }

@@ -6,28 +6,34 @@ use crate::ffi::device_extension::{self, Memory};
 use crate::ffi::extension::{self, RequestBox};
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
-use core::ptr::NonNull;
+use core::ptr::{NonNull, null_mut};
 use nt::irql::{Device, Dispatch};
 use nt_sys::types::{BOOLEAN, FALSE, TRUE};
 use storport::sys::*;
 use storport::{Adapter, Dump, FindAdapter, Miniport, Srb, SrbStatus, StorStatus};
 
-storport::driver_entry!(|dump| Miniport {
-    find_adapter,
-    initialize,
-    build_io,
-    start_io,
-    interrupt,
-    reset_bus,
-    adapter_control,
-    unit_control: None,
-    device_extension: device_extension::size((!dump).then(nt::cpu::active_count)),
-    unit_extension: 0,
-    // HwFindAdapter sets the size that the device needs.
-    request_extension: extension::size(crate::limits::MAX_SEGMENTS),
-    access_ranges: 6,
-    features: STOR_FEATURE_DUMP_POINTERS | STOR_FEATURE_DUMP_RESUME_CAPABLE,
-});
+/// What DriverEntry registers; `dump`: in the dump stack.
+#[inline]
+// so that the routines which each request takes are compiled in the crate of DriverEntry, for speed
+#[must_use]
+pub fn miniport(dump: bool) -> Miniport {
+    Miniport {
+        find_adapter,
+        initialize,
+        build_io,
+        start_io,
+        interrupt,
+        reset_bus,
+        adapter_control,
+        unit_control: None,
+        device_extension: device_extension::size((!dump).then(nt::cpu::active_count)),
+        unit_extension: 0,
+        // HwFindAdapter sets the size that the device needs.
+        request_extension: extension::size(crate::limits::MAX_SEGMENTS),
+        access_ranges: 6,
+        features: STOR_FEATURE_DUMP_POINTERS | STOR_FEATURE_DUMP_RESUME_CAPABLE,
+    }
+}
 
 /// # Safety
 /// `extension` is the device extension that StorPort gave to the running routine.
@@ -121,6 +127,7 @@ pub fn set_depth(config: &mut PORT_CONFIGURATION_INFORMATION, depth: u32) {
     }
 }
 
+#[inline] // as it names the next
 unsafe extern "system" fn initialize(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let Some(disk) = (unsafe { disk(extension) }) else {
@@ -142,6 +149,7 @@ unsafe extern "system" fn initialize(extension: *mut c_void) -> BOOLEAN {
     BOOLEAN::from(live || !polled)
 }
 
+#[inline] // as it names the next
 unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let Some(disk) = (unsafe { disk(extension) }) else {
@@ -156,6 +164,7 @@ unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN 
     BOOLEAN::from(disk.passive())
 }
 
+#[inline] // see `miniport`
 unsafe extern "system" fn queue_dpc(
     _dpc: *mut STOR_DPC,
     extension: *mut c_void,
@@ -206,6 +215,7 @@ unsafe extern "system" fn message_interrupt(extension: *mut c_void, message: u32
     TRUE
 }
 
+#[inline] // as it names `queue_dpc`, of which there is to be one copy
 unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let Some(disk) = (unsafe { disk(extension) }) else {
@@ -213,11 +223,16 @@ unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
     };
     if disk.rules.polled {
         // SAFETY: the dump stack runs on one processor, which nothing interrupts: what DISPATCH_LEVEL promises and more.
-        return BOOLEAN::from(disk.poll(unsafe { Dispatch::assume() }));
+        let at = unsafe { Dispatch::assume() };
+        let before = disk.finished(at);
+        // SAFETY: StorPort's device extension and the number of the one queue, as the queue's DPC would have them.
+        unsafe { queue_dpc(null_mut(), extension, null_mut(), null_mut()) };
+        return BOOLEAN::from(disk.polled(at, before));
     }
     BOOLEAN::from(disk.interrupt())
 }
 
+#[inline] // see `miniport`
 unsafe extern "system" fn build_io(
     extension: *mut c_void,
     srb: *mut SCSI_REQUEST_BLOCK,
@@ -238,6 +253,7 @@ unsafe extern "system" fn build_io(
     FALSE
 }
 
+#[inline] // see `miniport`
 unsafe extern "system" fn start_io(
     extension: *mut c_void,
     srb: *mut SCSI_REQUEST_BLOCK,

@@ -5,6 +5,7 @@ use super::Ring;
 use crate::ffi::extension::RequestBox;
 use crate::ffi::list::{Counted, List};
 use crate::request::Outcome;
+use crate::statistics::Counters;
 use virtio_core::ring::{Queue, QueueError};
 use virtio_core::transport::DeviceStopped;
 
@@ -14,12 +15,27 @@ impl Ring {
         self.queue.as_ref().and_then(Queue::closed)
     }
 
+    /// What the queue has counted.
+    pub fn counters(&mut self) -> &Counters {
+        if let Some(queue) = &self.queue {
+            self.counters.look(queue.totals());
+        }
+        &self.counters
+    }
+
+    /// Requests that the device has, and that wait.
+    pub fn outstanding(&self) -> (u32, u32) {
+        let in_flight = self.queue.as_ref().map_or(0, Queue::in_flight);
+        (in_flight.into(), self.backlog.len())
+    }
+
     /// Takes everything out of a queue whose device has stopped. The requests go to `ended`.
     #[inline(never)] // used twice or more
     pub fn drain(&mut self, proof: &DeviceStopped, outcome: Outcome, ended: &mut List) {
         self.open = false;
         self.doorbell = None;
         if let Some(mut queue) = self.queue.take() {
+            self.counters.look(queue.totals());
             while let Some(mut request) = queue.drain(proof) {
                 self.give_back(&mut request);
                 request.outcome = outcome;

@@ -31,7 +31,11 @@ const TEXTS: [(&str, &str); 4] = [
 ];
 
 /// What collects the findings of a real Windows: copied from the folder `docs` of the sources as it is.
-const COLLECT: [&str; 2] = ["collect/Collect-WinPV.ps1", "collect/report.schema.json"];
+const COLLECT: [&str; 3] = [
+    "collect/Collect-WinPV.ps1",
+    "collect/Read-VioblkStatistics.ps1",
+    "collect/report.schema.json",
+];
 
 /// The ISO's name below `dist/`.
 #[must_use]

@@ -11,7 +11,7 @@ use crate::version::{Epoch, Version};
 
 fn bill() -> Value {
     let binaries = Arch::ALL.map(|arch| Binary {
-        package: "vioblk",
+        package: "vioblk-image",
         arch,
         path: format!("drivers/vioblk/{arch}/vioblk.sys"),
         sha256: "00".to_owned(),

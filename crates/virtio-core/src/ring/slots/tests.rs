@@ -45,6 +45,7 @@ fn used(id: u16) -> Used {
 fn counters_wrap_without_anybody_noticing() {
     for before in 0..8 {
         let mut slots = slots(false, before);
+        let start = slots.totals();
         for token in 0..16 {
             let id = add(&mut slots, token);
             slots.publish();
@@ -53,6 +54,9 @@ fn counters_wrap_without_anybody_noticing() {
             assert_eq!((done.token, done.written, count), (token, 8, 1));
             assert_eq!(slots.report(), None);
         }
+        let end = slots.totals();
+        assert_eq!(end.published.wrapping_sub(start.published), 16);
+        assert_eq!(end.completed.wrapping_sub(start.completed), 16);
     }
 }
 

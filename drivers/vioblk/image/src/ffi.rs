@@ -1,0 +1,3 @@
+//! The entry point.
+
+storport::driver_entry!(vioblk::miniport);

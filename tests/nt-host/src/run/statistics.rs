@@ -1,0 +1,87 @@
+//! The driver's statistics against what the scenario itself did and saw.
+
+use anyhow::{Context, ensure};
+use host_storport::{Adapter, Address, Data, Function, Request};
+
+use super::Session;
+use crate::judge::describe;
+use crate::statistics::{self, Statistics};
+
+impl Session<'_> {
+    pub(super) fn statistics(
+        &mut self,
+        adapter: &Adapter,
+        address: Address,
+        crowded: bool,
+    ) -> anyhow::Result<()> {
+        statistics::malformed(adapter, address).context("malformed requests")?;
+        let before = self.read(adapter, address)?;
+        let seen = adapter.counters().chains;
+        self.work(adapter, address, self.scenario.operations, 0)?;
+        let after = self.read(adapter, address)?;
+        // What the device was shown, counted by looking at the rings.
+        let chains = adapter.counters().chains - seen;
+        let more = |of: fn(&statistics::Queue) -> u64| after.sum(of) - before.sum(of);
+        ensure!(
+            more(|queue| queue.sent) == chains && more(|queue| queue.finished) == chains,
+            "the device had {chains} requests: {before:?}, {after:?}"
+        );
+        let errors = self.verdict.tally.expected_errors;
+        ensure!(
+            more(|queue| queue.failed) == errors && after.refusals - before.refusals == errors,
+            "{errors} errors: {before:?}, {after:?}"
+        );
+        let (full, waited) = (more(|queue| queue.full), more(|queue| queue.waited));
+        // In a queue of eight a request may take all of them: some find it full. Others find room in theirs.
+        ensure!(
+            if crowded {
+                errors > 0 && full > waited && waited > 0
+            } else {
+                full == 0 && waited == 0 && after.queues.iter().all(|queue| queue.sent > 0)
+            },
+            "{full} times full, {waited} waited: {after:?}"
+        );
+        ensure!(
+            after.resets == before.resets && after.events == before.events,
+            "{before:?}, {after:?}"
+        );
+        let reset = Request::new(address, Function::ResetLogicalUnit, Data::None);
+        let outcome = adapter.request(reset)?;
+        ensure!(outcome.is_success(), "{}", describe(&outcome));
+        let reset = self.read(adapter, address)?;
+        ensure!(reset.resets == after.resets + 1, "{after:?}, {reset:?}");
+        // A new ring counts from 0, the statistics go on. So they do over a restart.
+        let seen = adapter.counters().chains;
+        adapter.stop()?;
+        adapter.restart()?;
+        let again = self.read(adapter, address)?;
+        let chains = adapter.counters().chains - seen;
+        ensure!(
+            again.sum(|queue| queue.sent) == reset.sum(|queue| queue.sent) + chains,
+            "the device had {chains} requests: {reset:?}, {again:?}"
+        );
+        self.work(adapter, address, self.scenario.operations / 4, 1)?;
+        let end = self.read(adapter, address)?;
+        ensure!(
+            end.sum(|queue| queue.sent) > again.sum(|queue| queue.sent),
+            "{again:?}, {end:?}"
+        );
+        Ok(())
+    }
+
+    /// Reads them while nothing is under way.
+    fn read(&self, adapter: &Adapter, address: Address) -> anyhow::Result<Statistics> {
+        let statistics = statistics::read(adapter, address)?;
+        let disk = self.disk.as_ref().context("no disk")?;
+        ensure!(
+            statistics.blocks == (disk.blocks(), disk.block() as u32)
+                && statistics.events.iter().all(|count| *count == 0)
+                && statistics
+                    .queues
+                    .iter()
+                    .all(|queue| queue.in_flight == 0 && queue.waiting == 0),
+            "{statistics:?}"
+        );
+        Ok(statistics)
+    }
+}
