@@ -72,6 +72,8 @@ pub struct Observed<D> {
     outstanding: Vec<Chain>,
     /// Chains that the device may or may not have.
     doubtful: Vec<Chain>,
+    /// Queue and id of what the device gave back without having it, which the driver may still have before it.
+    forged: Vec<(usize, u32)>,
     published: Vec<Chain>,
     violations: Vec<Violation>,
     numbered: u64,
@@ -92,6 +94,7 @@ impl<D: Device> Observed<D> {
             resetting: false,
             outstanding: Vec::new(),
             doubtful: Vec::new(),
+            forged: Vec::new(),
             published: Vec::new(),
             violations: Vec::new(),
             numbered: 0,
@@ -222,6 +225,7 @@ impl<D: Device> Observed<D> {
         let overwritten = usize::from(unread.saturating_sub(returned - readable));
         for id in ids.into_iter().skip(overwritten) {
             if !self.returned(queue, id) && unread == 0 && added <= size {
+                self.forged.push((queue, id));
                 self.violations.push(Violation {
                     section: "Virtio 1.3 §2.7.8",
                     what: format!(
@@ -257,7 +261,16 @@ impl<D: Device> Observed<D> {
                 };
                 self.numbered += 1;
                 self.published.push(chain.clone());
-                self.outstanding.push(chain);
+                // A driver that makes a buffer available and only then comes to a used entry of before with its id cannot tell
+                // that the entry is not about it.
+                let told = (queue, u32::from(head));
+                match self.forged.iter().position(|forged| *forged == told) {
+                    Some(at) => {
+                        self.forged.swap_remove(at);
+                        self.doubtful.push(chain);
+                    }
+                    None => self.outstanding.push(chain),
+                }
             }
             Err(violation) => self.violations.push(violation),
         }
@@ -358,6 +371,7 @@ impl<D: Device> Observed<D> {
         self.queues.clear();
         self.outstanding.clear();
         self.doubtful.clear();
+        self.forged.clear();
         self.features = 0;
         self.select = 0;
     }

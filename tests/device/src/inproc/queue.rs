@@ -12,6 +12,8 @@ use crate::ring::{Layout, Part, Walk, walk};
 pub(super) struct Taken {
     head: u16,
     pub(super) walk: Walk,
+    /// The driver may have been made to believe that it has the buffer back.
+    pub(super) doubtful: bool,
 }
 
 /// A queue.
@@ -23,6 +25,10 @@ pub(super) struct Queue {
     pub(super) active: bool,
     pub(super) taken: Vec<Taken>,
     busy: Vec<bool>,
+    /// Ids that were given back without a buffer: buffers of that name may be used again before they are taken.
+    forged: Vec<u32>,
+    /// Descriptors that the device has, and that the driver may have been made to believe it has back.
+    doubtful: Vec<bool>,
     next: u16,
     used: u16,
     notified: u16,
@@ -47,6 +53,8 @@ impl Queue {
             active: false,
             taken: Vec::new(),
             busy: Vec::new(),
+            forged: Vec::new(),
+            doubtful: Vec::new(),
             next: 0,
             used: 0,
             notified: 0,
@@ -56,6 +64,7 @@ impl Queue {
     pub(super) fn enable(&mut self) {
         self.enabled = true;
         self.busy = vec![false; self.layout.size.into()];
+        self.doubtful.clone_from(&self.busy);
     }
 
     /// Takes the next available buffer, if there is one; goes idle if there is none.
@@ -71,25 +80,23 @@ impl Queue {
             let _ = memory.store_u16(self.layout.used_flags(), 1);
         }
         self.check_flags(memory, event_idx)?;
-        let mut head = [0; 2];
-        let _ = memory.read(self.layout.avail_entry(self.next), &mut head);
-        let head = u16::from_le_bytes(head);
-        let walk = walk(
-            memory,
-            &self.layout,
-            head,
-            features & common::INDIRECT_DESC != 0,
-        )?;
-        let outside = |part: &&Part| !memory.contains(part.address, part.len.into());
-        if let Some(part) = walk.parts.iter().find(outside) {
-            return Err(Violation {
-                section: "Virtio 1.3 §2.7.5",
-                what: format!("descriptor chain {head}: {part:x?} is not in memory"),
-            });
-        }
+        let head = self.head(memory, self.next).unwrap_or(0);
+        let told = self.forged.iter().position(|id| *id == u32::from(head));
+        let doubtful = told.map(|at| self.forged.swap_remove(at)).is_some();
+        let walk = match self.walk(memory, features, head) {
+            Ok(walk) => walk,
+            // What was used again since is not what was made available.
+            Err(_) if doubtful => {
+                self.next = self.next.wrapping_add(1);
+                return Ok(true);
+            }
+            Err(violation) => return Err(violation),
+        };
         for &descriptor in &walk.descriptors {
-            let busy = &mut self.busy[usize::from(descriptor)];
-            if std::mem::replace(busy, true) {
+            let at = usize::from(descriptor);
+            let busy = std::mem::replace(&mut self.busy[at], true);
+            let before = std::mem::replace(&mut self.doubtful[at], doubtful);
+            if busy && !before && !doubtful {
                 return Err(Violation {
                     section: "Virtio 1.3 §2.7.13.1",
                     what: format!(
@@ -99,8 +106,26 @@ impl Queue {
             }
         }
         self.next = self.next.wrapping_add(1);
-        self.taken.push(Taken { head, walk });
+        self.taken.push(Taken {
+            head,
+            walk,
+            doubtful,
+        });
         Ok(true)
+    }
+
+    /// Follows the chain at `head`, which lies in memory.
+    fn walk(&self, memory: &GuestMemory, features: u64, head: u16) -> Result<Walk, Violation> {
+        let indirect = features & common::INDIRECT_DESC != 0;
+        let walk = walk(memory, &self.layout, head, indirect)?;
+        let outside = |part: &&Part| !memory.contains(part.address, part.len.into());
+        match walk.parts.iter().find(outside) {
+            Some(part) => Err(Violation {
+                section: "Virtio 1.3 §2.7.5",
+                what: format!("descriptor chain {head}: {part:x?} is not in memory"),
+            }),
+            None => Ok(walk),
+        }
     }
 
     fn available(&self, memory: &GuestMemory) -> Result<u16, Violation> {
@@ -152,6 +177,31 @@ impl Queue {
         self.give_back_as(memory, taken, taken.head.into(), written);
     }
 
+    /// Notes that this id was given back without a buffer of its own. A driver that has a buffer of this name, or makes one before it
+    /// looks, takes it for done.
+    pub(super) fn forge(&mut self, id: u32) {
+        match self
+            .taken
+            .iter_mut()
+            .find(|taken| id == u32::from(taken.head))
+        {
+            Some(taken) => {
+                taken.doubtful = true;
+                for &descriptor in &taken.walk.descriptors {
+                    self.doubtful[usize::from(descriptor)] = true;
+                }
+            }
+            None => self.forged.push(id),
+        }
+    }
+
+    /// Forgets a taken buffer.
+    pub(super) fn forget(&mut self, taken: &Taken) {
+        for &descriptor in &taken.walk.descriptors {
+            self.busy[usize::from(descriptor)] = false;
+        }
+    }
+
     /// Gives a taken buffer back under any name.
     pub(super) fn give_back_as(
         &mut self,
@@ -160,9 +210,7 @@ impl Queue {
         id: u32,
         written: u32,
     ) {
-        for &descriptor in &taken.walk.descriptors {
-            self.busy[usize::from(descriptor)] = false;
-        }
+        self.forget(taken);
         let mut element = [0; 8];
         element[..4].copy_from_slice(&id.to_le_bytes());
         element[4..].copy_from_slice(&written.to_le_bytes());
@@ -173,6 +221,11 @@ impl Queue {
 
     /// Moves used.idx without an entry.
     pub(super) fn skip_used(&mut self, memory: &GuestMemory, by: u16) {
+        if by == 1
+            && let Some(id) = memory.read_u32(self.used_place())
+        {
+            self.forge(id);
+        }
         self.used = self.used.wrapping_add(by);
         let _ = memory.store_u16(self.layout.used_idx(), self.used);
     }
@@ -182,10 +235,22 @@ impl Queue {
         self.layout.used_entry(self.used)
     }
 
-    /// A descriptor that the device does not have.
-    pub(super) fn idle_descriptor(&self) -> Option<u32> {
-        let at = self.busy.iter().position(|busy| !busy)?;
-        u32::try_from(at).ok()
+    /// A descriptor that the device does not have and that names no buffer which waits for it in the available ring: the id of no
+    /// request in flight.
+    pub(super) fn idle_descriptor(&self, memory: &GuestMemory) -> Option<u32> {
+        let waiting = self.available(memory).unwrap_or(0);
+        let waiting: Vec<u16> = (0..waiting)
+            .filter_map(|at| self.head(memory, self.next.wrapping_add(at)))
+            .collect();
+        let idle = |at: &u16| !self.busy[usize::from(*at)] && !waiting.contains(at);
+        (0..self.layout.size).find(idle).map(u32::from)
+    }
+
+    /// The available ring's entry for a position.
+    fn head(&self, memory: &GuestMemory, position: u16) -> Option<u16> {
+        let mut head = [0; 2];
+        let read = memory.read(self.layout.avail_entry(position), &mut head);
+        read.then(|| u16::from_le_bytes(head))
     }
 
     /// Whether the driver wants an interrupt for what was given back since the last call.
@@ -203,3 +268,6 @@ impl Queue {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

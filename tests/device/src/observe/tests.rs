@@ -178,3 +178,20 @@ fn giving_back_what_was_not_had_is_noticed() {
         "Virtio 1.3 §2.7.8"
     );
 }
+
+#[test]
+fn an_id_given_back_before_its_buffer_was_made_available_is_believed_once() {
+    let mut rig = Rig::new();
+    rig.publish(1);
+    rig.give_back(2);
+    rig.observed.refresh();
+    assert_eq!(rig.observed.take_violations().len(), 1);
+    // The driver may take the entry for the answer to this, and make it available again.
+    rig.publish(2);
+    assert_eq!(rig.heads(), [1]);
+    rig.publish(2);
+    assert_eq!(rig.heads(), [1, 2]);
+    // No other id is in doubt.
+    rig.publish(3);
+    assert_eq!(rig.heads(), [1, 2, 3]);
+}

@@ -40,6 +40,10 @@ impl Registers {
                 }
                 room
             }
+            // What a lie made the driver use again is no fault of its own.
+            _ if taken.doubtful => {
+                disk.execute(memory, &taken.walk, self.features, &mut Vec::new())
+            }
             _ => disk.execute(memory, &taken.walk, self.features, &mut self.violations),
         };
         match lie {
@@ -56,17 +60,22 @@ impl Registers {
             RingLie::IdAllOnes => queue.give_back_as(memory, taken, u32::MAX, written),
             RingLie::IdNotOutstanding => {
                 let id = queue
-                    .idle_descriptor()
+                    .idle_descriptor(memory)
                     .unwrap_or(u32::from(queue.layout.size) + 1);
                 queue.give_back_as(memory, taken, id, written);
+                queue.forge(id);
             }
             RingLie::OtherId => match queue.taken.pop() {
-                Some(other) => queue.give_back_as(memory, taken, other.head().into(), written),
+                Some(other) => {
+                    queue.forget(&other);
+                    queue.give_back_as(memory, taken, other.head().into(), written);
+                }
                 None => queue.give_back(memory, taken, written),
             },
             RingLie::IdTwice => {
                 queue.give_back(memory, taken, written);
                 queue.give_back(memory, taken, written);
+                queue.forge(taken.head().into());
             }
             RingLie::IndexAhead => {
                 queue.give_back(memory, taken, written);

@@ -1,0 +1,86 @@
+//! Ids that a lie gives back: which it may be, and what the device does not blame the driver for afterwards.
+
+use host_machine::ram::Ram;
+
+use super::*;
+
+const TABLE: u64 = 4 << 20;
+const AVAIL: u64 = TABLE + 0x1000;
+
+struct Rig {
+    memory: GuestMemory,
+    queue: Queue,
+    avail: u16,
+}
+
+impl Rig {
+    fn new() -> Self {
+        let memory = GuestMemory::new(&Ram::new(16 << 20, 1).unwrap());
+        let mut queue = Queue::new(4);
+        (queue.layout.descriptors, queue.layout.driver) = (TABLE, AVAIL);
+        queue.layout.device = TABLE + 0x2000;
+        queue.enable();
+        for head in 0..4u64 {
+            let mut descriptor = [0; 16];
+            descriptor[..8].copy_from_slice(&(TABLE + 0x3000).to_le_bytes());
+            descriptor[8..12].copy_from_slice(&512u32.to_le_bytes());
+            assert!(memory.write(TABLE + 16 * head, &descriptor));
+        }
+        Self {
+            memory,
+            queue,
+            avail: 0,
+        }
+    }
+
+    fn publish(&mut self, head: u16) {
+        let entry = self.queue.layout.avail_entry(self.avail);
+        assert!(self.memory.write(entry, &head.to_le_bytes()));
+        self.avail += 1;
+        assert!(self.memory.store_u16(AVAIL + 2, self.avail));
+    }
+
+    fn take(&mut self) -> Result<bool, Violation> {
+        self.queue.take(&self.memory, 0)
+    }
+}
+
+#[test]
+fn an_id_that_is_not_outstanding_is_not_that_of_a_buffer_which_waits_either() {
+    let mut rig = Rig::new();
+    rig.publish(0);
+    rig.publish(1);
+    assert!(rig.take().unwrap());
+    assert_eq!(rig.queue.idle_descriptor(&rig.memory), Some(2));
+    rig.publish(2);
+    rig.publish(3);
+    assert_eq!(rig.queue.idle_descriptor(&rig.memory), None);
+}
+
+#[test]
+fn a_driver_may_use_again_what_a_lie_gave_back_and_nothing_else() {
+    let mut rig = Rig::new();
+    rig.queue.forge(2);
+    rig.publish(1);
+    rig.publish(2);
+    rig.publish(2);
+    for _ in 0..3 {
+        rig.take().unwrap();
+    }
+    rig.publish(1);
+    let violation = rig.take().unwrap_err();
+    assert_eq!(violation.section, "Virtio 1.3 §2.7.13.1");
+    assert!(violation.what.starts_with("descriptor 1 "));
+}
+
+#[test]
+fn a_lie_about_what_the_device_has_lets_the_driver_use_it_again_once() {
+    let mut rig = Rig::new();
+    rig.publish(1);
+    assert!(rig.take().unwrap());
+    rig.queue.forge(1);
+    rig.publish(1);
+    assert!(rig.take().unwrap());
+    rig.publish(1);
+    assert!(rig.take().is_err());
+}
