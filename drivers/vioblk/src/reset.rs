@@ -43,15 +43,24 @@ impl Disk {
 
     /// A request to reset a bus, a device or a unit, which are all the same here. It ends when the device has been reset, or is given
     /// up.
+    ///
+    /// Whoever has the set-up is not waited for: it may be below on this processor's stack, completing a request, and what StorPort
+    /// does in RequestComplete nobody promises.
     pub fn reset_for(&self, at: Dispatch, mut request: RequestBox) {
         if self.rules.polled {
             return self.complete(request, SrbStatus::Success); // as in HwResetBus
         }
         request.operation = Operation::Reset;
-        if self.claim_setup() {
+        // Acquire: see `release_setup`.
+        if !self.in_setup.swap(true, Ordering::Acquire) {
             self.reset_claimed(at, Level::Dispatch(at), Some(request));
-        } else {
-            self.complete(request, SrbStatus::Error);
+        } else if let Some(cell) = self.queues.last() {
+            // It ends with what the next reset ends; until then nothing that waits in this queue is sent, and so answered.
+            cell.with(self.adapter, at, |ring| {
+                ring.close();
+                ring.wait(request);
+            });
+            self.want(work::RESET);
         }
     }
 

@@ -202,6 +202,7 @@ impl Session<'_> {
             AdapterOptions {
                 dma_remapping: self.scenario.dma_remapping,
                 contiguous_extensions: self.contiguous_extensions,
+                told_at_once: matches!(self.scenario.goal, Goal::SlowResets),
                 ..AdapterOptions::default()
             },
         )?;

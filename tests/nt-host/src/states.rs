@@ -1,7 +1,12 @@
 //! What a disk says when the device under it fails flushes, or has become read-only.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
 use anyhow::{Result, ensure};
-use host_storport::{Adapter, Address, Data, Function, Request};
+use host_ntos::sched;
+use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
 use crate::cdb::{self, Form, Transfer};
 use crate::judge::{attention, describe, failure, success};
@@ -84,6 +89,36 @@ pub fn slow_resets(adapter: &Adapter, address: Address) -> Result<()> {
         let outcome = adapter.execute(address, &capacity, Data::In(8))?;
         success(&outcome, 8).map_err(anyhow::Error::msg)?;
     }
+    resets_in_resets(adapter, address)
+}
+
+/// Two resets from two CPUs, and two more that are asked for when these are over, from within their completions where the miniport's
+/// DPC completes them: each comes while another is under way.
+fn resets_in_resets(adapter: &Adapter, address: Address) -> Result<()> {
+    let told: Rc<RefCell<Vec<Outcome>>> = Rc::default();
+    for cpu in 0..2 {
+        let (again, first, second) = (adapter.clone(), Rc::clone(&told), Rc::clone(&told));
+        let mut reset = Request::new(address, Function::ResetLogicalUnit, Data::None);
+        reset.cpu = Some(cpu);
+        adapter.submit(reset.on_complete(move |outcome| {
+            first.borrow_mut().push(outcome);
+            let reset = Request::new(address, Function::ResetDevice, Data::None);
+            again.submit(reset.on_complete(move |outcome| second.borrow_mut().push(outcome)));
+        }));
+    }
+    sched::run_until(&mut || told.borrow().len() == 4, Duration::from_secs(120))?;
+    let wrong = told
+        .borrow()
+        .iter()
+        .find(|outcome| !outcome.is_success())
+        .map(describe);
+    ensure!(
+        wrong.is_none(),
+        "a reset in a reset: {}",
+        wrong.unwrap_or_default()
+    );
+    let timeouts = adapter.counters().timeouts;
+    ensure!(timeouts == 0, "{timeouts} resets timed out");
     Ok(())
 }
 

@@ -127,6 +127,23 @@ pub fn reset_bus(extension: *mut c_void, ext: &mut Ext) {
         // The read that was kept ends afterwards.
         imports::issue_dpc(extension, &mut ext.dpc);
     }
+    if case!("reset-completes--dpc") && !ext.kept.is_null() {
+        // The DPC routine of another CPU is under way when this one ends.
+        for _ in 0..100 {
+            // SAFETY: a field of the extension; another CPU may write it meanwhile.
+            if unsafe { (&raw const ext.in_dpc).read_volatile() } {
+                break;
+            }
+            pause();
+        }
+        ext.reset = true;
+    }
+}
+
+/// Lets other CPUs run.
+fn pause() {
+    // SAFETY: any IRQL; 50 µs is what one stall may take.
+    unsafe { StorPortStallExecution(50) };
 }
 
 /// In HwInitialize, at DIRQL.
@@ -257,10 +274,7 @@ fn locks(extension: *mut c_void, ext: &mut Ext) {
         unsafe { StorPortStallExecution(1000) };
     }
     if case!("dispatch-time") && ext.first() {
-        for _ in 0..30_000 {
-            // SAFETY: any IRQL; 50 µs is what one stall may take.
-            unsafe { StorPortStallExecution(50) };
-        }
+        (0..30_000).for_each(|_| pause());
     }
 }
 
@@ -283,6 +297,11 @@ pub fn start_io(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BL
     // The bus is reset under load after the restart.
     if case!("reset-completes") && reads && ext.restarted && ext.first() {
         ext.kept = srb.cast();
+        return;
+    }
+    if case!("reset-completes--dpc") && reads && ext.restarted && ext.first() {
+        ext.kept = srb.cast();
+        imports::issue_dpc(extension, &mut ext.dpc);
         return;
     }
     if case!("completion-status--internal-error") && ext.first() {
@@ -415,7 +434,18 @@ pub fn dpc(extension: *mut c_void, ext: &mut Ext) {
     if case!("double-completion--interrupt-later") {
         complete(extension, ext.kept.cast());
     }
-    if case!("reset-completes") && !ext.kept.is_null() {
+    if case!("reset-completes--dpc") && !ext.kept.is_null() && !ext.reset {
+        let in_dpc = &raw mut ext.in_dpc;
+        // SAFETY: a field of the extension; another CPU reads it meanwhile.
+        unsafe { in_dpc.write_volatile(true) };
+        (0..20).for_each(|_| pause());
+        // SAFETY: as above.
+        unsafe { in_dpc.write_volatile(false) };
+        imports::issue_dpc(extension, &mut ext.dpc);
+        return;
+    }
+    let keeps = case!("reset-completes") || case!("reset-completes--dpc");
+    if keeps && !ext.kept.is_null() {
         // SAFETY: the request is ours until it is completed. SRB_STATUS_BUS_RESET
         unsafe { (*ext.kept.cast::<SCSI_REQUEST_BLOCK>()).SrbStatus = 0x0e };
         complete(extension, ext.kept.cast());

@@ -36,6 +36,10 @@ pub struct Ext {
     pub strikes: u32,
     /// It was stopped and restarted.
     pub restarted: bool,
+    /// HwResetBus was called since.
+    pub reset: bool,
+    /// Its DPC routine is under way.
+    pub in_dpc: bool,
     /// It is an instance in the dump stack.
     pub dump: bool,
 }

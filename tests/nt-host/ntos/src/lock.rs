@@ -146,6 +146,13 @@ fn hold(key: usize, kind: LockKind, before: Option<u8>) {
     });
 }
 
+/// Whether this CPU holds no lock.
+#[must_use]
+pub fn none_held() -> bool {
+    let cpu = sched::cpu();
+    with(|s| s.stacks.get(&cpu).is_none_or(Vec::is_empty))
+}
+
 /// Ranks, and for locks without one the order in which they were taken before.
 fn check_order(key: usize, kind: LockKind, me: u32) {
     let found = with(|s| {

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use host_ntos::{guest, rules, sched};
+use host_ntos::{guest, lock, rules, sched};
 
 use crate::codes::{perf, status};
 use crate::grants::Breach;
@@ -13,7 +13,7 @@ use crate::rules::{
     EARLY_COMPLETION, FOREIGN_COMPLETION, OVERRUN,
 };
 use crate::srb;
-use crate::state::AdapterState;
+use crate::state::{AdapterState, Callback};
 
 /// Completed requests that are remembered, to tell a second completion from a foreign one.
 const REMEMBERED: usize = 4096;
@@ -331,6 +331,15 @@ pub fn tell(adapter: &Rc<AdapterState>, cpu: u32, done: Done) {
     if adapter.dump.get().is_some() {
         // No DPC runs there.
         (done.run)(done.outcome);
+        return;
+    }
+    if adapter.options.told_at_once
+        && adapter.callback() == Some(Callback::Dpc)
+        && lock::none_held()
+    {
+        let before = adapter.telling.replace(true);
+        (done.run)(done.outcome);
+        adapter.telling.set(before);
         return;
     }
     if let Some(queue) = adapter.io.borrow_mut().done.get_mut(cpu as usize) {

@@ -87,7 +87,10 @@ pub fn submit(adapter: &Rc<AdapterState>, request: Request, bypass: bool) {
     let cpu = {
         let mut io = adapter.io.borrow_mut();
         let cpus = io.waiting.len() as u32;
-        let cpu = request.cpu.unwrap_or(io.next_cpu) % cpus;
+        let cpu = match adapter.telling.get() {
+            true => sched::cpu(),
+            false => request.cpu.unwrap_or(io.next_cpu) % cpus,
+        };
         io.next_cpu = (cpu + 1) % cpus;
         let waiting = Waiting {
             request,
@@ -99,7 +102,11 @@ pub fn submit(adapter: &Rc<AdapterState>, request: Request, bypass: bool) {
         }
         cpu
     };
-    kick(adapter, cpu);
+    if adapter.telling.get() {
+        dispatch(adapter, cpu);
+    } else {
+        kick(adapter, cpu);
+    }
 }
 
 /// Has a CPU look at its queue.

@@ -62,6 +62,9 @@ pub struct AdapterOptions {
     /// Whether a request's memory stays accessible when the request ends, and is not looked over for writes beyond it. Only for
     /// timing: what is hidden by it are a miniport's late touches and overruns.
     pub unguarded_requests: bool,
+    /// Whether the requester is told from within RequestComplete, where a DPC routine calls it without a lock, and what it sends then
+    /// goes to the miniport at once. Microsoft says neither that StorPort does that nor that it does not.
+    pub told_at_once: bool,
     /// What HwFindAdapter gets as its argument string (the registry value DriverParameter).
     pub driver_parameter: String,
 }
@@ -77,6 +80,7 @@ impl Default for AdapterOptions {
             patience: Duration::from_secs(120),
             contiguous_extensions: false,
             unguarded_requests: false,
+            told_at_once: false,
             driver_parameter: String::new(),
         }
     }

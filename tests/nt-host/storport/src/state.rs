@@ -21,6 +21,7 @@ use crate::options::{AdapterOptions, DriverOptions};
 use crate::request::{Address, Limits};
 use crate::scan::Unit;
 use crate::srb::Kind;
+use crate::timeout;
 
 /// The device of an adapter.
 pub type Dev = Observed<Box<dyn Device>>;
@@ -250,6 +251,10 @@ pub struct AdapterState {
     pub events: RefCell<Vec<Event>>,
     pub counters: RefCell<Counters>,
     pub calls: RefCell<Vec<Vec<Under>>>,
+    /// A requester is being told from within RequestComplete.
+    pub telling: Cell<bool>,
+    /// What bus resets have left, as long as DPC routines may still complete it.
+    pub left: RefCell<Vec<timeout::Left>>,
     /// ScsiStopAdapter was carried out.
     pub halted: Cell<bool>,
     pub state_change: Cell<bool>,
@@ -371,6 +376,8 @@ impl AdapterState {
             events: RefCell::default(),
             counters: RefCell::default(),
             calls: RefCell::new(vec![Vec::new(); cpus.max(1)]),
+            telling: Cell::new(false),
+            left: RefCell::default(),
             halted: Cell::new(false),
             state_change: Cell::new(false),
             rescan: Cell::new(false),
@@ -414,6 +421,9 @@ impl AdapterState {
         self.push(cpu, callback);
         let result = callback::call(name, address, args);
         self.pop(cpu, callback);
+        if callback == Callback::Dpc {
+            timeout::dpc_ended(self, cpu);
+        }
         result
     }
 

@@ -13,7 +13,7 @@ use host_ntos::{rules, sched};
 use crate::events::{Event, Source};
 use crate::request::{Address, Data, Function, Outcome, Request};
 use crate::rules::{LOST_REQUEST, RESET_COMPLETES};
-use crate::state::{AdapterState, Callback, Phase};
+use crate::state::{AdapterState, Callback, Phase, Under};
 use crate::{interrupt, io};
 
 /// Event id of "Reset to device, \Device\RaidPort%1, was issued" in the system event log.
@@ -144,26 +144,62 @@ pub fn reset_bus(adapter: &Rc<AdapterState>, path: u8) -> bool {
     fine
 }
 
-/// Of a routine that says it has reset the bus: what HwStartIo was given for the path and is not completed.
-///
-/// A DPC that runs on another CPU meanwhile may be about to complete what it has taken, so then nothing is said.
+/// Requests that a bus reset has left, and the CPUs on which a DPC routine ran when it was over: each may be about to complete what
+/// it has taken.
+pub struct Left {
+    path: u8,
+    ids: Vec<u64>,
+    cpus: Vec<usize>,
+}
+
+/// Of a routine that says it has reset the bus: what HwStartIo was given for the path and is not completed. It is judged when the DPC
+/// routines of other CPUs have ended that run now.
 fn left_over(adapter: &AdapterState, path: u8) {
-    let calls = adapter.calls.borrow();
-    if calls
-        .iter()
-        .flatten()
-        .any(|now| now.callback == Callback::Dpc)
-    {
+    let kept = |o: &&io::Outstanding| o.started && o.request.address.path == path;
+    let io = adapter.io.borrow();
+    let ids: Vec<u64> = io.outstanding.values().filter(kept).map(|o| o.id).collect();
+    drop(io);
+    if ids.is_empty() {
         return;
     }
+    let in_dpc = |stack: &[Under]| stack.iter().any(|under| under.callback == Callback::Dpc);
+    let calls = adapter.calls.borrow();
+    let cpus: Vec<usize> = (0..)
+        .zip(calls.iter())
+        .filter(|(_, stack)| in_dpc(stack))
+        .map(|(cpu, _)| cpu)
+        .collect();
+    drop(calls);
+    let left = Left { path, ids, cpus };
+    if left.cpus.is_empty() {
+        judge(adapter, &left);
+    } else {
+        adapter.left.borrow_mut().push(left);
+    }
+}
+
+/// A DPC routine has ended on a CPU.
+pub fn dpc_ended(adapter: &AdapterState, cpu: usize) {
+    let mut all = adapter.left.borrow_mut();
+    for left in all.iter_mut() {
+        left.cpus.retain(|waited_for| *waited_for != cpu);
+    }
+    let over: Vec<Left> = all.extract_if(.., |left| left.cpus.is_empty()).collect();
+    drop(all);
+    over.iter().for_each(|left| judge(adapter, left));
+}
+
+fn judge(adapter: &AdapterState, left: &Left) {
     let io = adapter.io.borrow();
-    let kept = |o: &&io::Outstanding| o.started && o.request.address.path == path;
+    let kept = |o: &&io::Outstanding| left.ids.contains(&o.id);
     let count = io.outstanding.values().filter(kept).count();
+    drop(io);
     if count > 0 {
         rules::violate(
             RESET_COMPLETES,
             format!(
-                "HwResetBus returns TRUE for path {path} and leaves {count} requests with the device"
+                "HwResetBus returned TRUE for path {} and left {count} requests with the device",
+                left.path
             ),
         );
     }
