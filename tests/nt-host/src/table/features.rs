@@ -45,6 +45,24 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "commands-one-block",
+            "every command on a device that discards and zeroes one block at a time",
+            "discard=1:1:1 write-zeroes=1:1:1",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Commands(Abilities {
+                    discard: true,
+                    discarded: Some(0xdd),
+                    zeroes: Some(true),
+                    cache_mode: false,
+                    wear: None,
+                    bad: None,
+                    serial: "winpv-inproc",
+                });
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
             "commands-4096",
             "every command on blocks of 4096 bytes",
             "blk-size=4096 discard=4096:1:64 write-zeroes=4096:32:0",
@@ -126,26 +144,6 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             &|scenario| {
                 short(scenario);
                 scenario.goal = Goal::Silent;
-                scenario.operations = 2_000;
-            },
-        ),
-        scenario(
-            "statistics",
-            "the driver counts what it did, whatever becomes of its rings, and refuses malformed requests for the numbers",
-            "queues=4 vectors=5",
-            &|scenario| {
-                short(scenario);
-                scenario.goal = Goal::Statistics { crowded: false };
-                scenario.operations = 1_000;
-            },
-        ),
-        scenario(
-            "statistics-crowded",
-            "the same in two queues of eight without indirect tables, so that requests spill, with a sector that fails",
-            "queues=2 vectors=3 queue-size=8 indirect=off fail-sector=40000:1",
-            &|scenario| {
-                short(scenario);
-                scenario.goal = Goal::Statistics { crowded: true };
                 scenario.operations = 2_000;
             },
         ),
