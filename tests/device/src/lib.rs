@@ -2,7 +2,7 @@
 //!
 //! Three kinds of thing live here, all behind [`Device`]: QEMU's own device models ([`qemu`]), a minimal
 //! virtio-blk in this process ([`inproc`]) for what QEMU cannot present, and an observer ([`Observed`]) that
-//! sits in front of either and follows the rings in memory. With the feature `vfio` there is a function of this very
+//! sits in front of either and follows the rings in memory. On x86-64 there is a function of this very
 //! machine as well, for runs inside a virtual one. None of them uses virtio-core: every offset here is
 //! written from the specification a second time, so that a wrong one cannot agree with itself.
 
@@ -17,7 +17,7 @@ pub mod pci;
 mod plain;
 pub mod qemu;
 pub mod ring;
-#[cfg(feature = "vfio")]
+#[cfg(target_arch = "x86_64")]
 pub mod vfio;
 pub mod vhost_user;
 

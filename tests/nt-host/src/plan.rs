@@ -1,5 +1,7 @@
 //! What the workload does next: operations of random kind, place and size that do not conflict with those in flight.
 
+use std::collections::VecDeque;
+
 use rand_core::{RngCore, SeedableRng};
 use rand_pcg::Pcg64Mcg;
 
@@ -109,6 +111,35 @@ impl Planner {
     }
 }
 
+/// Reads and writes of one block each, at random, and no block twice: whatever order they end in, none conflicts with another, so
+/// that any driver can be given the same ones in the same order.
+///
+/// # Panics
+/// If there are more operations than blocks.
+#[must_use]
+pub fn each_once(seed: u64, blocks: u64, operations: u64) -> VecDeque<Operation> {
+    assert!(
+        operations <= blocks,
+        "{operations} operations on {blocks} blocks"
+    );
+    let mut random = Pcg64Mcg::seed_from_u64(seed);
+    let mut left: Vec<u64> = (0..blocks).collect();
+    (0..operations)
+        .map(|_| {
+            let kind = match random.next_u64() & 1 {
+                0 => Kind::Read,
+                _ => Kind::Write,
+            };
+            let at = random.next_u64() % left.len() as u64;
+            Operation {
+                kind,
+                lba: left.swap_remove(at as usize),
+                blocks: 1,
+            }
+        })
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -150,6 +181,21 @@ mod tests {
         };
         assert_eq!(plan(5), plan(5));
         assert_ne!(plan(5), plan(6));
+    }
+
+    #[test]
+    fn each_block_is_in_one_operation() {
+        let plan = each_once(3, 1000, 900);
+        let mut blocks: Vec<_> = plan.iter().map(|operation| operation.lba).collect();
+        assert!(!blocks.is_sorted(), "not at random");
+        blocks.sort_unstable();
+        blocks.dedup();
+        assert_eq!(blocks.len(), 900);
+        assert!(blocks.iter().all(|lba| *lba < 1000));
+        let reads = plan.iter().filter(|one| one.kind == Kind::Read).count();
+        assert!((350..550).contains(&reads), "{reads} of 900 read");
+        assert_eq!(plan, each_once(3, 1000, 900));
+        assert_ne!(plan, each_once(4, 1000, 900));
     }
 
     #[test]

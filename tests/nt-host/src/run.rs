@@ -13,7 +13,8 @@ use crate::cdb::{self, Form, Transfer};
 use crate::commands::{self, Abilities, Commands};
 use crate::disk::Disk;
 use crate::judge::describe;
-use crate::scenario::{Goal, Scenario};
+use crate::plan;
+use crate::scenario::{Goal, Moment, Scenario};
 use crate::states;
 use crate::unusual;
 use crate::verdict::Verdict;
@@ -333,6 +334,12 @@ impl Session<'_> {
                 unusual::all(adapter, address)?;
                 self.work(adapter, address, operations, 0)
             }
+            Goal::Compare => {
+                self.scenario.tell(Moment::Begins);
+                self.work(adapter, address, operations, 0)?;
+                self.scenario.tell(Moment::Ended);
+                Ok(())
+            }
             Goal::Refuse | Goal::Provoke | Goal::Dump(_) => Ok(()),
         }
     }
@@ -386,6 +393,8 @@ impl Session<'_> {
 
     fn task(&self, adapter: &Adapter, operations: u64, round: u64) -> anyhow::Result<Task> {
         let limits = adapter.limits()?;
+        let compared = self.scenario.goal == Goal::Compare;
+        let blocks = self.scenario.size / u64::from(self.scenario.block);
         Ok(Task {
             operations,
             depth: self.scenario.depth,
@@ -393,8 +402,8 @@ impl Session<'_> {
             request: limits.max_request,
             seed: self.seed.wrapping_add(round << 32),
             forms: self.scenario.forms.clone(),
-            write_through: self.write_through && !self.scenario.even,
-            even: self.scenario.even,
+            write_through: self.write_through && !compared,
+            listed: compared.then(|| plan::each_once(self.seed, blocks, operations)),
             faults: self.scenario.faults(self.seed)?,
             timeout: Duration::from_secs(30),
         })

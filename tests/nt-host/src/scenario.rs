@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::path::Path;
-#[cfg(feature = "vfio")]
+#[cfg(target_arch = "x86_64")]
 use std::sync::Arc;
-#[cfg(feature = "vfio")]
+#[cfg(target_arch = "x86_64")]
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
@@ -44,8 +44,6 @@ pub struct Scenario {
     pub most: usize,
     /// Requests in flight at most.
     pub depth: usize,
-    /// Whether the depth stays as it is and no write goes through the cache, as where operations are compared.
-    pub even: bool,
     /// Command forms used.
     pub forms: Vec<Form>,
     /// Whether the driver's package opts in to DMA remapping, on a machine that has an IOMMU.
@@ -64,32 +62,31 @@ pub enum Backend {
     /// The one in this process, with these properties.
     InProcess(Vec<(String, String)>),
     /// One of this machine's own.
-    #[cfg(feature = "vfio")]
+    #[cfg(target_arch = "x86_64")]
     Own(Own),
 }
 
 /// A function of this machine, and physical memory for it that Linux leaves alone.
-#[cfg(feature = "vfio")]
+#[cfg(target_arch = "x86_64")]
 #[derive(Debug, Clone)]
 pub struct Own {
     /// The function.
     pub function: test_device::vfio::Function,
     /// Physical address of the memory.
     pub memory: u64,
-    /// Told when the driver under test gets the function, and when Linux's own is to have it.
-    pub tell: fn(Holder, &AtomicU64),
+    /// Told when what is compared begins and ends, with the messages so far.
+    pub tell: fn(Moment, u64),
     /// Messages that the function raised to the driver under test.
     pub interrupts: Arc<AtomicU64>,
 }
 
-/// Who has a function.
-#[cfg(feature = "vfio")]
+/// When something is counted outside of this process, see [`Goal::Compare`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Holder {
-    /// The driver under test.
-    Tested,
-    /// Linux's own.
-    Linux,
+pub enum Moment {
+    /// Before the first operation.
+    Begins,
+    /// When the last one has ended.
+    Ended,
 }
 
 /// Where the disk's content is when no driver under test has it.
@@ -97,7 +94,7 @@ pub enum Medium {
     /// In a file.
     Image(Image),
     /// Behind Linux's own driver for the function.
-    #[cfg(feature = "vfio")]
+    #[cfg(target_arch = "x86_64")]
     Own(Own),
 }
 
@@ -109,18 +106,15 @@ impl Medium {
     pub fn open(&self) -> anyhow::Result<File> {
         match self {
             Self::Image(image) => Ok(image.file().try_clone()?),
-            #[cfg(feature = "vfio")]
-            Self::Own(own) => {
-                (own.tell)(Holder::Linux, &own.interrupts);
-                own.function.disk()
-            }
+            #[cfg(target_arch = "x86_64")]
+            Self::Own(own) => own.function.disk(),
         }
     }
 
     fn path(&self) -> &Path {
         match self {
             Self::Image(image) => image.path(),
-            #[cfg(feature = "vfio")]
+            #[cfg(target_arch = "x86_64")]
             Self::Own(_) => Path::new(""),
         }
     }
@@ -189,6 +183,8 @@ pub enum Goal {
     },
     /// Requests that are seldom sent are answered as the standards say.
     Unusual,
+    /// As [`Goal::Move`] in one go, with operations that another driver can be given alike: one block each, no block twice.
+    Compare,
     /// Whatever comes of it: a driver that breaks a rule gets the occasion to.
     Provoke,
 }
@@ -229,7 +225,7 @@ impl Scenario {
     /// What the system says when there is none.
     pub fn memory(&self, len: usize, seed: u64) -> anyhow::Result<Ram> {
         match &self.backend {
-            #[cfg(feature = "vfio")]
+            #[cfg(target_arch = "x86_64")]
             Backend::Own(own) => Ram::physical(own.memory, len, seed),
             _ => Ram::new(len, seed),
         }
@@ -242,7 +238,7 @@ impl Scenario {
     /// There is no space for it.
     pub fn medium(&self) -> anyhow::Result<Medium> {
         match &self.backend {
-            #[cfg(feature = "vfio")]
+            #[cfg(target_arch = "x86_64")]
             Backend::Own(own) => Ok(Medium::Own(own.clone())),
             _ => Image::new(self.size)
                 .map(Medium::Image)
@@ -257,11 +253,10 @@ impl Scenario {
     pub fn device(&self, ram: &Ram, medium: &Medium, seed: u64) -> anyhow::Result<Box<dyn Device>> {
         let image = medium.path();
         match &self.backend {
-            #[cfg(feature = "vfio")]
+            #[cfg(target_arch = "x86_64")]
             Backend::Own(own) => {
                 let interrupts = Arc::clone(&own.interrupts);
                 let device = test_device::vfio::Vfio::open(&own.function, interrupts)?;
-                (own.tell)(Holder::Tested, &own.interrupts);
                 Ok(Box::new(device))
             }
             Backend::Qemu(qemu) => {
@@ -282,6 +277,22 @@ impl Scenario {
         }
     }
 
+    /// Tells whoever counts from outside.
+    pub fn tell(&self, moment: Moment) {
+        match &self.backend {
+            #[cfg(target_arch = "x86_64")]
+            Backend::Own(own) => {
+                // Relaxed: what the messages led to has come to its end.
+                let messages = own.interrupts.load(std::sync::atomic::Ordering::Relaxed);
+                (own.tell)(moment, messages);
+            }
+            // Nobody does.
+            Backend::Qemu(_) | Backend::InProcess(_) => {
+                let _ = moment;
+            }
+        }
+    }
+
     /// What fails on this device, in blocks.
     ///
     /// # Errors
@@ -290,7 +301,7 @@ impl Scenario {
         let block = u64::from(self.block) / 512;
         let mut faults = Faults::default();
         match &self.backend {
-            #[cfg(feature = "vfio")]
+            #[cfg(target_arch = "x86_64")]
             Backend::Own(_) => {}
             Backend::Qemu(qemu) => {
                 faults.write_protected = qemu.read_only;

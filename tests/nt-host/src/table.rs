@@ -43,7 +43,6 @@ pub fn plain(name: &str, about: &str, backend: Backend) -> Scenario {
         operations: OPERATIONS,
         most: MOST,
         depth: DEPTH,
-        even: false,
         forms: vec![Form::Ten, Form::Sixteen],
         dma_remapping: false,
         settings: Vec::new(),

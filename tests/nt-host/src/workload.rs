@@ -42,8 +42,8 @@ pub struct Task {
     pub forms: Vec<Form>,
     /// Whether some writes go through the cache (FUA).
     pub write_through: bool,
-    /// Whether the depth stays as it is.
-    pub even: bool,
+    /// These operations in this order, always as many in flight as may be, instead of random ones.
+    pub listed: Option<VecDeque<Operation>>,
     /// What is to fail.
     pub faults: Faults,
     /// How long an SRB may take.
@@ -253,12 +253,18 @@ impl State {
         if self.started >= self.task.operations || self.stopped {
             return;
         }
-        let busy: Vec<_> = self.active.iter().map(|active| active.operation).collect();
-        let Some(operation) = self.planner.next(&busy) else {
+        let next = match &mut self.task.listed {
+            Some(list) => list.pop_front(),
+            None => {
+                let busy: Vec<_> = self.active.iter().map(|active| active.operation).collect();
+                self.planner.next(&busy)
+            }
+        };
+        let Some(operation) = next else {
             return;
         };
         self.started += 1;
-        if self.started.is_multiple_of(DEPTH_PERIOD) && !self.task.even {
+        if self.started.is_multiple_of(DEPTH_PERIOD) && self.task.listed.is_none() {
             self.depth = self.planner.depth(self.task.depth);
         }
         let at_once = ((self.task.request / self.disk.block()) as u64).max(1);

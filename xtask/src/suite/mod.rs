@@ -7,6 +7,7 @@ mod clear_errors;
 mod coverage;
 mod dist;
 mod documentation;
+pub mod guest;
 mod host;
 mod inject;
 mod iso;
@@ -113,6 +114,11 @@ const STEPS: &[Step] = &[
         name: "virt-v2v",
         full: true,
         run: v2v::all,
+    },
+    Step {
+        name: "vioblk in QEMU",
+        full: true,
+        run: guest::all,
     },
     Step {
         name: "two folders, same bytes",

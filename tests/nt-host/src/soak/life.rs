@@ -299,7 +299,7 @@ impl Life<'_> {
             seed: self.plan.seed.wrapping_add(self.rounds << 32),
             forms: vec![Form::Ten, Form::Sixteen],
             write_through: self.rounds.is_multiple_of(2),
-            even: false,
+            listed: None,
             faults,
             timeout: TIMEOUT,
         };

@@ -225,7 +225,7 @@ pub const NEEDS: &[Need] = &[
         ask: "--help",
         before: "",
     },
-    // The kernel that libguestfs boots.
+    // The kernel that libguestfs boots, and the guest of «vioblk in QEMU».
     Need {
         program: "linux-version",
         package: "linux-image-amd64",
