@@ -32,6 +32,7 @@ pub mod perf;
 pub mod sense;
 pub mod srb;
 pub mod status;
+pub mod trace;
 
 pub use adapter::{Adapter, Physical, ScatterGather, Segment};
 pub use carve::{Carver, Dma};

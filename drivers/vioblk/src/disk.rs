@@ -10,6 +10,7 @@ use crate::request::{Operation, Outcome};
 use crate::ring::{Notice, Progress, Rules};
 use crate::scsi::{self, Command, Reply, Unit};
 use crate::statistics::History;
+use crate::trace::{self, Happened};
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use nt::irql::Dispatch;
 use storport::{Adapter, Dpc, Sense, Srb, SrbStatus};
@@ -159,6 +160,13 @@ impl Disk {
             return; // above DISPATCH_LEVEL, and nobody could read it
         }
         self.journal.report(self.adapter, event);
+    }
+
+    /// Tells event tracing what happened. IRQL <= DISPATCH_LEVEL
+    pub fn record(&self, happened: Happened, values: [u64; 2]) {
+        if !self.rules.polled {
+            trace::record(self.adapter, happened, values);
+        }
     }
 
     /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue.

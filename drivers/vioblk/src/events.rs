@@ -7,6 +7,7 @@
 pub mod code;
 
 use crate::config::Refusal;
+use crate::trace::Happened;
 use core::sync::atomic::{AtomicU32, Ordering};
 use storport::Adapter;
 use storport::event::Code;
@@ -179,12 +180,20 @@ impl Journal {
     pub fn report(&self, adapter: Adapter, event: Event) {
         if self.worth_writing(&event) {
             write(adapter, event);
+        } else {
+            trace(adapter, &event);
         }
     }
 }
 
+/// Event tracing has all of them.
+fn trace(adapter: Adapter, event: &Event) {
+    crate::trace::record(adapter, Happened::Reported, [event.id().into(), 0]);
+}
+
 /// Writes an entry. IRQL <= DISPATCH_LEVEL. If Windows has no memory for it, it is not written.
 pub fn write(adapter: Adapter, event: Event) {
+    trace(adapter, &event);
     let values = event.values();
     let mut texts = [[0; TEXT_LEN]; MAX_STRINGS];
     for (text, value) in texts.iter_mut().zip(values.iter().flatten()) {

@@ -36,6 +36,7 @@ pub mod scsi;
 mod segments;
 mod start;
 pub mod statistics;
+mod trace;
 
 pub use ffi::entry::miniport;
 pub use find::DMA_REMAPPING_OPT_IN;

@@ -4,6 +4,7 @@
 use crate::disk::{Disk, change, notice, work};
 use crate::events::{Event, code};
 use crate::ffi::lock::Level;
+use crate::trace::Happened;
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use nt::irql::Device;
@@ -281,6 +282,8 @@ impl Disk {
             self.report(failure.event());
             return false;
         }
+        let queues = self.queues.len() as u64;
+        self.record(Happened::Started, [self.rules.features.bits(), queues]);
         // SeqCst, and so is the look for wishes below, as in `want` and `issue`: anything weaker lets each side miss the other's
         // store, and a change of the configuration before this moment would go unnoticed.
         self.dpcs_ready.store(true, Ordering::SeqCst);

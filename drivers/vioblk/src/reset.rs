@@ -9,6 +9,7 @@ use crate::ffi::lock::Level;
 use crate::lifecycle::RESET_TIMEOUT_US;
 use crate::request::{Operation, Outcome};
 use crate::ring::Ring;
+use crate::trace::Happened;
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use storport::SrbStatus;
@@ -91,7 +92,10 @@ impl Disk {
         let usable = match stopped {
             Ok(stopped) => {
                 self.late.store(0, Ordering::Relaxed);
-                self.start_again(level, stopped, &mut ended)
+                let usable = self.start_again(level, stopped, &mut ended);
+                let resets = self.history.resets.load(Ordering::Relaxed);
+                self.record(Happened::Reset, [resets, usable.into()]);
+                usable
             }
             Err(_) if late < MAX_LOOKS => {
                 self.late.store(late.saturating_add(1), Ordering::Relaxed);
@@ -130,6 +134,7 @@ impl Disk {
         let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
         self.each(level, |ring| ring.drain(&stopped, outcome, ended));
         if gone {
+            self.record(Happened::Gone, [0; 2]);
             self.gone.store(true, Ordering::Relaxed);
             self.end_queues(level, Outcome::Gone, ended);
             return false;
@@ -191,7 +196,13 @@ impl Disk {
             }
             self.reset_claimed(at, Level::Dispatch(at), None);
         } else if wanted & work::CONFIG != 0 {
+            let before = self.blocks.load(Ordering::Relaxed);
             self.look_at_capacity();
+            let now = self.blocks.load(Ordering::Relaxed);
+            if now != before {
+                let block = self.rules.config.block_size.into();
+                self.record(Happened::CapacityChanged, [now, block]);
+            }
         }
     }
 

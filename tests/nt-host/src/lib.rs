@@ -18,6 +18,7 @@ pub mod soak;
 pub mod states;
 pub mod statistics;
 pub mod table;
+pub mod traces;
 pub mod unusual;
 pub mod verdict;
 pub mod workload;

@@ -16,6 +16,7 @@ use crate::judge::describe;
 use crate::plan;
 use crate::scenario::{Goal, Moment, Scenario};
 use crate::states;
+use crate::traces;
 use crate::unusual;
 use crate::verdict::Verdict;
 use crate::workload::{Tally, Task, Workload};
@@ -216,7 +217,7 @@ impl Session<'_> {
             Err(StartError::Refused { stage, code }) => self.refused(&adapter, stage, code),
             Err(error) => Err(error.into()),
         };
-        self.note_counters(&adapter);
+        self.note_counters(path, &adapter);
         result?;
         drop(adapter);
         self.unload(driver)
@@ -234,11 +235,17 @@ impl Session<'_> {
         driver.unload().context("the driver was not unloaded")
     }
 
-    fn note_counters(&mut self, adapter: &Adapter) {
+    fn note_counters(&mut self, path: &Path, adapter: &Adapter) {
         let events = adapter.events();
         self.verdict
             .events
             .extend(events.iter().map(|event| format!("{event:?}")));
+        for trace in adapter.traces() {
+            match traces::decode(path, &trace) {
+                Ok(text) => self.verdict.traces.push(text),
+                Err(error) => self.verdict.failures.push(format!("{error:#}")),
+            }
+        }
         let counters = adapter.counters();
         let plain = [
             ("build-io", counters.build_io),

@@ -31,6 +31,9 @@ pub struct Verdict {
     pub counters: BTreeMap<String, u64>,
     /// The event log.
     pub events: Vec<String>,
+    /// What the driver told event tracing.
+    #[serde(default)]
+    pub traces: Vec<String>,
     /// What the driver printed.
     pub debug_output: Vec<String>,
     /// Hash over every event of the run; from one seed always the same on the in-process device.

@@ -31,6 +31,14 @@ pub const ExtFunctionInitializePerformanceOptimizations: STORPORT_FUNCTION_CODE 
 pub const ExtFunctionGetStartIoPerformanceParameters: STORPORT_FUNCTION_CODE = 15;
 /// since: Windows 7
 pub const ExtFunctionLogSystemEvent: STORPORT_FUNCTION_CODE = 16;
+/// since: Windows 8.1
+pub const ExtFunctionMiniportEtwEvent2: STORPORT_FUNCTION_CODE = 58;
+
+/// Arguments of ExtFunctionMiniportEtwEvent2. since: Windows 8.1
+pub const STORPORT_ETW_EVENT_KEYWORD_NON_IO: u64 = 0x40;
+pub const StorportEtwLevelWarning: i32 = 3;
+pub const StorportEtwLevelInformational: i32 = 4;
+pub const StorportEtwEventOpcodeInfo: i32 = 0;
 
 pub const STOR_STATUS_SUCCESS: u32 = 0;
 pub const STOR_STATUS_UNSUCCESSFUL: u32 = 0xC100_0001;

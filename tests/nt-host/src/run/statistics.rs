@@ -49,6 +49,9 @@ impl Session<'_> {
         let outcome = adapter.request(reset)?;
         ensure!(outcome.is_success(), "{}", describe(&outcome));
         let reset = self.read(adapter, address)?;
+        // So says event tracing: a start and a reset, and nothing else.
+        let traces: Vec<_> = adapter.traces().iter().map(|trace| trace.id).collect();
+        ensure!(traces == [1, 2], "traces {traces:?}");
         ensure!(reset.resets == after.resets + 1, "{after:?}, {reset:?}");
         // A new ring counts from 0, the statistics go on. So they do over a restart.
         let seen = adapter.counters().chains;

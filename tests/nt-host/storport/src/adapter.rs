@@ -8,7 +8,7 @@ use host_ntos::sched;
 
 use crate::control;
 use crate::counters::Counters;
-use crate::events::Event;
+use crate::events::{Event, Trace};
 use crate::interrupt;
 use crate::io;
 use crate::request::{Address, Data, Limits, Outcome, Request};
@@ -239,6 +239,12 @@ impl Adapter {
     #[must_use]
     pub fn events(&self) -> Vec<Event> {
         self.state.events.borrow().clone()
+    }
+
+    /// What the miniport told event tracing.
+    #[must_use]
+    pub fn traces(&self) -> Vec<Trace> {
+        self.state.traces.borrow().clone()
     }
 
     /// The counters so far.

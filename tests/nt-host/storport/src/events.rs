@@ -33,3 +33,16 @@ pub enum Source {
     /// The port driver itself: event 129, a reset was issued.
     Port,
 }
+
+/// What a miniport told event tracing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trace {
+    /// `EventId`.
+    pub id: u32,
+    /// `EventLevel`.
+    pub level: u32,
+    /// `EventDescription`.
+    pub description: String,
+    /// Names and values.
+    pub parameters: Vec<(String, u64)>,
+}

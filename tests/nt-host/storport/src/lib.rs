@@ -35,7 +35,7 @@ pub use adapter::{Adapter, Failure, Routines, StartError};
 pub use counters::Counters;
 pub use driver::{Driver, LoadFailure, load};
 pub use dump::{Dump, Mode as DumpMode, crash};
-pub use events::{Event, Source};
+pub use events::{Event, Source, Trace};
 pub use options::{AdapterOptions, DriverOptions, Registry, Value};
 pub use request::{Address, Data, Function, Layout, Limits, Outcome, Request};
 pub use scan::{Capacity, Unit};

@@ -12,7 +12,7 @@ use host_ntos::{callback, rules, sched};
 use test_device::{Bar, Device, Observed};
 
 use crate::counters::Counters;
-use crate::events::Event;
+use crate::events::{Event, Trace};
 use crate::flow::Flow;
 use crate::grants::Grants;
 use crate::io::Io;
@@ -249,6 +249,8 @@ pub struct AdapterState {
     pub units: RefCell<Vec<Unit>>,
     pub unit_attributes: RefCell<BTreeMap<Address, u32>>,
     pub events: RefCell<Vec<Event>>,
+    /// What was told to event tracing.
+    pub traces: RefCell<Vec<Trace>>,
     pub counters: RefCell<Counters>,
     pub calls: RefCell<Vec<Vec<Under>>>,
     /// A requester is being told from within RequestComplete.
@@ -374,6 +376,7 @@ impl AdapterState {
             units: RefCell::default(),
             unit_attributes: RefCell::default(),
             events: RefCell::default(),
+            traces: RefCell::default(),
             counters: RefCell::default(),
             calls: RefCell::new(vec![Vec::new(); cpus.max(1)]),
             telling: Cell::new(false),

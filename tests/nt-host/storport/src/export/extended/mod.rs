@@ -7,6 +7,7 @@ mod allocate;
 mod perf;
 mod processor;
 mod timer;
+mod trace;
 
 use std::rc::Rc;
 
@@ -98,6 +99,12 @@ const FUNCTIONS: &[Row] = &[
         "LogSystemEvent",
         TO_DISPATCH,
         |a, c| log::log_system_event(a, c.ptr(2), c.ptr(3)),
+    ),
+    row(
+        code::ExtFunctionMiniportEtwEvent2,
+        "MiniportEtwEvent2",
+        TO_DISPATCH,
+        trace::event2,
     ),
     row(
         code::ExtFunctionGetCurrentProcessorNumber,
