@@ -38,10 +38,12 @@ impl Adapter {
         result
     }
 
-    /// The same for the lock of a DPC, without a call in between: for what is done for each request. `needed` always gives the same
-    /// answer.
+    /// The same for the lock of a DPC, without a call in between: for what is done for each request.
+    ///
+    /// # Safety
+    /// `needed` gives the same answer each time, and it is no, or this is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock).
     #[inline(always)]
-    pub fn with_dpc_lock_if<R>(
+    pub unsafe fn with_dpc_lock_if<R>(
         self,
         needed: impl Fn() -> bool,
         dpc: &Dpc,
@@ -50,7 +52,7 @@ impl Adapter {
         let mut handle = MaybeUninit::<STOR_LOCK_HANDLE>::uninit();
         let handle = handle.as_mut_ptr();
         if needed() {
-            // SAFETY: as in `acquire`.
+            // SAFETY: the handle stays in this frame, which nothing unwinds, until the release; the caller is where DPC locks may be taken.
             unsafe {
                 StorPortNotification(
                     AcquireSpinLock,
@@ -64,7 +66,7 @@ impl Adapter {
         let result = body();
         // Asked again, as a compiler that remembers the answer writes the body twice.
         if needed() {
-            // SAFETY: as in `release`.
+            // SAFETY: the acquisition filled the handle, as the answer was yes then, too.
             unsafe { StorPortNotification(ReleaseSpinLock, self.as_raw(), handle) };
         }
         result

@@ -128,6 +128,17 @@ impl Srb {
         NonNull::new(raw).map(Self)
     }
 
+    /// The same for a routine that StorPort calls with a request only, as HwBuildIo and HwStartIo.
+    ///
+    /// # Safety
+    /// As of [`Srb::from_raw`], and `raw` is not NULL.
+    #[inline(always)] // part of such routines
+    #[must_use]
+    pub const unsafe fn given(raw: *mut SCSI_REQUEST_BLOCK) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { NonNull::new_unchecked(raw) })
+    }
+
     /// The block, for a call that needs it. The request stays here.
     #[must_use]
     pub fn as_raw(&self) -> *mut SCSI_REQUEST_BLOCK {

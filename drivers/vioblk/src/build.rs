@@ -5,18 +5,29 @@ use crate::chain;
 use crate::disk::Disk;
 use crate::ffi::dma::{given, region};
 use crate::ffi::extension::{self, Place};
+use crate::limits::Limits;
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, Operation, Request, STATUS_OFFSET};
 use crate::scsi::{self, Plan};
 use crate::start::addressee;
 use core::mem::size_of;
 use core::sync::atomic::Ordering;
-use storport::srb::Address;
 use storport::{Function, Srb};
 use virtio_core::ring::{IndirectChain, Part};
 use virtio_core::spec::blk::{RequestHeader, RequestType};
+use virtio_core::spec::features::Features;
 
-/// Longest transfer that is built the short way, in bytes: so that no sum of its lengths wraps.
-const MOST: u32 = 1 << 24;
+/// Longest transfer that is built the short way, in bytes: so that no sum of its lengths wraps, and so that its data is one part of a
+/// table.
+pub const fn most(limits: &Limits, features: Features) -> u32 {
+    const MOST: u32 = 1 << 24;
+    if !features.contains(Features::INDIRECT_DESC) {
+        0
+    } else if limits.segment_bytes < MOST {
+        limits.segment_bytes
+    } else {
+        MOST
+    }
+}
 
 /// Descriptors of a transfer whose data lies in one piece: header, data, status.
 const SHORT: usize = 3;
@@ -35,25 +46,19 @@ impl Disk {
     /// data in one piece.
     #[inline(always)] // part of HwBuildIo
     fn build_short(&self, srb: &Srb) -> Option<()> {
-        const UNIT: Address = Address {
-            path: 0,
-            target: 0,
-            lun: 0,
-        };
         let rules = &self.rules;
         let usual = srb.usual()?;
         let place = Place::of_usual(&usual)?;
         let plain = scsi::plain_transfer(usual.cdb, usual.cdb_len)?;
         let (lba, blocks) = (plain.extent.lba, plain.extent.blocks);
         let end = lba.checked_add(u64::from(blocks))?;
-        let bytes = blocks.checked_mul(rules.config.block_size)?;
-        if usual.address != UNIT
+        let bytes = usual.data_len;
+        if !usual.first_unit
             || self.stopped.load(Ordering::Relaxed)
             || end > self.blocks.load(Ordering::Relaxed)
-            || bytes.wrapping_sub(1) >= MOST
-            || bytes > rules.limits.segment_bytes
-            // Others have to be told how much was moved, or are refused.
-            || bytes != usual.data_len
+            || bytes.wrapping_sub(1) >= rules.short
+            // Others have to be told how much was moved, or are refused. Two factors of 32 bits: it cannot wrap.
+            || u64::from(blocks).wrapping_mul(u64::from(rules.config.block_size)) != u64::from(bytes)
         {
             return None;
         }
@@ -63,46 +68,37 @@ impl Disk {
             return None;
         }
         let data = Part::new(given(data.address), bytes);
-        let sector = lba.wrapping_mul(u64::from(rules.config.sectors_per_block())); // below the capacity
-        let refused = plain.write && self.read_only.load(Ordering::Relaxed);
-        if refused || !rules.indirect() {
-            return None;
+        // What is refused, and what a flush follows (as in `scsi::plan_transfer`), goes the long way.
+        if plain.write {
+            let flushed = plain.force_unit_access
+                && (rules.config.cache_mode || self.write_cache.load(Ordering::Relaxed));
+            if self.read_only.load(Ordering::Relaxed) || flushed {
+                return None;
+            }
         }
         let memory = place.memory(rules, HEAD_LEN + SHORT * DESCRIPTOR_LEN)?;
         let (_, mut table) = region(memory)?.split_at(HEAD_LEN).ok()?;
         let at = given(memory.address);
         let header = Part::new(at, size_of::<RequestHeader>() as u32);
         let status = Part::new(at.checked_add(STATUS_OFFSET as u64)?, 1);
-        // Arrays, so that the compiler knows how many there are.
-        let (request_type, operation, chain) = if plain.write {
-            // As in `scsi::plan_transfer`.
-            let force_unit_access = plain.force_unit_access
-                && (rules.config.cache_mode || self.write_cache.load(Ordering::Relaxed));
-            (
-                RequestType::OUT,
-                Operation::Write { force_unit_access },
-                IndirectChain::write(&mut table, rules.features, [header, data], [status]),
-            )
+        // What the device reads ends before the data, or behind it.
+        let readable = if plain.write { 2 } else { 1 };
+        let parts = [header, data, status];
+        let chain = IndirectChain::write_few(&mut table, rules.features, parts, readable).ok()?;
+        let (request_type, operation) = if plain.write {
+            let force_unit_access = false;
+            (RequestType::OUT, Operation::Write { force_unit_access })
         } else {
-            (
-                RequestType::IN,
-                Operation::Read,
-                IndirectChain::write(&mut table, rules.features, [header], [data, status]),
-            )
+            (RequestType::IN, Operation::Read)
         };
-        let chain = chain.ok()?;
+        // Below the capacity.
+        let sector = lba.wrapping_mul(u64::from(rules.config.sectors_per_block()));
         place.write_head(request_type, sector);
-        let flushed = matches!(
-            operation,
-            Operation::Write {
-                force_unit_access: true
-            }
-        );
         place.put(Request {
             memory: Some(memory),
             chain: Some(chain),
             parts: 1,
-            plain: (!flushed).then_some(usual.status),
+            plain: Some(usual.status),
             ..Request::new(operation, sector, bytes)
         });
         Some(())

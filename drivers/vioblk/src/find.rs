@@ -1,6 +1,7 @@
 //! HwFindAdapter: is this a device that can be used, and what may StorPort ask of it?
 #![forbid(unsafe_code)]
 
+use crate::build;
 use crate::config::{Config, Raw, Refusal};
 use crate::disk::{Disk, cache, notice};
 use crate::dump::{self, DUMP_QUEUE_SIZE};
@@ -356,6 +357,7 @@ fn set_up(
             config: found.config,
             room: extension::room(&found.limits),
             scratch,
+            short: build::most(&found.limits, found.features),
             polled: found.settings.dump,
         },
         place,

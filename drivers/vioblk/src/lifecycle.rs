@@ -266,7 +266,8 @@ impl Disk {
             targets: &mut [],
         });
         // With fewer messages than queues, StorPort's choice would leave queues unused.
-        let by_message = messages > queues
+        let by_message = queues > 1
+            && messages > queues
             && granted.is_ok_and(|granted| granted.contains(Options::INTERRUPT_MESSAGE_RANGES));
         self.by_message.store(by_message, Ordering::Relaxed);
     }

@@ -1,6 +1,7 @@
 //! A few pieces of DMA memory, for requests whose own memory does not do.
 #![forbid(unsafe_code)]
 
+use core::num::NonZeroU8;
 use core::ptr::NonNull;
 use storport::Dma;
 
@@ -36,25 +37,27 @@ impl Pool {
         }
     }
 
-    /// Takes a free piece, by its number.
-    pub fn take(&mut self) -> Option<u8> {
+    /// Takes a free piece, by its number. They count from 1, so that whether a request has one is no byte of its own.
+    pub fn take(&mut self) -> Option<NonZeroU8> {
         if self.free == 0 {
             return None;
         }
         let lowest = self.free.trailing_zeros();
         self.free &= self.free.wrapping_sub(1);
-        u8::try_from(lowest).ok()
+        NonZeroU8::new(u8::try_from(lowest).ok()?.wrapping_add(1))
     }
 
     /// Gives a piece back.
-    pub fn give(&mut self, index: u8) {
-        self.free |= 1u16.checked_shl(u32::from(index)).unwrap_or(0);
+    pub fn give(&mut self, number: NonZeroU8) {
+        let index = u32::from(number.get()).wrapping_sub(1);
+        self.free |= 1u16.checked_shl(index).unwrap_or(0);
     }
 
     /// A piece by its number.
-    pub fn piece(&self, index: u8) -> Option<Dma> {
+    pub fn piece(&self, number: NonZeroU8) -> Option<Dma> {
         let block = self.block?;
-        let offset = usize::from(index).checked_mul(self.piece)?;
+        let index = usize::from(number.get()).wrapping_sub(1);
+        let offset = index.checked_mul(self.piece)?;
         let end = offset.checked_add(self.piece)?;
         if end > block.len {
             return None;

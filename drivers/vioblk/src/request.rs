@@ -1,11 +1,11 @@
 //! A request on its way to the device and back: what it is, and how it ended.
 #![forbid(unsafe_code)]
 
-use crate::ffi::dma::region;
 use crate::ffi::extension::RequestBox;
 use crate::limits::FIXED_DESCRIPTORS;
 use crate::ranges::Steps;
 use core::mem::{MaybeUninit, size_of};
+use core::num::NonZeroU8;
 use storport::srb::ScsiStatus;
 use storport::{Dma, Sense, Srb};
 use virtio_core::ring::IndirectChain;
@@ -106,12 +106,13 @@ pub struct Request {
     /// What it is doing now.
     pub stage: Stage,
     /// The slot of the queue's pool that the request uses instead of `memory`.
-    pub slot: Option<u8>,
+    pub slot: Option<NonZeroU8>,
     /// The data does not fit the device's limits as it lies and goes through a bounce page.
     pub needs_bounce: bool,
     /// That page.
-    pub bounce: Option<u8>,
-    /// Where the success of a transfer is written that needs nothing more: no flush, and no word of how much was moved.
+    pub bounce: Option<NonZeroU8>,
+    /// Where the success of a transfer is written that needs nothing more: no flush, and no word of how much was moved. Its head lies in
+    /// the request's own extension.
     pub plain: Option<ScsiStatus>,
     /// How it ended.
     pub outcome: Outcome,
@@ -206,19 +207,6 @@ impl Request {
             Operation::Discard | Operation::Zero { .. } => self.bytes as usize,
             _ => 0,
         }
-    }
-
-    /// Whether the device did all of a plain transfer that it says it has finished: what [`Self::judge`] says of it, in short.
-    #[inline(always)] // part of a DPC
-    pub fn has_succeeded(&self, written: u32) -> bool {
-        let (Some(_), Some(memory)) = (self.plain, self.memory) else {
-            return false;
-        };
-        if self.operation == Operation::Read && written < self.bytes {
-            return false;
-        }
-        let status = region(memory).and_then(|head| head.read::<u8>(STATUS_OFFSET).ok());
-        status == Some(RequestStatus::OK.0)
     }
 
     /// Judges the device's answer: the status byte and the bytes that it says it wrote.

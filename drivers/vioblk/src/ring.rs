@@ -51,6 +51,8 @@ pub struct Rules {
     pub room: u32,
     /// Where the device finds a page that it may write anything to.
     pub scratch: u64,
+    /// Longest transfer that HwBuildIo describes the short way, in bytes.
+    pub short: u32,
     /// Completions are looked for by the dump stack ([`crate::dump`]); nobody takes interrupts.
     pub polled: bool,
 }
@@ -164,10 +166,10 @@ impl Ring {
         if !self.open || !self.backlog.is_empty() {
             return Err(request);
         }
-        match queue.add_indirect(request, chain) {
-            Ok(()) => Ok(Notice {
+        match queue.submit_indirect(request, chain) {
+            Ok(kick) => Ok(Notice {
                 doorbell: self.doorbell,
-                kick: queue.publish(),
+                kick,
             }),
             Err(rejected) => Err(rejected.token),
         }
@@ -222,7 +224,10 @@ impl Ring {
             return (Progress::Idle, None);
         }
         let mut left = budget;
-        if let Some(queue) = &mut self.queue {
+        // With EVENT_IDX the entry that the device was last asked to interrupt at has been passed.
+        if !rules.features.contains(Features::EVENT_IDX)
+            && let Some(queue) = &mut self.queue
+        {
             queue.disarm();
         }
         let progress = loop {

@@ -8,12 +8,13 @@ use crate::ffi::extension::{Place, RequestBox};
 use crate::ffi::lock::QueueCell;
 use crate::ranges;
 use crate::request::{HEAD_LEN, Operation, Outcome, Request};
-use crate::ring::{Submitted, Through};
+use crate::ring::{Notice, Submitted, Through};
 use crate::scsi::{self, Command, Plan, Reply};
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use storport::srb::Address;
 use storport::{Function, Sense, Srb, SrbStatus};
+use virtio_core::ring::Kick;
 
 impl Disk {
     /// HwStartIo.
@@ -226,9 +227,18 @@ impl Disk {
         let Some(own) = self.queues.get(number) else {
             return self.send(at, request);
         };
-        match own.with_now(self.adapter, at, |ring| ring.submit_now(request)) {
-            Ok(notice) => self.notify(notice),
-            Err(request) => self.send_from(at, number, request),
+        // Apart, as a compiler packs what a closure returns into words.
+        let (mut doorbell, mut kick) = (None, Kick::NONE);
+        let refused = own.with_now(self.adapter, at, |ring| match ring.submit_now(request) {
+            Ok(notice) => {
+                (doorbell, kick) = (notice.doorbell, notice.kick);
+                None
+            }
+            Err(request) => Some(request),
+        });
+        match refused {
+            None => self.notify(Notice { doorbell, kick }),
+            Some(request) => self.send_from(at, number, request),
         }
     }
 
@@ -283,10 +293,10 @@ impl Disk {
     /// The queue for a request, modulo the number of queues: the one whose interrupt StorPort prefers, or this processor's.
     #[inline(always)] // part of HwStartIo
     fn queue_of(&self, request: &Request) -> usize {
-        if self.queues.len() < 2 {
+        let by_message = self.by_message.load(Ordering::Relaxed);
+        if !by_message && self.queues.len() < 2 {
             return 0;
         }
-        let by_message = self.by_message.load(Ordering::Relaxed);
         let channel = match &request.srb {
             Some(srb) if by_message => self.adapter.start_io_channel(srb).ok(),
             _ => None,

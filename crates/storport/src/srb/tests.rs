@@ -192,6 +192,11 @@ fn both_formats_show_the_same_request() {
 
 #[test]
 fn the_usual_block_is_read_in_one_go_and_no_other() {
+    const FIRST: Address = Address {
+        path: 0,
+        target: 0,
+        lun: 0,
+    };
     for format in FORMATS {
         let mut request = Request::scsi(format);
         let srb = request.srb();
@@ -201,7 +206,7 @@ fn the_usual_block_is_read_in_one_go_and_no_other() {
         };
         assert_eq!(format, Format::Cdb16);
         assert_eq!(usual.cdb[..usize::from(usual.cdb_len)], *srb.cdb());
-        assert_eq!(Some(usual.address), srb.address());
+        assert_eq!(usual.first_unit, srb.address() == Some(FIRST));
         assert_eq!(
             (usual.data_len, usual.extension),
             (srb.data().1, srb.extension())
@@ -219,6 +224,12 @@ fn the_usual_block_is_read_in_one_go_and_no_other() {
         assert!(request.srb().usual().is_none());
     }
     let mut request = Request::scsi(Format::Cdb16);
+    for (path, target, lun) in [(0, 0, 0), (1, 0, 0), (0, 2, 0), (0, 0, 4), (255, 255, 255)] {
+        let address = &mut request.block.address;
+        (address.Path, address.Target, address.Lun) = (path, target, lun);
+        let usual = request.srb().usual().map(|usual| usual.first_unit);
+        assert_eq!(usual, Some((path, target, lun) == (0, 0, 0)));
+    }
     request.block.address.Type = 0;
     assert!(request.srb().usual().is_none(), "another kind of address");
 }

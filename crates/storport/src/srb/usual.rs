@@ -1,6 +1,6 @@
 //! The block as nearly all are, read in one go: extended, with a short command first. Others say nothing here.
 
-use super::{Address, Srb, part};
+use super::{Srb, part};
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use nt_sys::storport::*;
@@ -8,8 +8,8 @@ use nt_sys::storport::*;
 /// What a transfer has to know of a block.
 #[derive(Clone, Copy, Debug)]
 pub struct Usual<'a> {
-    /// The unit it is for.
-    pub address: Address,
+    /// It is for unit 0 of target 0 on bus 0.
+    pub first_unit: bool,
     /// The room for the command.
     pub cdb: &'a [u8; 16],
     /// Bytes of the command, as the block has it: may be more than there is room for.
@@ -46,11 +46,7 @@ impl Srb {
             .cast::<u8>()
             .wrapping_add(offset_of!(SRBEX_DATA_SCSI_CDB16, ScsiStatus));
         Some(Usual {
-            address: Address {
-                path: get!(address, Path),
-                target: get!(address, Target),
-                lun: get!(address, Lun),
-            },
+            first_unit: get!(address, Path) | get!(address, Target) | get!(address, Lun) == 0,
             // SAFETY: `cdb16` found all of the data inside of the block, which the miniport owns.
             cdb: unsafe { &*cdb },
             cdb_len: get!(data, CdbLength),

@@ -182,6 +182,20 @@ impl Memory {
     }
 }
 
+/// The disk in a device extension, for a routine that StorPort calls only after HwInitialize has succeeded, which it does not without
+/// a disk: requests come only then (MS: nc-storport-hw_initialize), and the DPCs are initialised after it.
+///
+/// # Safety
+/// `extension` is the device extension that StorPort gave to the running routine, and HwInitialize has succeeded since HwFindAdapter.
+#[inline(always)] // part of such routines
+pub unsafe fn started_disk(extension: *mut c_void) -> &'static Disk {
+    let header = extension.cast::<Header>();
+    // SAFETY: the header lies at the start of the extension.
+    let disk = unsafe { &raw const (*header).disk };
+    // SAFETY: HwInitialize found the disk (`disk`), which is only shared, and it lives as long as the adapter.
+    unsafe { &*disk.cast::<Disk>() }
+}
+
 /// The disk in a device extension, once HwFindAdapter has succeeded.
 ///
 /// # Safety

@@ -171,10 +171,8 @@ unsafe extern "system" fn queue_dpc(
     index: *mut c_void,
     _unused: *mut c_void,
 ) {
-    // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else {
-        return;
-    };
+    // SAFETY: StorPort's device extension; the DPC was initialised after HwInitialize, for this disk.
+    let disk = unsafe { device_extension::started_disk(extension) };
     // SAFETY: a DPC runs at DISPATCH_LEVEL.
     disk.process(unsafe { Dispatch::assume() }, index.addr());
 }
@@ -237,14 +235,10 @@ unsafe extern "system" fn build_io(
     extension: *mut c_void,
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
-    // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else {
-        return FALSE;
-    };
+    // SAFETY: StorPort's device extension; requests come only after HwInitialize.
+    let disk = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
-    let Some(srb) = (unsafe { Srb::from_raw(srb) }) else {
-        return FALSE;
-    };
+    let srb = unsafe { Srb::given(srb) };
     if disk.build(&srb) {
         return TRUE;
     }
@@ -258,21 +252,16 @@ unsafe extern "system" fn start_io(
     extension: *mut c_void,
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
-    // SAFETY: StorPort's device extension.
-    let Some(disk) = (unsafe { disk(extension) }) else {
-        return FALSE;
-    };
+    // SAFETY: StorPort's device extension; requests come only after HwInitialize.
+    let disk = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's, which has no other name for it.
-    let Some(srb) = (unsafe { Srb::from_raw(srb) }) else {
-        return FALSE;
-    };
-    // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode. MS: nc-storport-hw_startio
+    let srb = unsafe { Srb::given(srb) };
+    // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode (MS: nc-storport-hw_startio); the dump stack runs on one processor,
+    // which nothing interrupts: what DISPATCH_LEVEL promises and more.
     let at = unsafe { Dispatch::assume() };
-    // SAFETY: StorPort passes a block on only after HwBuildIo, which put a request there or kept the block.
-    match unsafe { RequestBox::take(srb) } {
-        Ok(request) => disk.start(at, request),
-        Err(srb) => disk.adapter.complete(srb, SrbStatus::Error),
-    }
+    // SAFETY: StorPort passes a block on only after HwBuildIo, which put a request there or kept the block. A block that ended with
+    // SRB_STATUS_BUSY comes again through HwBuildIo. MS: nc-storport-hw_startio
+    disk.start(at, unsafe { RequestBox::take(srb) });
     TRUE
 }
 

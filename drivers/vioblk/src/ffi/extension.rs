@@ -8,14 +8,16 @@
 //! ```
 
 use crate::limits::{self, Limits};
-use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, NO_STATUS, Outcome, Request, STATUS_OFFSET};
+use crate::request::{
+    DESCRIPTOR_LEN, HEAD_LEN, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET,
+};
 use crate::ring::Rules;
 use core::mem::size_of;
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use storport::srb::Usual;
 use storport::{Adapter, Dma, ScatterGather, Segment, Srb};
-use virtio_core::spec::blk::RequestType;
+use virtio_core::spec::blk::{RequestStatus, RequestType};
 
 const ALIGN: usize = 16;
 const PRIVATE: usize = size_of::<Request>().next_multiple_of(ALIGN);
@@ -96,7 +98,8 @@ impl Place {
     #[inline(always)] // part of HwBuildIo, so that the request is made where it stays
     pub fn put(self, request: Request) {
         // SAFETY: the extension has at least `size(1)` bytes, so an aligned `Request` fits at its start; it is this driver's alone
-        // until the block is completed, and a `Request` that is overwritten needs no drop.
+        // until the block is completed. Only HwBuildIo puts a request, before there is a box for it, and one that is overwritten needs
+        // no drop.
         unsafe { self.0.cast::<Request>().write(request) };
     }
 }
@@ -116,13 +119,12 @@ impl RequestBox {
     /// A request was [put](Place::put) into this block's extension since StorPort gave it to the driver; if it says
     /// where success is written, that is [of this block](Usual::status).
     #[inline(always)] // part of HwStartIo
-    pub unsafe fn take(srb: Srb) -> Result<Self, Srb> {
-        let Some(place) = Place::of(&srb) else {
-            return Err(srb);
-        };
+    pub unsafe fn take(srb: Srb) -> Self {
+        // SAFETY: the block has an extension, as a request was put there.
+        let place = unsafe { Place::of(&srb).unwrap_unchecked() };
         let mut request = Self(place.0.cast());
         request.srb = Some(srb);
-        Ok(request)
+        request
     }
 
     /// The request's place.
@@ -133,6 +135,18 @@ impl RequestBox {
     /// Gives the block out; the request is over.
     pub fn finish(mut self) -> Option<Srb> {
         self.srb.take()
+    }
+
+    /// Whether the device did all of a plain transfer that it says it has finished: what [`Request::judge`] says of it, in short.
+    #[inline(always)] // part of a DPC
+    pub fn has_succeeded(&self, written: u32) -> bool {
+        if self.plain.is_none() || self.operation == Operation::Read && written < self.bytes {
+            return false;
+        }
+        let head = self.0.cast::<u8>().as_ptr().wrapping_add(PRIVATE);
+        // SAFETY: the extension has a head at `PRIVATE`, which the device was given with a plain transfer; it may still write there.
+        let status = unsafe { head.wrapping_add(STATUS_OFFSET).read_volatile() };
+        status == RequestStatus::OK.0
     }
 
     /// Completes the request if it is plain and went well; gives it back otherwise.

@@ -92,12 +92,15 @@ impl QueueCell {
         body: impl FnOnce(&mut Ring) -> R,
     ) -> R {
         let needed = || self.guard == Guard::Lock;
-        adapter.with_dpc_lock_if(needed, &self.dpc, || {
+        let body = || {
             if !self.claim() {
                 self.claim_at_last(adapter);
             }
             self.run(body)
-        })
+        };
+        // SAFETY: `guard` is set in `new` and never written. HwStartIo and DPCs call this; in the dump stack HwInterrupt does, where no
+        // lock is needed.
+        unsafe { adapter.with_dpc_lock_if(needed, &self.dpc, body) }
     }
 
     /// Claims the queue, however long that takes: see [`Self::with`].

@@ -22,42 +22,28 @@ pub fn plain_transfer(cdb: &[u8; 16], len: u8) -> Option<PlainTransfer> {
     const UNSUPPORTED: u8 = 0xe0;
     const FUA: u8 = 0x08;
     const NACA: u8 = 0x04;
-    let [
-        operation,
-        flags,
-        a,
-        b,
-        c,
-        d,
-        e,
-        f,
-        g,
-        h,
-        i,
-        j,
-        k,
-        l,
-        _,
-        last,
-    ] = *cdb;
-    let (extent, control) = match operation {
-        0x28 | 0x2a if len >= 10 => {
+    const WRITE: u8 = 0x02;
+    let [operation, flags, ..] = *cdb;
+    let (extent, control) = match operation & !WRITE {
+        0x28 if len >= 10 => {
+            let [_, _, a, b, c, d, _, e, f, control, ..] = *cdb;
             let extent = Extent {
                 lba: u64::from(u32::from_be_bytes([a, b, c, d])),
-                blocks: u32::from(u16::from_be_bytes([f, g])),
+                blocks: u32::from(u16::from_be_bytes([e, f])),
             };
-            (extent, h)
+            (extent, control)
         }
-        0x88 | 0x8a if len >= 16 => {
+        0x88 if len >= 16 => {
+            let [_, _, a, b, c, d, e, f, g, h, i, j, k, l, _, control] = *cdb;
             let extent = Extent {
                 lba: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
                 blocks: u32::from_be_bytes([i, j, k, l]),
             };
-            (extent, last)
+            (extent, control)
         }
         _ => return None,
     };
-    let write = operation & 0x02 != 0;
+    let write = operation & WRITE != 0;
     (flags & UNSUPPORTED == 0 && control & NACA == 0).then_some(PlainTransfer {
         extent,
         write,
