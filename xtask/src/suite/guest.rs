@@ -22,7 +22,7 @@ use cost::{Cost, Trace};
 /// What compiles from cold.
 const BUILD_DEADLINE: Duration = Duration::from_secs(1800);
 /// The longest that the guest may be silent. Without KVM its Linux takes a while to start.
-const SILENCE: Duration = Duration::from_secs(300);
+const SILENCE: Duration = Duration::from_secs(600);
 /// The longest that all of it may take.
 const LONGEST: Duration = Duration::from_secs(1200);
 /// What Linux gets, in MiB; the driver under test and its device have what follows.
