@@ -66,12 +66,7 @@ fn a_dependency_that_points_up_or_outside_is_named() {
         ("vioblk", "serde"),
     ] {
         let mut members = good();
-        members
-            .iter_mut()
-            .find(|member| member.name == who)
-            .unwrap()
-            .normal
-            .insert(what.to_owned());
+        named(&mut members, who).normal.insert(what.to_owned());
         assert_eq!(
             dependencies(&members),
             [format!("{who} must not depend on {what}")]
@@ -82,19 +77,22 @@ fn a_dependency_that_points_up_or_outside_is_named() {
 #[test]
 fn test_hosts_never_reach_shipped_crates() {
     let mut direct = good();
-    direct[6].dev.insert("nt-sys".to_owned());
+    let host = named(&mut direct, "nt-host");
+    host.dev.insert("nt-sys".to_owned());
     assert_eq!(
         dependencies(&direct),
         ["nt-host must never depend on nt-sys"]
     );
     let mut of_rings = good();
-    of_rings[8].dev.insert("virtio-core".to_owned());
+    let device = named(&mut of_rings, "ring-device");
+    device.dev.insert("virtio-core".to_owned());
     assert_eq!(
         dependencies(&of_rings),
         ["ring-device must never depend on virtio-core"]
     );
     let mut through_another = good();
-    through_another[5].normal.insert("virtio-core".to_owned());
+    let machine = named(&mut through_another, "host-machine");
+    machine.normal.insert("virtio-core".to_owned());
     assert_eq!(dependencies(&through_another).len(), 2);
 }
 

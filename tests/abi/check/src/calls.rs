@@ -8,12 +8,18 @@ use std::path::Path;
 use syn::visit::Visit;
 use syn::{Expr, ExprCall};
 
-/// Codes that are used without a wrapper, with the number of arguments after the code: the device extension is the first.
-/// MS: nf-storport-storportnotification.
-const DIRECT: [(&str, usize); 3] = [
-    ("RequestComplete", 2),
-    ("BusChangeDetected", 2),
-    ("RequestTimerCall", 3),
+/// Codes that no wrapper of the measured headers uses, with their import and the number of arguments after the code: the device
+/// extension is the first. MS: nf-storport-storportnotification; the last is what StorPortEtwEvent2 calls for Windows 8.1 to 10 1803,
+/// which knows no channels. // storport.h
+const DIRECT: [(&str, &str, usize); 4] = [
+    ("StorPortNotification", "RequestComplete", 2),
+    ("StorPortNotification", "BusChangeDetected", 2),
+    ("StorPortNotification", "RequestTimerCall", 3),
+    (
+        "StorPortExtendedFunction",
+        "ExtFunctionMiniportEtwEvent2",
+        12,
+    ),
 ];
 
 /// One call.
@@ -95,10 +101,10 @@ pub fn check(calls: &[Call], facts: &Facts) -> Vec<String> {
             .wrappers
             .values()
             .find(|wrapper| &wrapper.code == code);
-        let direct = DIRECT.iter().find(|(name, _)| name == code);
+        let direct = DIRECT.iter().find(|(_, name, _)| name == code);
         let (through, expected) = match (wrapper, direct) {
             (Some(wrapper), _) => (wrapper.through.as_str(), wrapper.args.len()),
-            (None, Some((_, count))) => ("StorPortNotification", *count),
+            (None, Some((through, _, count))) => (*through, *count),
             (None, None) => {
                 wrong.push(format!(
                     "{import}({code}): no wrapper of Microsoft's uses this code"

@@ -148,6 +148,26 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "statistics",
+            "the driver counts what it did, whatever becomes of its rings, and refuses malformed requests for the numbers",
+            "queues=4 vectors=5",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Statistics { crowded: false };
+                scenario.operations = 1_000;
+            },
+        ),
+        scenario(
+            "statistics-crowded",
+            "the same in two queues of eight without indirect tables, so that requests spill, with a sector that fails",
+            "queues=2 vectors=3 queue-size=8 indirect=off fail-sector=40000:1",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Statistics { crowded: true };
+                scenario.operations = 2_000;
+            },
+        ),
+        scenario(
             "unusual-requests",
             "requests that Windows sends seldom or never",
             "config-wce=on",
