@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use anyhow::{Context, bail};
-use nt_host::disk::Disk;
+use host_disk::Disk;
 use nt_host::plan::{Kind, Operation};
 use rustix::fs::OFlags;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::{Context, bail, ensure};
-use nt_host::disk::Disk;
+use host_disk::Disk;
 use nt_host::plan;
 use nt_host::run::{self, Options};
 use nt_host::scenario::{Backend, Goal, Moment, Own, Scenario};

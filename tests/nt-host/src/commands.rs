@@ -6,8 +6,8 @@ use anyhow::{Context, Result, ensure};
 use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
 use crate::cdb::{self, Form, Transfer};
-use crate::disk::Disk;
 use crate::judge::{attention, describe, failure};
+use host_disk::Disk;
 
 /// What the device of a scenario offers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -7,7 +7,6 @@ pub mod bad;
 pub mod cdb;
 pub mod commands;
 pub mod coverage;
-pub mod disk;
 pub mod ioctl;
 pub mod judge;
 pub mod matrix;

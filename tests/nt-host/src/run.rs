@@ -11,7 +11,6 @@ use host_storport::{
 
 use crate::cdb::{self, Form, Transfer};
 use crate::commands::{self, Abilities, Commands};
-use crate::disk::Disk;
 use crate::judge::describe;
 use crate::plan;
 use crate::scenario::{Goal, Moment, Scenario};
@@ -20,6 +19,7 @@ use crate::traces;
 use crate::unusual;
 use crate::verdict::Verdict;
 use crate::workload::{Tally, Task, Workload};
+use host_disk::Disk;
 
 mod disturb;
 mod dump;

@@ -9,9 +9,9 @@ use host_storport::{Adapter, Address, Data, Outcome, Request};
 use serde::{Deserialize, Serialize};
 
 use crate::cdb::{self, Form, Transfer};
-use crate::disk::Disk;
 use crate::judge::{self, Expected, Faults};
 use crate::plan::{Kind, Operation, Planner};
+use host_disk::Disk;
 
 /// Failures that are kept in words; more are only counted.
 const MOST_FAILURES: usize = 20;

@@ -11,9 +11,9 @@ use host_storport::{
 
 use super::Session;
 use crate::cdb::{self, Form, Transfer};
-use crate::disk::Disk;
 use crate::judge::{describe, failure, success};
 use crate::scenario::{DumpEnd, DumpPlan};
+use host_disk::Disk;
 
 /// SRB_FUNCTION_* of storport.h.
 const DUMP_POINTERS: u8 = 0x26;

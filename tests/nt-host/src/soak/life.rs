@@ -18,9 +18,9 @@ use super::excuses::{self, Harm};
 use super::plan::{Act, Judgement, Plan, SIZE, Step};
 use super::rows::Verdict;
 use crate::cdb::{self, Form};
-use crate::disk::Disk;
 use crate::judge::{Disturbance, Faults};
 use crate::workload::{Tally, Task, Workload};
+use host_disk::Disk;
 
 /// Guest memory.
 const RAM: usize = 64 << 20;
