@@ -46,6 +46,11 @@ fn good() -> Vec<Member> {
     ]
 }
 
+fn named<'a>(members: &'a mut [Member], name: &str) -> &'a mut Member {
+    let member = members.iter_mut().find(|member| member.name == name);
+    member.unwrap()
+}
+
 #[test]
 fn the_wanted_layers_pass() {
     assert_eq!(dependencies(&good()), [""; 0]);
