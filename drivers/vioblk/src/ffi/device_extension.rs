@@ -182,17 +182,20 @@ impl Memory {
     }
 }
 
-/// The disk in a device extension, for a routine that StorPort calls only after HwInitialize has succeeded, which it does not without
-/// a disk: requests come only then (MS: nc-storport-hw_initialize), and the DPCs are initialised after it.
+/// The disk in a device extension, for a routine that runs only for an adapter that HwFindAdapter has found, which it has only with a
+/// disk in place: HwBuildIo, HwStartIo, and the DPCs, which are initialised later.
+///
+/// HwInitialize comes after a HwFindAdapter that succeeded (MS: nc-storport-hw_initialize). That no request comes before is said
+/// nowhere in so many words; but until then StorPort knows neither the adapter's units nor the size of a request's extension.
 ///
 /// # Safety
-/// `extension` is the device extension that StorPort gave to the running routine, and HwInitialize has succeeded since HwFindAdapter.
+/// `extension` is the device extension that StorPort gave to the running routine, and HwFindAdapter has succeeded.
 #[inline(always)] // part of such routines
 pub unsafe fn started_disk(extension: *mut c_void) -> &'static Disk {
     let header = extension.cast::<Header>();
     // SAFETY: the header lies at the start of the extension.
     let disk = unsafe { &raw const (*header).disk };
-    // SAFETY: HwInitialize found the disk (`disk`), which is only shared, and it lives as long as the adapter.
+    // SAFETY: `finish` put a disk there before HwFindAdapter succeeded, which is only shared, and it lives as long as the adapter.
     unsafe { &*disk.cast::<Disk>() }
 }
 

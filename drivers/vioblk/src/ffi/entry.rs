@@ -171,7 +171,7 @@ unsafe extern "system" fn queue_dpc(
     index: *mut c_void,
     _unused: *mut c_void,
 ) {
-    // SAFETY: StorPort's device extension; the DPC was initialised after HwInitialize, for this disk.
+    // SAFETY: StorPort's device extension; the DPC was initialised for the disk in it.
     let disk = unsafe { device_extension::started_disk(extension) };
     // SAFETY: a DPC runs at DISPATCH_LEVEL.
     disk.process(unsafe { Dispatch::assume() }, index.addr());
@@ -235,7 +235,7 @@ unsafe extern "system" fn build_io(
     extension: *mut c_void,
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
-    // SAFETY: StorPort's device extension; requests come only after HwInitialize.
+    // SAFETY: StorPort's device extension; requests come only after HwFindAdapter (`started_disk`).
     let disk = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
     let srb = unsafe { Srb::given(srb) };
@@ -252,7 +252,7 @@ unsafe extern "system" fn start_io(
     extension: *mut c_void,
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
-    // SAFETY: StorPort's device extension; requests come only after HwInitialize.
+    // SAFETY: StorPort's device extension; requests come only after HwFindAdapter (`started_disk`).
     let disk = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's, which has no other name for it.
     let srb = unsafe { Srb::given(srb) };
