@@ -132,6 +132,15 @@ impl<'m> Client<'m> {
             in_flight: 0,
         };
         let count = self.queues.len();
+        if wake == Wake::Interrupts {
+            // Before the first request is sent, so that it cannot end unnoticed: each queue's first end interrupts.
+            for queue in &mut self.queues {
+                ensure!(
+                    queue.arm() == Armed::Idle,
+                    "a request ended that was not sent"
+                );
+            }
+        }
         for slot in 0..depth as u16 {
             self.submit(&mut run, slot, usize::from(slot) % count)?;
         }
@@ -223,8 +232,14 @@ impl<'m> Client<'m> {
     }
 
     fn sleep<L: Load>(&mut self, run: &mut Run<'_, L>) -> Result<()> {
-        let mut ready: Vec<u16> = (0..self.queues.len() as u16).collect();
+        let mut ready = Vec::new();
         while run.in_flight > 0 {
+            self.link.wait(PATIENCE, &mut ready)?;
+            ensure!(
+                !ready.is_empty(),
+                "{} requests unanswered for {PATIENCE:?}",
+                run.in_flight
+            );
             for number in ready.drain(..).map(usize::from) {
                 loop {
                     self.queues[number].disarm();
@@ -234,15 +249,6 @@ impl<'m> Client<'m> {
                     }
                 }
             }
-            if run.in_flight == 0 {
-                break;
-            }
-            self.link.wait(PATIENCE, &mut ready)?;
-            ensure!(
-                !ready.is_empty(),
-                "{} requests unanswered for {PATIENCE:?}",
-                run.in_flight
-            );
         }
         Ok(())
     }
