@@ -18,4 +18,3 @@ mod guard;
 mod host;
 mod loading;
 mod mmio;
-mod speed;

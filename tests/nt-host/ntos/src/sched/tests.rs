@@ -439,5 +439,6 @@ fn the_real_clock_waits_for_real_devices() {
         block_until("time", Some(Duration::from_millis(30)), Box::new(|| false));
     });
     assert!(begin.elapsed() >= Duration::from_millis(30));
-    assert!((2..50).contains(&waits.get()), "{} polls", waits.get());
+    // One where the machine was busy and the first sleep lasted long enough.
+    assert!((1..50).contains(&waits.get()), "{} polls", waits.get());
 }
