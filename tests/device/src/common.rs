@@ -33,6 +33,7 @@ pub(crate) const EVENT_IDX: u64 = 1 << 29;
 pub(crate) const VERSION_1: u64 = 1 << 32;
 pub(crate) const ACCESS_PLATFORM: u64 = 1 << 33;
 pub(crate) const RING_PACKED: u64 = 1 << 34;
+pub(crate) const IN_ORDER: u64 = 1 << 35;
 
 /// Replaces `width` bytes at byte `offset` of `value`, as a partial register write does.
 pub(crate) fn merge(value: u64, offset: u64, width: u8, new: u64) -> u64 {

@@ -65,6 +65,10 @@ pub trait Device {
     fn deterministic(&self) -> bool {
         false
     }
+    /// Whether the device uses memory only while [`Device::poll`] runs.
+    fn works_when_polled(&self) -> bool {
+        false
+    }
 }
 
 /// A base address register.
@@ -160,6 +164,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn deterministic(&self) -> bool {
         (**self).deterministic()
+    }
+    fn works_when_polled(&self) -> bool {
+        (**self).works_when_polled()
     }
 }
 

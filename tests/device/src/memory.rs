@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicU8, AtomicU16, Ordering};
 
 use host_machine::ram::Ram;
+use ring_device::{Memory, Unreachable};
 
 /// Guest memory by device address, as a bus master sees it.
 ///
@@ -105,6 +106,27 @@ impl GuestMemory {
         // SAFETY: two mapped bytes, aligned because RAM is mapped at a page boundary and `address` is even; alive while
         // `self.ram`, which the returned lifetime is bound to; atomics allow the other side to change it.
         Some(unsafe { &*pointer.cast::<AtomicU16>() })
+    }
+}
+
+impl Memory for GuestMemory {
+    fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Unreachable> {
+        let done = GuestMemory::read(self, address, to);
+        done.then_some(()).ok_or(Unreachable { address })
+    }
+
+    fn write(&self, address: u64, from: &[u8]) -> Result<(), Unreachable> {
+        let done = GuestMemory::write(self, address, from);
+        done.then_some(()).ok_or(Unreachable { address })
+    }
+
+    fn load_u16(&self, address: u64) -> Result<u16, Unreachable> {
+        GuestMemory::load_u16(self, address).ok_or(Unreachable { address })
+    }
+
+    fn store_u16(&self, address: u64, value: u16) -> Result<(), Unreachable> {
+        let done = GuestMemory::store_u16(self, address, value);
+        done.then_some(()).ok_or(Unreachable { address })
     }
 }
 

@@ -1,6 +1,5 @@
 //! An observer between driver and device: it follows the rings in memory and knows what the device may still touch.
 
-use std::rc::Rc;
 use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
@@ -8,47 +7,34 @@ use host_machine::ram::Ram;
 
 use crate::memory::{GuestMemory, IndexCell};
 pub use crate::ring::Part;
-use crate::ring::{Layout, walk};
+use crate::ring::{Layout, Walk, walk};
 use crate::{Bar, Device, InterruptMode, Interrupts, Violation, common, pci};
 
-/// A buffer that the driver has made available.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Chain {
-    /// The queue.
-    pub queue: u16,
-    /// The descriptor it starts at, its name on the ring.
-    pub head: u16,
-    /// Counts chains over all queues, from 0.
-    pub number: u64,
-    /// The buffer, in order, without the indirect table.
-    pub parts: Rc<[Part]>,
-    /// The indirect table that holds its descriptors, if there is one. The device reads it.
-    pub table: Option<Part>,
-}
+mod chain;
+mod packed;
 
-impl Chain {
-    /// All memory that the device may touch for this chain: the indirect table, then the buffer.
-    pub fn memory(&self) -> impl Iterator<Item = Part> {
-        self.table.iter().chain(self.parts.iter()).copied()
-    }
-
-    /// Whether the device may touch any of `len` bytes at `address` for this chain, table included.
-    #[must_use]
-    pub fn touches(&self, address: u64, len: u64) -> bool {
-        self.memory().any(|part| {
-            part.address < address + len && address < part.address + u64::from(part.len)
-        })
-    }
-}
+pub use self::chain::Chain;
 
 /// A queue that the driver is setting up or has enabled.
 #[derive(Default)]
 struct Queue {
     layout: Layout,
     live: Option<Live>,
+    packed: Option<packed::Follower>,
 }
 
-/// What is followed of an enabled queue.
+impl Queue {
+    /// Whether it is known where the rings lie that the device uses.
+    fn enabled(&self) -> bool {
+        self.live.is_some() || self.packed.is_some()
+    }
+
+    fn followed(&self) -> bool {
+        self.live.is_some() || self.packed.as_ref().is_some_and(packed::Follower::knows)
+    }
+}
+
+/// What is followed of an enabled split queue.
 struct Live {
     avail: IndexCell,
     used: IndexCell,
@@ -58,8 +44,8 @@ struct Live {
 
 /// A device with an observer in front. It sees every register access and reads the rings, but changes nothing.
 ///
-/// It follows split queues of a modern device. A driver that uses the legacy interface or packed queues is not
-/// observed; [`Observed::follows`] says so.
+/// It follows split queues of a modern device, and packed ones of a device that works only when it is polled. A driver that uses the
+/// legacy interface, or packed queues of another device, is not observed; [`Observed::follows`] says so.
 pub struct Observed<D> {
     device: D,
     memory: GuestMemory,
@@ -114,7 +100,7 @@ impl<D: Device> Observed<D> {
     /// Whether any queue is being followed now.
     #[must_use]
     pub fn follows(&self) -> bool {
-        self.queues.iter().any(|queue| queue.live.is_some())
+        self.queues.iter().any(Queue::followed)
     }
 
     /// Looks at the rings and returns the chains that became available since the last call, in ring order.
@@ -130,6 +116,7 @@ impl<D: Device> Observed<D> {
     fn look(&mut self) {
         for queue in 0..self.queues.len() {
             let Some(live) = self.queues.get(queue).and_then(|queue| queue.live.as_ref()) else {
+                self.follow_packed(queue);
                 continue;
             };
             // The used index first: what it covers was available before, so the available index read later covers it too.
@@ -146,7 +133,7 @@ impl<D: Device> Observed<D> {
     pub fn rings(&self) -> Vec<Part> {
         self.queues
             .iter()
-            .filter(|queue| queue.live.is_some())
+            .filter(|queue| queue.enabled())
             .flat_map(|queue| queue.layout.areas())
             .map(|area| Part {
                 address: area.address,
@@ -246,34 +233,41 @@ impl<D: Device> Observed<D> {
             return;
         }
         let head = u16::from_le_bytes(head);
-        // A head that is used again has been given back.
-        self.doubtful
-            .retain(|chain| usize::from(chain.queue) != queue || chain.head != head);
         let indirect = self.features & common::INDIRECT_DESC != 0;
         match walk(&self.memory, layout, head, indirect) {
             Ok(walk) => {
-                let chain = Chain {
-                    queue: queue as u16,
-                    head,
-                    number: self.numbered,
-                    parts: walk.parts.into(),
-                    table: walk.table,
-                };
-                self.numbered += 1;
-                self.published.push(chain.clone());
-                // A driver that makes a buffer available and only then comes to a used entry of before with its id cannot tell
-                // that the entry is not about it.
-                let told = (queue, u32::from(head));
-                match self.forged.iter().position(|forged| *forged == told) {
-                    Some(at) => {
-                        self.forged.swap_remove(at);
-                        self.doubtful.push(chain);
-                    }
-                    None => self.outstanding.push(chain),
-                }
+                self.publish(queue, head, walk);
             }
             Err(violation) => self.violations.push(violation),
         }
+    }
+
+    /// Takes in a buffer that was made available. False: it cannot be claimed that the device has it.
+    fn publish(&mut self, queue: usize, head: u16, walk: Walk) -> bool {
+        // A head that is used again has been given back.
+        self.doubtful
+            .retain(|chain| usize::from(chain.queue) != queue || chain.head != head);
+        let chain = Chain {
+            queue: queue as u16,
+            head,
+            number: self.numbered,
+            parts: walk.parts.into(),
+            table: walk.table,
+        };
+        self.numbered += 1;
+        self.published.push(chain.clone());
+        // A driver that makes a buffer available and only then comes to a used entry of before with its id cannot tell
+        // that the entry is not about it.
+        let told = (queue, u32::from(head));
+        let forged = self.forged.iter().position(|forged| *forged == told);
+        match forged {
+            Some(at) => {
+                self.forged.swap_remove(at);
+                self.doubtful.push(chain);
+            }
+            None => self.outstanding.push(chain),
+        }
+        forged.is_none()
     }
 
     /// Removes the oldest chain with head `id`, first from those that are certain; false if there is none.
@@ -338,7 +332,8 @@ impl<D: Device> Observed<D> {
     }
 
     fn enable(&mut self) {
-        if self.features & common::RING_PACKED != 0 {
+        let packed = self.is_packed();
+        if packed && !self.device.works_when_polled() {
             return;
         }
         let Some(regions) = self.regions else { return };
@@ -348,10 +343,17 @@ impl<D: Device> Observed<D> {
             self.queue().layout.size = self.device.read(regions.common.bar, offset, 2) as u16;
         }
         let index = self.select;
+        self.queue().layout.packed = packed;
         let layout = self.queue().layout;
         let faults = layout.faults(index, &self.memory);
         let sound = faults.is_empty();
         self.violations.extend(faults);
+        if packed {
+            if sound {
+                self.begin_packed(index, &layout);
+            }
+            return;
+        }
         let cells = (
             self.memory.index_cell(layout.avail_idx()),
             self.memory.index_cell(layout.used_idx()),
@@ -409,6 +411,12 @@ impl<D: Device> Device for Observed<D> {
     fn write(&mut self, bar: u8, offset: u64, width: u8, value: u64) {
         // After a doorbell a device may be done, and the driver have the descriptors back, before anybody looks again.
         self.look();
+        if self
+            .regions
+            .is_some_and(|regions| regions.notify.locate(bar, offset).is_some())
+        {
+            self.notified(value & 0xffff);
+        }
         if let Some(offset) = self
             .regions
             .and_then(|regions| regions.common.locate(bar, offset))
@@ -433,7 +441,16 @@ impl<D: Device> Device for Observed<D> {
     fn poll(&mut self, wait: Duration) -> anyhow::Result<Interrupts> {
         // What the device is about to take, before it can change anything of it.
         self.look();
-        self.device.poll(wait)
+        // Who is ready to wait has nothing else to do.
+        if !wait.is_zero() {
+            self.check_notified();
+        }
+        let found = self.device.poll(wait);
+        // What it wrote into a packed ring, before the driver can overwrite it.
+        if self.is_packed() {
+            self.look();
+        }
+        found
     }
 
     fn remove(&mut self) {
@@ -447,6 +464,10 @@ impl<D: Device> Device for Observed<D> {
 
     fn deterministic(&self) -> bool {
         self.device.deterministic()
+    }
+
+    fn works_when_polled(&self) -> bool {
+        self.device.works_when_polled()
     }
 }
 

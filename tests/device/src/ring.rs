@@ -1,7 +1,9 @@
-//! Split virtqueues seen from the device's side, written from the specification.
+//! Virtqueues seen from the device's side, written from the specification: where they lie, and the chains of split ones.
+//!
+//! Packed ones are followed by [`ring_device`].
 
-use crate::Violation;
 use crate::memory::GuestMemory;
+use crate::{Violation, common};
 
 /// Descriptor flag: another descriptor follows. // Virtio 1.3 §2.7.5
 pub const DESC_NEXT: u16 = 1;
@@ -26,13 +28,15 @@ pub struct Part {
 /// Where a queue lies and how long it is.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Layout {
+    /// Whether it is packed; otherwise it is split.
+    pub packed: bool,
     /// Entries.
     pub size: u16,
-    /// Device address of the descriptor table.
+    /// Device address of the descriptor area: the table or ring of descriptors.
     pub descriptors: u64,
-    /// Device address of the available ring.
+    /// Device address of the driver area: the available ring, or the driver's event suppression.
     pub driver: u64,
-    /// Device address of the used ring.
+    /// Device address of the device area: the used ring, or the device's event suppression.
     pub device: u64,
 }
 
@@ -78,7 +82,22 @@ impl Layout {
         self.device + 4 + 8 * u64::from(self.size)
     }
 
-    /// The three areas of the queue. // Virtio 1.3 §2.7
+    /// The queue for [`ring_device`], as the driver set it up with these features.
+    pub(crate) fn setup(&self, features: u64) -> ring_device::Setup {
+        ring_device::Setup {
+            packed: self.packed,
+            size: self.size,
+            descriptor: self.descriptors,
+            driver: self.driver,
+            device: self.device,
+            indirect: features & common::INDIRECT_DESC != 0,
+            event_idx: features & common::EVENT_IDX != 0,
+            // In which order buffers are given back is for the device to decide, not for the one who follows.
+            in_order: false,
+        }
+    }
+
+    /// The three areas of the queue. // Virtio 1.3 §2.7, §2.8.10.1
     #[must_use]
     pub fn areas(&self) -> [Area; 3] {
         let size = u64::from(self.size);
@@ -89,6 +108,14 @@ impl Layout {
             len,
             device_writes,
         };
+        if self.packed {
+            let descriptors = DESC_LEN * size;
+            return [
+                area("descriptor ring", self.descriptors, 16, descriptors, true),
+                area("driver event suppression", self.driver, 4, 4, false),
+                area("device event suppression", self.device, 4, 4, true),
+            ];
+        }
         [
             area(
                 "descriptor table",
@@ -106,12 +133,23 @@ impl Layout {
     #[must_use]
     pub fn faults(&self, queue: u16, memory: &GuestMemory) -> Vec<Violation> {
         let mut faults = Vec::new();
-        if !self.size.is_power_of_two() {
+        if self.packed && !(1..=1 << 15).contains(&self.size) {
+            faults.push(Violation {
+                section: "Virtio 1.3 §2.8",
+                what: format!("packed queue {queue} has size {}", self.size),
+            });
+        }
+        if !self.packed && !self.size.is_power_of_two() {
             faults.push(Violation {
                 section: "Virtio 1.3 §4.1.4.3.2",
                 what: format!("queue {queue} has size {}, not a power of two", self.size),
             });
         }
+        let section = if self.packed {
+            "Virtio 1.3 §2.8.11"
+        } else {
+            "Virtio 1.3 §2.7.1"
+        };
         for area in self.areas() {
             let Area {
                 name,
@@ -122,7 +160,7 @@ impl Layout {
             } = area;
             if !address.is_multiple_of(align) {
                 faults.push(Violation {
-                    section: "Virtio 1.3 §2.7.1",
+                    section,
                     what: format!(
                         "queue {queue}: {name} at {address:#x} is not aligned to {align}"
                     ),
@@ -130,7 +168,7 @@ impl Layout {
             }
             if !memory.contains(address, len) {
                 faults.push(Violation {
-                    section: "Virtio 1.3 §2.7.1",
+                    section,
                     what: format!(
                         "queue {queue}: {name} at {address:#x}, {len} bytes, is not in memory"
                     ),
@@ -165,6 +203,62 @@ pub struct Walk {
     pub table: Option<Part>,
     /// Descriptors of the queue's own table that the chain takes.
     pub descriptors: Vec<u16>,
+}
+
+/// What [`ring_device`] says of a packed queue.
+pub(crate) fn broken(queue: u16, found: &ring_device::Violation) -> Violation {
+    use ring_device::Violation as Rule;
+    let section = match found {
+        Rule::Size { .. } => "Virtio 1.3 §2.8",
+        Rule::Misaligned { .. } => "Virtio 1.3 §2.8.11",
+        Rule::NotZero { .. } => "Virtio 1.3 §2.8.13",
+        Rule::DescriptorInUse { .. } | Rule::Changed { .. } => "Virtio 1.3 §2.8.16",
+        Rule::Overrun { .. }
+        | Rule::ChainTooLong { .. }
+        | Rule::PartialChain { .. }
+        | Rule::ReadableAfterWritable => "Virtio 1.3 §2.8.17",
+        Rule::IndirectNotNegotiated | Rule::IndirectInChain | Rule::Flags { .. } => {
+            "Virtio 1.3 §2.8.19"
+        }
+        Rule::TableLength { .. } => "Virtio 1.3 §2.8.7",
+        Rule::IdInUse { .. } => "Virtio 1.3 §2.8.21.1",
+        Rule::EventSuppression { .. } => "Virtio 1.3 §2.8.14",
+        Rule::Unreachable(_)
+        | Rule::IndexOutOfTable { .. }
+        | Rule::TooManyBytes
+        | Rule::EmptyPart
+        | Rule::OutOfOrder { .. }
+        | Rule::NotHeld { .. } => "Virtio 1.3 §2.8.4",
+    };
+    Violation {
+        section,
+        what: format!("packed queue {queue}: {found}"),
+    }
+}
+
+impl From<&ring_device::Part> for Part {
+    fn from(part: &ring_device::Part) -> Self {
+        Self {
+            address: part.address,
+            len: part.len,
+            device_writes: part.writable,
+        }
+    }
+}
+
+impl From<&ring_device::Buffer> for Walk {
+    fn from(buffer: &ring_device::Buffer) -> Self {
+        Self {
+            parts: buffer.parts.iter().map(Part::from).collect(),
+            table: buffer.table.map(|(address, len)| Part {
+                address,
+                len,
+                device_writes: false,
+            }),
+            // In a packed ring they have no names.
+            descriptors: Vec::new(),
+        }
+    }
 }
 
 /// Follows the chain that starts at `head`. Where its buffers lie is not judged: a device that touches them does that, and whoever

@@ -44,7 +44,12 @@ pub struct Packed {
 }
 
 impl Packed {
-    pub(crate) fn new(setup: Setup, memory: &impl Memory) -> Result<Self, Violation> {
+    /// As [`crate::Queue::new`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`].
+    pub fn new(setup: Setup, memory: &impl Memory) -> Result<Self, Violation> {
         if setup.size == 0 || setup.size > 32768 {
             return Err(Violation::Size { size: setup.size });
         }
@@ -118,6 +123,55 @@ impl Packed {
         self.held.ids()
     }
 
+    /// Whether the buffer `id` was popped and not yet used.
+    #[must_use]
+    pub fn holds(&self, id: u16) -> bool {
+        self.held.contains(id)
+    }
+
+    /// Id, length and flags of the descriptor where the next used one goes, if it is marked as used: for one who watches a device.
+    ///
+    /// # Errors
+    ///
+    /// [`Violation::Unreachable`].
+    pub fn used(&self, memory: &impl Memory) -> Result<Option<(u16, u32, u16)>, Violation> {
+        let (place, wrap) = self.next_used();
+        let at = self.descriptor_address(place);
+        // Acquire, in the memory's contract: id and length are read after the flags that show them.
+        let flags = memory.load_u16(at + 14)?;
+        if flags & (AVAIL | USED) != Self::used_flags(wrap) {
+            return Ok(None);
+        }
+        let (_, len) = address_and_len(&memory.read_descriptor(at)?);
+        Ok(Some((memory.read_u16(at + 12)?, len, flags)))
+    }
+
+    /// Whether the next descriptor to become available is marked as available in the lap before, which it cannot be: it was used since.
+    /// Only where each buffer took one descriptor, as those that a chain takes besides are skipped. // Virtio 1.3 §2.8.1
+    ///
+    /// # Errors
+    ///
+    /// [`Violation::Unreachable`].
+    pub fn is_in_other_lap(&self, memory: &impl Memory) -> Result<bool, Violation> {
+        let flags = self.flags(memory, self.next_avail)?;
+        let (_, wrap) = self.place(self.next_avail);
+        let available = (flags & AVAIL != 0) != (flags & USED != 0);
+        let full = self.next_avail - self.next_used == self.size();
+        Ok(available && !full && (flags & AVAIL != 0) != wrap)
+    }
+
+    /// Holds a buffer no longer, without a word to the driver. Returns how many descriptors it takes in the ring; none if there is no
+    /// such buffer. For one who watches a device, and for a device that lies.
+    pub fn forget(&mut self, id: u16) -> Option<u16> {
+        let held = self.held.take(id, false).ok()?;
+        Some(held.descriptors)
+    }
+
+    /// Goes on by so many descriptors, but not beyond those that were popped, as if they had been handed back.
+    pub fn skip_used(&mut self, descriptors: u16) {
+        self.next_used = (self.next_used + u64::from(descriptors)).min(self.next_avail);
+    }
+
     fn size(&self) -> u64 {
         u64::from(self.setup.size)
     }
@@ -151,7 +205,12 @@ impl Packed {
         Ok(position)
     }
 
-    pub(crate) fn pop(&mut self, memory: &impl Memory) -> Result<Option<Buffer>, Violation> {
+    /// As [`crate::Queue::pop`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`].
+    pub fn pop(&mut self, memory: &impl Memory) -> Result<Option<Buffer>, Violation> {
         // Acquire, in the memory's contract: the chain is read after the flags that show it. Virtio 1.3 §2.8.21.1.1
         if !self.is_available(self.next_avail, self.flags(memory, self.next_avail)?) {
             return Ok(None);
@@ -228,12 +287,12 @@ impl Packed {
         }))
     }
 
-    pub(crate) fn push(
-        &mut self,
-        memory: &impl Memory,
-        id: u16,
-        written: u32,
-    ) -> Result<(), Violation> {
+    /// As [`crate::Queue::push`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`].
+    pub fn push(&mut self, memory: &impl Memory, id: u16, written: u32) -> Result<(), Violation> {
         let held = self.held.take(id, self.setup.in_order)?;
         self.hand_back(memory, &[held], written)
     }
@@ -298,7 +357,12 @@ impl Packed {
         (event + two_laps - old % two_laps) % two_laps < new - old
     }
 
-    pub(crate) fn interrupt_due(&mut self, memory: &impl Memory) -> Result<bool, Violation> {
+    /// As [`crate::Queue::interrupt_due`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`].
+    pub fn interrupt_due(&mut self, memory: &impl Memory) -> Result<bool, Violation> {
         // Full: orders the used descriptor before the driver's wish; pairs with the driver's fence between its wish and its
         // last look at the ring. Release and acquire alone may change places, and both would sleep.
         fence(Ordering::SeqCst);
@@ -321,7 +385,12 @@ impl Packed {
         Ok(due && old != new)
     }
 
-    pub(crate) fn notification_due(&mut self, memory: &impl Memory) -> Result<bool, Violation> {
+    /// As [`crate::Queue::notification_due`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`].
+    pub fn notification_due(&mut self, memory: &impl Memory) -> Result<bool, Violation> {
         let old = self.judged;
         let new = self.available_end(memory, old.max(self.next_avail))?;
         self.judged = new;
@@ -335,7 +404,12 @@ impl Packed {
         Ok(due && old != new)
     }
 
-    pub(crate) fn request_notification(&mut self, memory: &impl Memory) -> Result<bool, Violation> {
+    /// As [`crate::Queue::request_notification`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`].
+    pub fn request_notification(&mut self, memory: &impl Memory) -> Result<bool, Violation> {
         if self.setup.event_idx {
             let (place, wrap) = self.next_avail();
             memory.store_u16(self.setup.device, place | u16::from(wrap) << 15)?;
@@ -349,7 +423,12 @@ impl Packed {
         Ok(self.is_available(self.next_avail, self.flags(memory, self.next_avail)?))
     }
 
-    pub(crate) fn suppress_notification(&mut self, memory: &impl Memory) -> Result<(), Violation> {
+    /// As [`crate::Queue::suppress_notification`].
+    ///
+    /// # Errors
+    ///
+    /// [`Violation`].
+    pub fn suppress_notification(&mut self, memory: &impl Memory) -> Result<(), Violation> {
         Ok(memory.store_u16(self.setup.device + 2, DISABLE)?)
     }
 

@@ -36,6 +36,10 @@ pub struct Config {
     pub event_idx: bool,
     /// Offer INDIRECT_DESC.
     pub indirect: bool,
+    /// Offer RING_PACKED.
+    pub packed: bool,
+    /// Offer IN_ORDER, and give requests back in order to a driver that takes it.
+    pub in_order: bool,
     /// Offer FLUSH.
     pub flush: bool,
     /// Offer CONFIG_WCE.
@@ -154,6 +158,8 @@ impl Config {
             vectors: 2,
             event_idx: true,
             indirect: true,
+            packed: false,
+            in_order: false,
             flush: true,
             config_wce: false,
             writeback: true,
@@ -187,7 +193,7 @@ impl Config {
     }
 
     /// The keys that [`Config::set`] knows.
-    pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, flush, config-wce, \
+    pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, packed, in-order, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
         config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
@@ -217,6 +223,8 @@ impl Config {
             "vectors" => self.vectors = number(value)?,
             "event-idx" => self.event_idx = switch(value)?,
             "indirect" => self.indirect = switch(value)?,
+            "packed" => self.packed = switch(value)?,
+            "in-order" => self.in_order = switch(value)?,
             "flush" => self.flush = switch(value)?,
             "config-wce" => self.config_wce = switch(value)?,
             "writeback" => self.writeback = switch(value)?,

@@ -92,6 +92,18 @@ pub enum RingLie {
     RequestOnes,
     /// The used entry is another one after it was shown.
     EntryChanges,
+    /// The descriptor behind is marked as used as well, as it lies there.
+    NextUsed,
+    /// The used descriptor has the other lap's wrap counter.
+    OtherLap,
+    /// The used descriptor is written one buffer too far.
+    TooFar,
+    /// The used descriptor tells a length and leaves WRITE out, as QEMU's do.
+    NoWrite,
+    /// The used descriptor has NEXT, INDIRECT and flags that were never defined.
+    StrayFlags,
+    /// The descriptor ring is overwritten with zeros.
+    DescriptorZeros,
 }
 
 /// Every way to finish a request wrongly, with its name.
@@ -121,6 +133,35 @@ pub const RING_LIES: &[(&str, RingLie)] = &[
     ("request-ones", RingLie::RequestOnes),
     ("entry-changes", RingLie::EntryChanges),
 ];
+
+/// The ways that there are in packed rings only, with their names.
+pub const PACKED_LIES: &[(&str, RingLie)] = &[
+    ("next-used", RingLie::NextUsed),
+    ("other-lap", RingLie::OtherLap),
+    ("too-far", RingLie::TooFar),
+    ("no-write", RingLie::NoWrite),
+    ("stray-flags", RingLie::StrayFlags),
+    ("descriptor-zeros", RingLie::DescriptorZeros),
+];
+
+fn ring_lies() -> impl Iterator<Item = &'static (&'static str, RingLie)> {
+    RING_LIES.iter().chain(PACKED_LIES)
+}
+
+impl RingLie {
+    /// The same lie in a packed ring: an index too far or too near is there a mark where it does not belong.
+    #[must_use]
+    pub fn packed(self) -> Self {
+        match self {
+            Self::IndexAhead => Self::NextUsed,
+            Self::IndexFar => Self::OtherLap,
+            Self::IndexBack => Self::TooFar,
+            // The driver area holds no entries, and used entries lie among the descriptors.
+            Self::DescriptorOnes => Self::DescriptorZeros,
+            other => other,
+        }
+    }
+}
 
 impl What {
     /// Whether the driver has no way to know that data is not what the status says.
@@ -159,7 +200,7 @@ impl Lie {
                     What::Field(place?, value? as u8)
                 }
             }
-            other => match RING_LIES.iter().find(|(name, _)| *name == other) {
+            other => match ring_lies().find(|(name, _)| *name == other) {
                 Some((_, lie)) => What::Ring(*lie),
                 None => bail!("no lie is called {other:?}"),
             },
@@ -186,7 +227,7 @@ impl fmt::Display for Lie {
             What::Common(place, value) => write!(f, "common={place:x}:{value:x}"),
             What::Field(place, value) => write!(f, "field={place:x}:{value:x}"),
             What::Ring(lie) => {
-                let name = RING_LIES.iter().find(|(_, known)| *known == lie);
+                let name = ring_lies().find(|(_, known)| *known == lie);
                 write!(f, "{}", name.map_or("", |(name, _)| name))
             }
         }?;
@@ -293,10 +334,7 @@ mod tests {
 
     #[test]
     fn every_lie_is_read_as_it_is_written() {
-        let mut texts: Vec<String> = RING_LIES
-            .iter()
-            .map(|(name, _)| format!("{name}@3"))
-            .collect();
+        let mut texts: Vec<String> = ring_lies().map(|(name, _)| format!("{name}@3")).collect();
         texts.extend(
             [
                 "vanish@7",

@@ -18,7 +18,7 @@ use host_machine::ram::Ram;
 
 pub use self::config::{Config, Fault, Ranges, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, Used, When};
 pub(crate) use self::function::{Function, NOTIFY_MULTIPLIER, Place};
-pub use self::lies::{Lie, RING_LIES, RingLie, What};
+pub use self::lies::{Lie, PACKED_LIES, RING_LIES, RingLie, What};
 use self::registers::Registers;
 use crate::memory::GuestMemory;
 use crate::{Bar, Device, InterruptMode, Interrupts, Violation, all_ones};
@@ -163,6 +163,10 @@ impl Device for InProcess {
     }
 
     fn deterministic(&self) -> bool {
+        true
+    }
+
+    fn works_when_polled(&self) -> bool {
         true
     }
 }

@@ -8,6 +8,10 @@ use crate::memory::GuestMemory;
 pub(super) use crate::plain::NO_VECTOR;
 use crate::ring::{Layout, Part, Walk, walk};
 
+mod packed;
+
+pub(super) use self::packed::Packed;
+
 /// A buffer that the device has taken.
 pub(super) struct Taken {
     head: u16,
@@ -32,6 +36,8 @@ pub(super) struct Queue {
     next: u16,
     used: u16,
     notified: u16,
+    /// The ring, if it is packed: then nothing of a split one is in use.
+    packed: Option<Packed>,
 }
 
 impl Taken {
@@ -58,17 +64,48 @@ impl Queue {
             next: 0,
             used: 0,
             notified: 0,
+            packed: None,
         }
     }
 
-    pub(super) fn enable(&mut self) {
+    /// Enables it, as queue `number`, where it lies.
+    pub(super) fn enable(
+        &mut self,
+        number: u16,
+        memory: &GuestMemory,
+        features: u64,
+    ) -> Result<(), Violation> {
+        if self.layout.packed {
+            self.packed = Some(Packed::new(number, &self.layout, features, memory)?);
+        } else {
+            self.busy = vec![false; self.layout.size.into()];
+            self.doubtful.clone_from(&self.busy);
+        }
         self.enabled = true;
-        self.busy = vec![false; self.layout.size.into()];
-        self.doubtful.clone_from(&self.busy);
+        Ok(())
+    }
+
+    /// The packed ring, if it is one, with the buffers that the device has.
+    pub(super) fn packed(&mut self) -> Option<(&mut Packed, &mut Vec<Taken>)> {
+        Some((self.packed.as_mut()?, &mut self.taken))
     }
 
     /// Takes the next available buffer, if there is one; goes idle if there is none.
     pub(super) fn take(&mut self, memory: &GuestMemory, features: u64) -> Result<bool, Violation> {
+        if let Some(packed) = &mut self.packed {
+            let next = packed.take(memory, features)?;
+            return Ok(match next {
+                packed::Next::Taken(taken) => {
+                    self.taken.push(taken);
+                    true
+                }
+                packed::Next::Over => true,
+                packed::Next::Nothing { active } => {
+                    self.active = active;
+                    false
+                }
+            });
+        }
         let event_idx = features & common::EVENT_IDX != 0;
         let avail = self.available(memory)?;
         if avail == 0 {
@@ -118,14 +155,8 @@ impl Queue {
     fn walk(&self, memory: &GuestMemory, features: u64, head: u16) -> Result<Walk, Violation> {
         let indirect = features & common::INDIRECT_DESC != 0;
         let walk = walk(memory, &self.layout, head, indirect)?;
-        let outside = |part: &&Part| !memory.contains(part.address, part.len.into());
-        match walk.parts.iter().find(outside) {
-            Some(part) => Err(Violation {
-                section: "Virtio 1.3 §2.7.5",
-                what: format!("descriptor chain {head}: {part:x?} is not in memory"),
-            }),
-            None => Ok(walk),
-        }
+        in_memory(memory, head, &walk)?;
+        Ok(walk)
     }
 
     fn available(&self, memory: &GuestMemory) -> Result<u16, Violation> {
@@ -255,6 +286,9 @@ impl Queue {
 
     /// Whether the driver wants an interrupt for what was given back since the last call.
     pub(super) fn wants_interrupt(&mut self, memory: &GuestMemory, features: u64) -> bool {
+        if let Some(packed) = &mut self.packed {
+            return packed.wants_interrupt(memory);
+        }
         let (old, new) = (std::mem::replace(&mut self.notified, self.used), self.used);
         // Orders the used.idx store before the look at the driver's wishes. Pairs with the driver's fence between arming and
         // its last look at used.idx; with anything weaker both could look first, and the interrupt would be lost.
@@ -266,6 +300,18 @@ impl Queue {
         } else {
             memory.load_u16(self.layout.avail_flags()).unwrap_or(0) & 1 == 0
         }
+    }
+}
+
+/// All parts of a buffer have to lie in memory. // Virtio 1.3 §2.7.5, §2.8.4
+fn in_memory(memory: &GuestMemory, name: u16, walk: &Walk) -> Result<(), Violation> {
+    let outside = |part: &&Part| !memory.contains(part.address, part.len.into());
+    match walk.parts.iter().find(outside) {
+        Some(part) => Err(Violation {
+            section: "Virtio 1.3 §2.7.5",
+            what: format!("descriptor chain {name}: {part:x?} is not in memory"),
+        }),
+        None => Ok(()),
     }
 }
 

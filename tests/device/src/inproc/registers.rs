@@ -47,6 +47,8 @@ impl Registers {
         let transport = [
             (common::INDIRECT_DESC, config.indirect),
             (common::EVENT_IDX, config.event_idx),
+            (common::RING_PACKED, config.packed),
+            (common::IN_ORDER, config.in_order),
             (common::VERSION_1, config.version_1),
             (common::ACCESS_PLATFORM, config.access_platform),
         ];
@@ -428,9 +430,10 @@ impl Registers {
             );
         }
         if let Some(queue) = self.queues.get_mut(usize::from(index)) {
-            let faults = queue.layout.faults(index, &self.memory);
+            queue.layout.packed = self.features & common::RING_PACKED != 0;
+            let mut faults = queue.layout.faults(index, &self.memory);
             if faults.is_empty() {
-                queue.enable();
+                faults.extend(queue.enable(index, &self.memory, self.features).err());
             }
             self.violations.extend(faults);
         }

@@ -29,11 +29,14 @@ pub fn harm(plan: &Plan, config: &Config) -> Harm {
 
 fn of_lie(lie: What) -> Harm {
     use RingLie::{
-        EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead, IndexBack, NotDone, OtherId,
-        RequestOnes, StatusReserved, StatusUnwritten, TooShort,
+        EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead, IndexBack, NextUsed, NoWrite,
+        NotDone, OtherId, RequestOnes, StatusReserved, StatusUnwritten, StrayFlags, TooShort,
     };
     match lie {
         What::Interrupt(_) | What::Ring(EveryInterrupt | NotDone | RequestOnes) => Harm::None,
+        What::Ring(NoWrite | StrayFlags) => Harm::None,
+        // What is called done here was not.
+        What::Ring(NextUsed) => Harm::Any,
         // The request fails, or another one does, which the device has not looked at yet.
         What::Ring(
             IdNotOutstanding | IdTwice | IndexAhead | IndexBack | OtherId | StatusReserved
@@ -78,8 +81,8 @@ const QUEUE_NOTIFY_OFF: u64 = 0x1e;
 /// What the device and its observer find when they follow rings that a lie has changed, or a driver that believes one.
 fn led_to(plan: &Plan, what: &str) -> bool {
     use RingLie::{
-        AvailOnes, DescriptorOnes, EntryChanges, IdAllOnes, IdNotOutstanding, IdOutOfRange,
-        IdTwice, IndexAhead, IndexBack, IndexFar, OtherId, UsedOnes,
+        AvailOnes, DescriptorOnes, DescriptorZeros, EntryChanges, IdAllOnes, IdNotOutstanding,
+        IdOutOfRange, IdTwice, IndexAhead, IndexBack, IndexFar, NextUsed, OtherId, UsedOnes,
     };
     let consequence = |lie: What| -> &[&str] {
         match lie {
@@ -89,8 +92,10 @@ fn led_to(plan: &Plan, what: &str) -> bool {
             What::Ring(
                 IdOutOfRange | IdAllOnes | IdNotOutstanding | OtherId | UsedOnes | EntryChanges,
             ) => &["the device gave back"],
+            What::Ring(NextUsed) => &["the device gave back"],
             // Its own reading of what it has overwritten.
-            What::Ring(AvailOnes) => &["index 65535 of"],
+            What::Ring(AvailOnes) => &["index 65535 of", "driver's event suppression of"],
+            What::Ring(DescriptorZeros) => &["the device gave back", "of a chain is not available"],
             What::Ring(DescriptorOnes) => {
                 &["INDIRECT together with NEXT", "which was not negotiated"]
             }
@@ -104,7 +109,9 @@ fn led_to(plan: &Plan, what: &str) -> bool {
                 "cleared status bits",
             ],
             What::Common(QUEUE_SIZE, _) => &["entries, it has"],
-            What::Common(QUEUE_NOTIFY_OFF, _) => &["notified with", "notified queue"],
+            What::Common(QUEUE_NOTIFY_OFF, _) => {
+                &["notified with", "notified queue", "was not notified"]
+            }
             // What is in flight when a disk becomes shorter, and what a driver sends that takes it for longer.
             What::Resize(sectors) if sectors < SIZE / 512 => &["§5.2.6.1: sectors "],
             What::Field(0..8, _) => &["§5.2.6.1: sectors "],
@@ -149,6 +156,12 @@ mod tests {
         assert!(explains(&plan(&["resize=1@3"]), "device", beyond));
         assert!(!explains(&plan(&["resize=4096@3"]), "device", beyond));
         assert!(!explains(&plan(&["vanish@3"]), "device", beyond));
+        let silent = "Virtio 1.3 §2.8.21.2: queue 0: the device was not notified of what it asked to be notified of";
+        assert!(explains(&plan(&["common=1e:ffff@1x0"]), "device", silent));
+        assert!(!explains(&plan(&["too-far@3"]), "device", silent));
+        let partial = "Virtio 1.3 §2.8.17: packed queue 0: descriptor 3 of a chain is not available though the first one is";
+        assert!(explains(&plan(&["descriptor-zeros@3"]), "device", partial));
+        assert!(!explains(&plan(&["next-used@3"]), "device", partial));
     }
 
     #[test]

@@ -230,10 +230,17 @@ impl Life<'_> {
             self.harm > Harm::None || !adapter.units().is_empty(),
             "no unit was found"
         );
+        let followed = || adapter.device(|device| (device.is_packed(), device.follows()));
         for step in &self.plan.steps {
             if !adapter.is_running() {
                 break;
             }
+            // Otherwise the observer of the rings would judge nothing, or what the plan is not about.
+            ensure!(
+                self.harm > Harm::None || followed() == (self.config.packed, true),
+                "the driver did not take the rings of the plan, or nobody follows them: {:?}",
+                followed()
+            );
             match step {
                 Step::Work(operations, acts) => self.work(adapter, address, *operations, acts)?,
                 Step::Commands => commands(adapter, address, &mut self.disk)?,

@@ -17,6 +17,9 @@ use anyhow::Result;
 
 use self::plan::Plan;
 
+/// One in so many of the plans that are no matter of chance runs on packed rings in a short soak.
+const FEW: usize = 9;
+
 /// What to soak in.
 #[derive(Debug, Clone)]
 pub struct Amount {
@@ -77,6 +80,8 @@ pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String>
             names.push(format!("cycle:{kind}:{}", amount.seed + round));
         }
     }
+    let packed: Vec<String> = on_packed_rings(&names, amount);
+    names.extend(packed);
     let Amount {
         plans, pairs, seed, ..
     } = *amount;
@@ -90,6 +95,20 @@ pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String>
         every,
         at: 0,
     }))
+}
+
+/// Which of these plans run on packed rings as well, and the rows of packed rings: all, or where not every call is made to fail, few.
+fn on_packed_rings(names: &[String], amount: &Amount) -> Vec<String> {
+    let one_in = if amount.one_in > 1 { FEW } else { 1 };
+    let rows = rows::PACKED.iter().map(|row| format!("row:{}", row.id));
+    let others = names
+        .iter()
+        .filter(|name| !name.starts_with("row:"))
+        .step_by(one_in)
+        .cloned();
+    rows.chain(others)
+        .map(|name| format!("packed:{name}"))
+        .collect()
 }
 
 /// Pairs between plans.

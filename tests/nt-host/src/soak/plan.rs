@@ -78,15 +78,21 @@ pub struct Plan {
 impl Plan {
     /// The plan of this name: `plan:SEED`, `pair:SEED`, `call:FUNCTION:N`, `access:LIE:N`, `shared:LIE:N` (the same with
     /// one interrupt message for all, which comes at each register access), `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS` or
-    /// `row:ID`.
+    /// `row:ID`; and `packed:NAME`, the same on packed rings. The ring of a `plan` or `pair` is a matter of chance.
     ///
     /// # Errors
     /// There is no such plan.
     pub fn named(name: &str) -> Result<Self> {
         let (kind, rest) = name.split_once(':').context("a plan is called KIND:…")?;
         let mut plan = match kind {
-            "plan" => Self::random(rest.parse()?),
-            "pair" => Self::pair(rest.parse()?)?,
+            "plan" => Self::random(rest.parse()?).any_ring(),
+            "pair" => Self::pair(rest.parse()?)?.any_ring(),
+            "packed" => match rest.split_once(':') {
+                Some(("plan", seed)) => Self::random(seed.parse()?).packed(),
+                Some(("pair", seed)) => Self::pair(seed.parse()?)?.packed(),
+                Some(("row", id)) => super::rows::packed(id)?,
+                _ => Self::named(rest)?.packed(),
+            },
             "call" => {
                 let (call, nth) = rest.split_once(':').context("call:FUNCTION:N")?;
                 let fault = Fault {
@@ -165,6 +171,38 @@ impl Plan {
         let mut plan = Self::calls(calls);
         plan.seed = seed;
         Ok(plan)
+    }
+
+    /// The same on packed rings, with their forms of the lies.
+    #[must_use]
+    pub fn packed(mut self) -> Self {
+        self.device.extend(parse("packed=on"));
+        for lie in &mut self.lies {
+            if let What::Ring(what) = &mut lie.what {
+                *what = what.packed();
+            }
+        }
+        self
+    }
+
+    /// On rings of one or the other kind, by a dice of its own: all else of a seed is what it was when there were split ones only.
+    fn any_ring(self) -> Self {
+        let mut dice = Dice::new(self.seed ^ 0x7ac_0ed0_0000_0000);
+        if dice.below(2) == 0 {
+            return self;
+        }
+        let mut plan = self.packed();
+        let size = plan.device.iter().find(|(key, _)| key == "queue-size");
+        let size = size.and_then(|(_, size)| size.parse::<u32>().ok());
+        // Only a split ring's has to be a power of two. // Virtio 1.3 §2.8.10.1
+        if let Some(size) = size.filter(|_| dice.below(3) == 0) {
+            plan.device
+                .extend(parse(&format!("queue-size={}", size - 1)));
+        }
+        if dice.below(4) == 0 {
+            plan.device.extend(parse("in-order=on"));
+        }
+        plan
     }
 
     fn processors(cpus: u32, queues: &str, vectors: &str) -> Self {
@@ -369,6 +407,8 @@ mod tests {
             "shared:needs-reset:3x2",
             "cycle:restart:1",
             "cpus:3:64:2",
+            "packed:cycle:restart:1",
+            "packed:row:P020",
         ] {
             let plan = Plan::named(name).unwrap();
             assert_eq!(
@@ -380,9 +420,37 @@ mod tests {
             Plan::named("plan:7").unwrap().to_string(),
             Plan::named("plan:8").unwrap().to_string()
         );
-        for wrong in ["plan", "plan:x", "nothing:1", "cpus:1:2"] {
+        for wrong in [
+            "plan",
+            "plan:x",
+            "nothing:1",
+            "cpus:1:2",
+            "packed:row:S020",
+            "row:P020",
+        ] {
             assert!(Plan::named(wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn a_seed_decides_on_the_rings_and_changes_nothing_else_by_it() {
+        let mut packed = 0;
+        for seed in 0..100 {
+            let (drawn, split) = (Plan::random(seed).any_ring(), Plan::random(seed));
+            if drawn == split {
+                continue;
+            }
+            packed += 1;
+            let forced = Plan::random(seed).packed();
+            let (known, more) = drawn.device.split_at(forced.device.len());
+            assert_eq!(known, forced.device);
+            let of_rings =
+                |(key, _): &(String, String)| ["queue-size", "in-order"].contains(&&**key);
+            assert!(more.iter().all(of_rings), "{drawn}");
+            let device = forced.device.clone();
+            assert_eq!(Plan { device, ..drawn }, forced);
+        }
+        assert!((30..70).contains(&packed), "{packed} of 100");
     }
 
     #[test]

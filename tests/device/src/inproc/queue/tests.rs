@@ -19,7 +19,7 @@ impl Rig {
         let mut queue = Queue::new(4);
         (queue.layout.descriptors, queue.layout.driver) = (TABLE, AVAIL);
         queue.layout.device = TABLE + 0x2000;
-        queue.enable();
+        queue.enable(0, &memory, 0).unwrap();
         for head in 0..4u64 {
             let mut descriptor = [0; 16];
             descriptor[..8].copy_from_slice(&(TABLE + 0x3000).to_le_bytes());

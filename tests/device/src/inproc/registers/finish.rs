@@ -1,8 +1,10 @@
 //! Finishing a request: as the specification says, or with a lie.
 
 use super::Registers;
+use crate::common;
 use crate::inproc::lies::RingLie;
-use crate::inproc::queue::Taken;
+use crate::inproc::queue::{Queue, Taken};
+use crate::memory::GuestMemory;
 use crate::ring::Part;
 
 impl Registers {
@@ -52,75 +54,98 @@ impl Registers {
             Some(RingLie::LengthAllOnes) => written = u32::MAX,
             _ => {}
         }
-        let lie = lie.unwrap_or(StatusUnwritten);
-        match lie {
-            RingLie::IdOutOfRange => {
-                queue.give_back_as(memory, taken, queue.layout.size.into(), written)
-            }
-            RingLie::IdAllOnes => queue.give_back_as(memory, taken, u32::MAX, written),
-            RingLie::IdNotOutstanding => {
-                let id = queue
-                    .idle_descriptor(memory)
-                    .unwrap_or(u32::from(queue.layout.size) + 1);
-                queue.give_back_as(memory, taken, id, written);
-                queue.forge(id);
-            }
-            RingLie::OtherId => match queue.taken.pop() {
-                Some(other) => {
-                    queue.forget(&other);
-                    queue.give_back_as(memory, taken, other.head().into(), written);
+        match queue.packed() {
+            Some((ring, others)) => {
+                if let Err(violation) = ring.finish(memory, taken, written, lie, others) {
+                    self.violations.push(violation);
+                    self.status |= common::NEEDS_RESET;
+                    return false;
                 }
-                None => queue.give_back(memory, taken, written),
-            },
-            RingLie::IdTwice => {
-                queue.give_back(memory, taken, written);
-                queue.give_back(memory, taken, written);
-                queue.forge(taken.head().into());
+                if let Some(lie) = lie {
+                    ring.scribble(memory, lie);
+                }
             }
-            RingLie::IndexAhead => {
-                queue.give_back(memory, taken, written);
-                queue.skip_used(memory, 1);
-            }
-            RingLie::IndexFar => {
-                queue.give_back(memory, taken, written);
-                queue.skip_used(memory, queue.layout.size + 1);
-            }
-            RingLie::IndexBack => {
-                queue.give_back(memory, taken, written);
-                queue.skip_used(memory, u16::MAX - 1);
-            }
-            RingLie::EntryChanges => {
-                let place = queue.used_place();
-                queue.give_back(memory, taken, written);
-                let _ = memory.write(place, &[0xff; 8]);
-            }
-            _ => queue.give_back(memory, taken, written),
+            None => give_back(
+                queue,
+                memory,
+                taken,
+                written,
+                lie.unwrap_or(StatusUnwritten),
+            ),
         }
-        let layout = queue.layout;
-        let ones = |address, len: u64| {
-            let _ = memory.write(address, &vec![0xff; len as usize]);
-        };
-        let size = u64::from(layout.size);
-        match lie {
-            RingLie::Flags => {
-                let _ = memory.store_u16(layout.used_flags(), u16::MAX);
+        if lie == Some(RingLie::RequestOnes) {
+            let readable = |part: &&Part| !part.device_writes;
+            let header = taken.walk.parts.iter().find(readable).copied();
+            for part in taken.walk.table.into_iter().chain(header) {
+                let len = part.len.min(16) as usize;
+                let _ = memory.write(part.address, &[0xff; 16][..len]);
             }
-            RingLie::Event => {
-                let index = memory.load_u16(layout.avail_event()).unwrap_or(0);
-                let _ = memory.store_u16(layout.avail_event(), index ^ 0x8000);
-            }
-            RingLie::UsedOnes => ones(layout.used_entry(0), 8 * size),
-            RingLie::DescriptorOnes => ones(layout.descriptors, 16 * size),
-            RingLie::AvailOnes => ones(layout.avail_entry(0), 2 * size),
-            RingLie::RequestOnes => {
-                let readable = |part: &&Part| !part.device_writes;
-                let header = taken.walk.parts.iter().find(readable).copied();
-                for part in taken.walk.table.into_iter().chain(header) {
-                    ones(part.address, part.len.min(16).into());
-                }
-            }
-            _ => {}
         }
         true
+    }
+}
+
+/// Gives a buffer of a split ring back, or lies about it.
+fn give_back(queue: &mut Queue, memory: &GuestMemory, taken: &Taken, written: u32, lie: RingLie) {
+    match lie {
+        RingLie::IdOutOfRange => {
+            queue.give_back_as(memory, taken, queue.layout.size.into(), written)
+        }
+        RingLie::IdAllOnes => queue.give_back_as(memory, taken, u32::MAX, written),
+        RingLie::IdNotOutstanding => {
+            let id = queue
+                .idle_descriptor(memory)
+                .unwrap_or(u32::from(queue.layout.size) + 1);
+            queue.give_back_as(memory, taken, id, written);
+            queue.forge(id);
+        }
+        RingLie::OtherId => match queue.taken.pop() {
+            Some(other) => {
+                queue.forget(&other);
+                queue.give_back_as(memory, taken, other.head().into(), written);
+            }
+            None => queue.give_back(memory, taken, written),
+        },
+        RingLie::IdTwice => {
+            queue.give_back(memory, taken, written);
+            queue.give_back(memory, taken, written);
+            queue.forge(taken.head().into());
+        }
+        RingLie::IndexAhead => {
+            queue.give_back(memory, taken, written);
+            queue.skip_used(memory, 1);
+        }
+        RingLie::IndexFar => {
+            queue.give_back(memory, taken, written);
+            queue.skip_used(memory, queue.layout.size + 1);
+        }
+        RingLie::IndexBack => {
+            queue.give_back(memory, taken, written);
+            queue.skip_used(memory, u16::MAX - 1);
+        }
+        RingLie::EntryChanges => {
+            let place = queue.used_place();
+            queue.give_back(memory, taken, written);
+            let _ = memory.write(place, &[0xff; 8]);
+        }
+        _ => queue.give_back(memory, taken, written),
+    }
+    let layout = queue.layout;
+    let ones = |address, len: u64| {
+        let _ = memory.write(address, &vec![0xff; len as usize]);
+    };
+    let size = u64::from(layout.size);
+    match lie {
+        RingLie::Flags => {
+            let _ = memory.store_u16(layout.used_flags(), u16::MAX);
+        }
+        RingLie::Event => {
+            let index = memory.load_u16(layout.avail_event()).unwrap_or(0);
+            let _ = memory.store_u16(layout.avail_event(), index ^ 0x8000);
+        }
+        RingLie::UsedOnes => ones(layout.used_entry(0), 8 * size),
+        RingLie::DescriptorOnes => ones(layout.descriptors, 16 * size),
+        RingLie::AvailOnes => ones(layout.avail_entry(0), 2 * size),
+        _ => {}
     }
 }

@@ -59,7 +59,12 @@ impl Registers {
             let Some(queue) = self.queues.get_mut(at) else {
                 break;
             };
-            let taken = queue.taken.swap_remove(chosen);
+            // Virtio 1.3 §2.7.9, §2.8.8
+            let taken = if self.features & common::IN_ORDER != 0 {
+                queue.taken.remove(0)
+            } else {
+                queue.taken.swap_remove(chosen)
+            };
             let number = self.disk.requests() + 1;
             if number > self.config.hang_after && self.hung < self.config.hang {
                 self.hung += 1;

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use ring_device::{Buffer, Memory, Queue as Ring, Setup, Unreachable, Violation};
+use ring_device::{Buffer, Memory, Queue as Ring, Setup, Violation};
 
 use crate::inproc::{STATUS_OK, STATUS_UNSUPP};
 use crate::memory::GuestMemory;
@@ -21,27 +21,6 @@ pub struct Area {
     pub len: u64,
     /// Whether the device writes it.
     pub device_writes: bool,
-}
-
-impl Memory for GuestMemory {
-    fn read(&self, address: u64, to: &mut [u8]) -> Result<(), Unreachable> {
-        let done = GuestMemory::read(self, address, to);
-        done.then_some(()).ok_or(Unreachable { address })
-    }
-
-    fn write(&self, address: u64, from: &[u8]) -> Result<(), Unreachable> {
-        let done = GuestMemory::write(self, address, from);
-        done.then_some(()).ok_or(Unreachable { address })
-    }
-
-    fn load_u16(&self, address: u64) -> Result<u16, Unreachable> {
-        GuestMemory::load_u16(self, address).ok_or(Unreachable { address })
-    }
-
-    fn store_u16(&self, address: u64, value: u16) -> Result<(), Unreachable> {
-        let done = GuestMemory::store_u16(self, address, value);
-        done.then_some(()).ok_or(Unreachable { address })
-    }
 }
 
 /// A queue, once it is enabled.
