@@ -141,11 +141,16 @@ impl Disk {
         }
         transport.driver_ok().map_err(Failure::at(8))?;
         for cell in self.queues {
-            cell.try_with(self.adapter, level, |ring| {
-                ring.write_through(through);
-                ring.open();
-            })
-            .ok_or(Failure::own(8, code::LOCKED))?;
+            let open = cell
+                .try_with(self.adapter, level, |ring| {
+                    ring.write_through(through);
+                    ring.open()
+                })
+                .ok_or(Failure::own(8, code::LOCKED))?;
+            if !open {
+                // Whoever set the device up looks at this when it releases the set-up.
+                self.work.fetch_or(work::RESET, Ordering::SeqCst);
+            }
         }
         Ok(())
     }

@@ -56,11 +56,7 @@ impl Disk {
         if !self.in_setup.swap(true, Ordering::Acquire) {
             self.reset_claimed(at, Level::Dispatch(at), Some(request));
         } else if let Some(cell) = self.queues.last() {
-            // It ends with what the next reset ends; until then nothing that waits in this queue is sent, and so answered.
-            cell.with(self.adapter, at, |ring| {
-                ring.close();
-                ring.wait(request);
-            });
+            cell.with(self.adapter, at, |ring| ring.wait(request));
             self.want(work::RESET);
         }
     }
@@ -117,10 +113,18 @@ impl Disk {
             let _ = self.stop_device(RESET_TIMEOUT_US);
         }
         // Before the release: a command that wants a reset and waits for this one is answered after what this one ended.
+        let mut wishes = List::EMPTY;
         while let Some(mut request) = ended.pop_front() {
-            if usable && request.operation == Operation::Reset {
+            if request.operation != Operation::Reset {
+                self.end(at, request);
+                continue;
+            }
+            if usable {
                 request.outcome = Outcome::Done;
             }
+            wishes.push_back(request);
+        }
+        while let Some(request) = wishes.pop_front() {
             self.end(at, request);
         }
         self.release_setup();
@@ -156,8 +160,11 @@ impl Disk {
     }
 
     /// Does something with each queue. Of the levels those of a reset, where none is out of reach.
+    ///
+    /// The last queue, where requests for resets wait, comes first: whatever waited elsewhere before a request that is taken out of it is
+    /// taken out after it.
     fn each(&self, level: Level, mut body: impl FnMut(&mut Ring)) {
-        for cell in self.queues {
+        for cell in self.queues.iter().rev() {
             cell.try_with(self.adapter, level, &mut body);
         }
     }

@@ -127,6 +127,8 @@ pub struct Ring {
     open: bool,
     /// The device cannot be used any more; how requests end from now on.
     ended: Option<Outcome>,
+    /// A request for a reset waits here.
+    wish: bool,
     /// Writes that are flushed.
     through: Through,
     backlog: Counted,
@@ -148,6 +150,7 @@ impl Ring {
             doorbell: None,
             open: false,
             ended: None,
+            wish: false,
             through: Through::None,
             backlog: Counted::EMPTY,
             unseen: false,
@@ -370,10 +373,6 @@ impl Ring {
     #[cold]
     #[inline(never)] // used for all but plain transfers
     fn add(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
-        if request.operation == Operation::Reset {
-            // It waited for the reset that a restart begins with.
-            return Err(Refused::Never(request));
-        }
         // What HwBuildIo has described lies where it needs nothing.
         let borrowed = match request.chain {
             Some(_) => Borrowed::Ready,

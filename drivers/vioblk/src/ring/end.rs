@@ -4,7 +4,7 @@
 use super::Ring;
 use crate::ffi::extension::RequestBox;
 use crate::ffi::list::{Counted, List};
-use crate::request::Outcome;
+use crate::request::{Operation, Outcome};
 use crate::statistics::Counters;
 use virtio_core::ring::{Queue, QueueError};
 use virtio_core::transport::DeviceStopped;
@@ -55,17 +55,21 @@ impl Ring {
         self.drain(proof, Outcome::Done, &mut back);
         self.backlog = Counted::EMPTY;
         while let Some(request) = back.pop_front() {
+            self.wish |= request.operation == Operation::Reset;
             self.backlog.push_back(request);
         }
     }
 
-    /// Has a request end with what the next reset ends.
+    /// Has a request for a reset end with what the next reset ends. Until then nothing that waits here is sent, and so answered.
     pub fn wait(&mut self, request: RequestBox) {
+        self.open = false;
+        self.wish = true;
         self.backlog.push_back(request);
     }
 
     #[inline(never)] // used twice
     fn end_waiting(&mut self, outcome: Outcome, ended: &mut List) {
+        self.wish = false;
         while let Some(mut request) = self.backlog.pop_front() {
             request.outcome = outcome;
             ended.push_back(request);

@@ -31,9 +31,11 @@ impl Ring {
         Some(enable(queue).map(|doorbell| self.doorbell = Some(doorbell)))
     }
 
-    /// Lets requests through to the device, which is live now.
-    pub fn open(&mut self) {
-        self.open = true;
+    /// Lets requests through to the device, which is live now. False: a request waits for another reset, as it came after all that
+    /// this one ends was taken out, and others may have waited in another queue when it came.
+    pub fn open(&mut self) -> bool {
+        self.open = !self.wish;
         self.ended = None;
+        self.open
     }
 }
