@@ -11,7 +11,7 @@ use nt_sys::storport::{
 
 use crate::imports::{self, Handle, acquire, allocate, complete, extended, free, release};
 use crate::virtio::{HEADER, Part};
-use crate::{Ext, SRB_EXTENSION, UNCACHED};
+use crate::{Ext, RESET_LOGICAL_UNIT, SRB_EXTENSION, UNCACHED};
 
 const TRUE: u8 = 1;
 /// STOR_SPINLOCK.
@@ -304,6 +304,20 @@ pub fn start_io(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BL
         imports::issue_dpc(extension, &mut ext.dpc);
         return;
     }
+    if case!("reset-completes--unit") {
+        if reads && ext.restarted && ext.first() {
+            ext.kept = srb.cast();
+            return;
+        }
+        // SAFETY: as above.
+        let resets = unsafe { (*srb).Function } == RESET_LOGICAL_UNIT;
+        if resets && !ext.kept.is_null() {
+            // The read that was kept ends afterwards, and the reset succeeds.
+            imports::issue_dpc(extension, &mut ext.dpc);
+            // SAFETY: as above. SRB_STATUS_SUCCESS
+            unsafe { (*srb).SrbStatus = 1 };
+        }
+    }
     if case!("completion-status--internal-error") && ext.first() {
         // SAFETY: as above.
         unsafe { (*srb).SrbStatus = 0x30 };
@@ -444,7 +458,9 @@ pub fn dpc(extension: *mut c_void, ext: &mut Ext) {
         imports::issue_dpc(extension, &mut ext.dpc);
         return;
     }
-    let keeps = case!("reset-completes") || case!("reset-completes--dpc");
+    let keeps = case!("reset-completes")
+        || case!("reset-completes--dpc")
+        || case!("reset-completes--unit");
     if keeps && !ext.kept.is_null() {
         // SAFETY: the request is ours until it is completed. SRB_STATUS_BUS_RESET
         unsafe { (*ext.kept.cast::<SCSI_REQUEST_BLOCK>()).SrbStatus = 0x0e };

@@ -51,6 +51,11 @@ pub const SRB_EXTENSION: u32 = 250;
 
 const TRUE: u8 = 1;
 
+/// srb.h: SRB_FUNCTION_RESET_DEVICE.
+const RESET_DEVICE: u8 = 0x13;
+/// srb.h: SRB_FUNCTION_RESET_LOGICAL_UNIT.
+pub const RESET_LOGICAL_UNIT: u8 = 0x20;
+
 /// Registers the miniport.
 #[unsafe(no_mangle)]
 pub extern "system" fn DriverEntry(driver: *mut c_void, path: *mut c_void) -> i32 {
@@ -174,6 +179,10 @@ unsafe extern "system" fn start_io(extension: *mut c_void, srb: *mut SCSI_REQUES
 /// Makes a disk of 1 MiB out of nothing: enough of an answer for each command of a bus scan.
 fn answer(srb: &mut SCSI_REQUEST_BLOCK) {
     srb.SrbStatus = 1;
+    if matches!(srb.Function, RESET_DEVICE | RESET_LOGICAL_UNIT) {
+        // It resets nothing. SRB_STATUS_INVALID_REQUEST
+        srb.SrbStatus = 6;
+    }
     if srb.Function != 0 || srb.DataBuffer.is_null() {
         return;
     }

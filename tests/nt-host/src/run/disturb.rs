@@ -1,8 +1,11 @@
 //! Goals that disturb the device under load: resets, removal, silence.
 
+use std::cell::RefCell;
+use std::rc::Rc;
+
 use anyhow::{Context, ensure};
 use host_ntos::sched;
-use host_storport::{Adapter, Address, Data, Function, Request};
+use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
 use super::Session;
 use crate::cdb::{self, Form, Transfer};
@@ -59,7 +62,7 @@ impl Session<'_> {
         self.work(adapter, address, self.scenario.operations / 4, 3)
     }
 
-    /// One bus reset under load, whatever comes of it.
+    /// One reset of the unit and one of the bus under load, whatever comes of them.
     pub(super) fn reset_at_work(
         &mut self,
         adapter: &Adapter,
@@ -68,25 +71,41 @@ impl Session<'_> {
         let workload = self.disturbed(adapter, address)?;
         let half = self.scenario.operations / 2;
         let reached = sched::run_until(&mut || workload.finished() >= half, self.scenario.deadline);
-        let reset = adapter.reset_bus(0);
+        let unit = Request::new(address, Function::ResetLogicalUnit, Data::None);
+        let unit = adapter.request(unit);
+        let bus = adapter.reset_bus(0);
         let drained = adapter.drain(self.scenario.deadline);
         self.put_back(workload.finish());
         reached?;
-        reset?;
+        unit?;
+        bus?;
         Ok(drained?)
     }
 
-    /// Resets the bus, or in every other round the logical unit.
+    /// Resets the bus, or in every other round the logical unit, from all CPUs at once: each such request comes while the device is
+    /// being reset for another.
     fn reset_once(&self, adapter: &Adapter, address: Address, round: u64) -> anyhow::Result<()> {
         if round.is_multiple_of(2) {
             return adapter.reset_bus(0).context("the bus was not reset");
         }
-        let reset = Request::new(address, Function::ResetLogicalUnit, Data::None);
-        let outcome = adapter.request(reset).context("the unit was not reset")?;
+        let told: Rc<RefCell<Vec<Outcome>>> = Rc::default();
+        for cpu in 0..self.scenario.cpus {
+            let put = Rc::clone(&told);
+            let mut reset = Request::new(address, Function::ResetLogicalUnit, Data::None);
+            reset.cpu = Some(cpu);
+            adapter.submit(reset.on_complete(move |outcome| put.borrow_mut().push(outcome)));
+        }
+        let mut all = || told.borrow().len() == self.scenario.cpus as usize;
+        sched::run_until(&mut all, self.scenario.deadline).context("the unit was not reset")?;
+        let failed = told
+            .borrow()
+            .iter()
+            .find(|one| !one.is_success())
+            .map(describe);
         ensure!(
-            outcome.is_success(),
+            failed.is_none(),
             "resetting the unit: {}",
-            describe(&outcome)
+            failed.unwrap_or_default()
         );
         Ok(())
     }

@@ -17,6 +17,7 @@ pub mod function {
 /// `SRB_STATUS_*`.
 pub mod status {
     pub const PENDING: u8 = 0x00;
+    pub const SUCCESS: u8 = 0x01;
     pub const BUSY: u8 = 0x05;
     pub const INVALID_REQUEST: u8 = 0x06;
     pub const NO_DEVICE: u8 = 0x08;

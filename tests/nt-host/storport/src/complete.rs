@@ -14,6 +14,7 @@ use crate::rules::{
 };
 use crate::srb;
 use crate::state::{AdapterState, Callback};
+use crate::timeout;
 
 /// Completed requests that are remembered, to tell a second completion from a foreign one.
 const REMEMBERED: usize = 4096;
@@ -60,6 +61,9 @@ pub fn complete(adapter: &Rc<AdapterState>, srb: usize) {
         return;
     }
     check_result(&o, &result, srb);
+    if result.raw_status & status::MASK == status::SUCCESS {
+        timeout::after_reset(adapter, &o);
+    }
     finish(adapter, srb, o, &result);
 }
 

@@ -45,6 +45,10 @@ pub struct Outstanding {
     pub timer: Option<sched::TimerId>,
     /// HwStartIo was called with it.
     pub started: bool,
+    /// HwStartIo has returned with it.
+    pub given: bool,
+    /// Of a reset: what it has to end.
+    pub ends: Vec<u64>,
 }
 
 /// The requests of an adapter.
@@ -247,6 +251,7 @@ fn start(adapter: &Rc<AdapterState>, srb: usize, id: u64, config: &Configured) {
     // Another CPU may have completed it while this one waited for the lock.
     let mine = with_outstanding(adapter, srb, id, |o| o.started = true).is_some();
     let result = mine.then(|| {
+        timeout::before_reset(adapter, srb);
         adapter.counters.borrow_mut().start_io += 1;
         let args = [adapter.extension_at() as u64, srb as u64];
         adapter.call(
@@ -257,6 +262,7 @@ fn start(adapter: &Rc<AdapterState>, srb: usize, id: u64, config: &Configured) {
         ) as u8
             != 0
     });
+    with_outstanding(adapter, srb, id, |o| o.given = true);
     if let Some(irql) = raised {
         interrupt::unlock_all(adapter, irql);
     }
@@ -352,6 +358,8 @@ pub fn prepare(
         channel,
         timer,
         started: false,
+        given: false,
+        ends: Vec::new(),
     };
     let count = {
         let mut io = adapter.io.borrow_mut();

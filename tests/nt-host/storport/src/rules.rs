@@ -32,10 +32,11 @@ pub const LOST_REQUEST: Rule = Rule::new(
     "every request is completed, at the latest when the bus is reset",
 );
 /// MS: nc-storport-hw_reset_bus: "responsible for completing SRBs received by HwStorStartIo for PathId during this routine". A
-/// routine that returns FALSE has not reset the bus, and a device may use its buffers still.
+/// routine that returns FALSE has not reset the bus, and a device may use its buffers still. MS: ns-storport-_scsi_request_block: of
+/// SRB_FUNCTION_RESET_DEVICE and SRB_FUNCTION_RESET_LOGICAL_UNIT, that any active requests of the target or unit should be completed.
 pub const RESET_COMPLETES: Rule = Rule::new(
     "reset-completes",
-    "HwResetBus completes the requests of the bus that it has reset",
+    "HwResetBus, and a request for a reset, complete the requests of what was reset",
 );
 /// A device address differs from a physical one wherever DMA is remapped.
 pub const DMA_PHYSICAL: Rule = Rule::new(

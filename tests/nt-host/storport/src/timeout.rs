@@ -144,20 +144,63 @@ pub fn reset_bus(adapter: &Rc<AdapterState>, path: u8) -> bool {
     fine
 }
 
-/// Requests that a bus reset has left, and the CPUs on which a DPC routine ran when it was over: each may be about to complete what
-/// it has taken.
+/// Requests that a reset has left, and the CPUs on which a DPC routine ran when it was over: each may be about to complete what it
+/// has taken.
 pub struct Left {
-    path: u8,
+    /// How the miniport said that it was over.
+    by: String,
     ids: Vec<u64>,
     cpus: Vec<usize>,
 }
 
-/// Of a routine that says it has reset the bus: what HwStartIo was given for the path and is not completed. It is judged when the DPC
-/// routines of other CPUs have ended that run now.
+/// Of a routine that says it has reset the bus: what HwStartIo was given for the path and is not completed.
 fn left_over(adapter: &AdapterState, path: u8) {
     let kept = |o: &&io::Outstanding| o.started && o.request.address.path == path;
     let io = adapter.io.borrow();
-    let ids: Vec<u64> = io.outstanding.values().filter(kept).map(|o| o.id).collect();
+    let ids = io.outstanding.values().filter(kept).map(|o| o.id).collect();
+    drop(io);
+    leave(
+        adapter,
+        format!("HwResetBus returned TRUE for path {path}"),
+        ids,
+    );
+}
+
+/// A request is about to be given to HwStartIo: if it is a reset, what it has to end is what HwStartIo has returned with.
+pub fn before_reset(adapter: &AdapterState, srb: usize) {
+    let mut io = adapter.io.borrow_mut();
+    let Some(o) = io.outstanding.get(&srb) else {
+        return;
+    };
+    let (unit, address) = (Function::ResetLogicalUnit, o.request.address);
+    let one = o.request.function == unit;
+    if !one && o.request.function != Function::ResetDevice {
+        return;
+    }
+    let hit = |other: &&io::Outstanding| {
+        let at = other.request.address;
+        other.given
+            && (at.path, at.target) == (address.path, address.target)
+            && (!one || at.lun == address.lun)
+    };
+    let ends = io.outstanding.values().filter(hit).map(|o| o.id).collect();
+    if let Some(o) = io.outstanding.get_mut(&srb) {
+        o.ends = ends;
+    }
+}
+
+/// A request was completed with success.
+pub fn after_reset(adapter: &AdapterState, o: &io::Outstanding) {
+    let by = || format!("{:?} succeeded", o.request.function);
+    if !o.ends.is_empty() {
+        leave(adapter, by(), o.ends.clone());
+    }
+}
+
+/// What a reset has left is judged when the DPC routines have ended that run now.
+fn leave(adapter: &AdapterState, by: String, mut ids: Vec<u64>) {
+    let io = adapter.io.borrow();
+    ids.retain(|id| io.outstanding.values().any(|o| o.id == *id));
     drop(io);
     if ids.is_empty() {
         return;
@@ -170,7 +213,7 @@ fn left_over(adapter: &AdapterState, path: u8) {
         .map(|(cpu, _)| cpu)
         .collect();
     drop(calls);
-    let left = Left { path, ids, cpus };
+    let left = Left { by, ids, cpus };
     if left.cpus.is_empty() {
         judge(adapter, &left);
     } else {
@@ -197,10 +240,7 @@ fn judge(adapter: &AdapterState, left: &Left) {
     if count > 0 {
         rules::violate(
             RESET_COMPLETES,
-            format!(
-                "HwResetBus returned TRUE for path {} and left {count} requests with the device",
-                left.path
-            ),
+            format!("{} and left {count} requests with the device", left.by),
         );
     }
 }
