@@ -63,6 +63,7 @@ pub struct Observed<D> {
     published: Vec<Chain>,
     violations: Vec<Violation>,
     numbered: u64,
+    needless: u64,
 }
 
 impl<D: Device> Observed<D> {
@@ -84,6 +85,7 @@ impl<D: Device> Observed<D> {
             published: Vec::new(),
             violations: Vec::new(),
             numbered: 0,
+            needless: 0,
         }
     }
 

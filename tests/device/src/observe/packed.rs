@@ -7,6 +7,9 @@ use super::Observed;
 use crate::ring::{Layout, Walk, broken};
 use crate::{Device, Violation, common};
 
+/// The value of the device's event flags that asks for one place of the ring. // Virtio 1.3 §2.8.10
+const RING_EVENT_FLAGS_DESC: u16 = 2;
+
 /// What is followed of an enabled packed queue.
 pub(super) struct Follower {
     ring: ring_device::Packed,
@@ -14,6 +17,8 @@ pub(super) struct Follower {
     single: bool,
     /// The device asked to be told of what has become available since it was told last.
     due: bool,
+    /// How often the driver may tell it, for what has become available since everybody waited last.
+    allowed: u64,
     /// Something happened after which nobody can say where either side goes on.
     lost: bool,
 }
@@ -34,6 +39,7 @@ impl<D: Device> Observed<D> {
                     ring,
                     single: true,
                     due: false,
+                    allowed: 0,
                     lost: false,
                 });
             }
@@ -83,11 +89,24 @@ impl<D: Device> Observed<D> {
     /// Takes in what the driver made available. False: it broke a rule.
     fn take_available(&mut self, queue: usize, follower: &mut Follower) -> bool {
         // The device's wish is the one that the driver saw: it changes in the device's turns only.
-        follower.due |= follower.ring.notification_due(&self.memory) == Ok(true);
+        let due = follower.ring.notification_due(&self.memory) == Ok(true);
+        follower.due |= due;
+        let place = follower.ring.setup().device + 2;
+        let for_each = self.memory.load_u16(place).unwrap_or(0) & 3 != RING_EVENT_FLAGS_DESC;
+        let before = self.numbered;
         loop {
             let buffer = match follower.ring.pop(&self.memory) {
                 Ok(Some(buffer)) => buffer,
-                Ok(None) => return self.check_lap(queue, follower),
+                Ok(None) => {
+                    let published = self.numbered - before;
+                    follower.allowed += match (due, for_each) {
+                        (false, _) => 0,
+                        // A place is passed once, however many buffers are made available at a time.
+                        (true, false) => 1,
+                        (true, true) => published,
+                    };
+                    return self.check_lap(queue, follower);
+                }
                 Err(found) => {
                     self.violations.push(broken(queue as u16, &found));
                     return false;
@@ -125,7 +144,18 @@ impl<D: Device> Observed<D> {
         let queue = queue.and_then(|queue| self.queues.get_mut(queue));
         if let Some(follower) = queue.and_then(|queue| queue.packed.as_mut()) {
             follower.due = false;
+            match follower.allowed.checked_sub(1) {
+                Some(left) => follower.allowed = left,
+                None => self.needless += 1,
+            }
         }
+    }
+
+    /// Notifications of packed queues that the device had not asked for. No rule forbids them (Virtio 1.3 §2.8.16), but each costs the
+    /// driver an exit to the host.
+    #[must_use]
+    pub fn needless_notifications(&self) -> u64 {
+        self.needless
     }
 
     /// Nobody has anything to do but the device: what it asked to be told of, it has been told of.
@@ -137,6 +167,7 @@ impl<D: Device> Observed<D> {
             let Some(follower) = &mut queue.packed else {
                 continue;
             };
+            follower.allowed = 0;
             if std::mem::replace(&mut follower.due, false) {
                 self.violations.push(Violation {
                     section: "Virtio 1.3 §2.8.21.2",

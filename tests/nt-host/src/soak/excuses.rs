@@ -29,14 +29,15 @@ pub fn harm(plan: &Plan, config: &Config) -> Harm {
 
 fn of_lie(lie: What) -> Harm {
     use RingLie::{
-        EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead, IndexBack, NextUsed, NoWrite,
-        NotDone, OtherId, RequestOnes, StatusReserved, StatusUnwritten, StrayFlags, TooShort,
+        DescriptorZeros, EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead, IndexBack,
+        NextUsed, NoWrite, NotDone, OtherId, RequestOnes, StatusReserved, StatusUnwritten,
+        StrayFlags, TooShort,
     };
     match lie {
         What::Interrupt(_) | What::Ring(EveryInterrupt | NotDone | RequestOnes) => Harm::None,
         What::Ring(NoWrite | StrayFlags) => Harm::None,
-        // What is called done here was not.
-        What::Ring(NextUsed) => Harm::Any,
+        // What is called done here was not; zeros are used descriptors of the buffer 0 in every second lap.
+        What::Ring(NextUsed | DescriptorZeros) => Harm::Any,
         // The request fails, or another one does, which the device has not looked at yet.
         What::Ring(
             IdNotOutstanding | IdTwice | IndexAhead | IndexBack | OtherId | StatusReserved

@@ -217,6 +217,11 @@ impl Life<'_> {
             Err(error) => return Err(error.into()),
         }
         self.timeouts = adapter.counters().timeouts;
+        let needless = adapter.device(|device| device.needless_notifications());
+        ensure!(
+            self.harm > Harm::None || needless == 0,
+            "{needless} notifications that the device had not asked for"
+        );
         drop(adapter);
         driver.unload().context("the driver was not unloaded")
     }

@@ -133,7 +133,7 @@ pub const ROWS: &[Row] = &[
     row("T171", "lie=vanish@106", Gone),
 ];
 
-/// Those that a packed ring has a form of, on packed rings.
+/// Those that a packed ring has a form of, on packed rings of sixteen: the 24th request of a queue lies in the second lap.
 pub const PACKED: &[Row] = &[
     row("F011", "lie=needs-reset@106", CutOff),
     row("P001", "lie=flags@20x3", Survived),
@@ -143,10 +143,10 @@ pub const PACKED: &[Row] = &[
     row("P023", "lie=stray-flags@20x6", Unharmed),
     row("P025", "lie=too-far@20", CutOff),
     row("P031", "lie=id-twice@20", Survived),
-    row("P033", "lie=used-ones@5", Survived),
-    row("P034", "lie=used-ones@150", Survived),
-    row("P035", "lie=descriptor-zeros@150", Survived),
-    row("P036", "lie=descriptor-zeros@5", Survived),
+    row("P033", "queues=1 lie=used-ones@5", CutOff),
+    row("P034", "queues=1 lie=used-ones@24", CutOff),
+    row("P035", "queues=1 lie=descriptor-zeros@24", CutOff),
+    row("P036", "queues=1 lie=descriptor-zeros@5", CutOff),
     row("P037", "lie=entry-changes@20x5", Survived),
     row("P044", "lie=no-write@1x0", Unharmed),
     row("R001", "lie=id-out-of-range@20", CutOff),
@@ -181,7 +181,9 @@ pub fn plan(id: &str) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn packed(id: &str) -> Result<Plan> {
-    Ok(find(PACKED, id)?.packed())
+    let mut plan = find(PACKED, id)?.packed();
+    plan.device.extend(parse("queue-size=16"));
+    Ok(plan)
 }
 
 fn find(rows: &[Row], id: &str) -> Result<Plan> {

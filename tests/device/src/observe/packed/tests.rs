@@ -291,3 +291,25 @@ fn who_asked_to_be_notified_must_be() {
     rig.publish(2);
     assert_eq!(rig.silence(), MISSED);
 }
+
+#[test]
+fn notifications_that_nobody_asked_for_are_counted() {
+    let mut rig = Rig::new(common::EVENT_IDX);
+    // Of every buffer, as long as the device has not said otherwise.
+    rig.publish(0);
+    rig.publish(1);
+    rig.notify();
+    rig.notify();
+    assert_eq!(rig.observed.needless_notifications(), 0);
+    rig.notify();
+    assert_eq!(rig.observed.needless_notifications(), 1);
+    // Of the third descriptor, however many become available with it.
+    assert!(rig.memory.write(DEVICE, &(1u16 << 15 | 2).to_le_bytes()));
+    assert!(rig.memory.write(DEVICE + 2, &2u16.to_le_bytes()));
+    rig.publish(2);
+    rig.publish(3);
+    rig.notify();
+    assert_eq!(rig.observed.needless_notifications(), 1);
+    rig.notify();
+    assert_eq!(rig.observed.needless_notifications(), 2);
+}
