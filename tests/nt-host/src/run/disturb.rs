@@ -13,8 +13,8 @@ use crate::judge::{Disturbance, describe};
 use crate::scenario::Goal;
 use crate::workload::Workload;
 
-/// Bus resets in [`Goal::Reset`].
-const RESETS: u64 = 8;
+/// Resets in [`Goal::Reset`].
+const RESETS: u64 = 40;
 
 /// Workloads in [`Goal::Silent`], [`Goal::NeedsReset`] and [`Goal::GivenUp`], with a stop and a restart after each.
 const CUTS: u32 = 4;
