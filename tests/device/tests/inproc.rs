@@ -198,6 +198,19 @@ fn one_seed_gives_one_run() {
 }
 
 #[test]
+fn requests_come_back_in_order_if_that_was_negotiated() {
+    let orders = |in_order: &str| -> Vec<[u32; 2]> {
+        let (ram, image) = (ram(), image());
+        let mut config = Config::new(image.path());
+        config.set("in-order", in_order).unwrap();
+        let mut client = client(&config, &ram, InterruptMode::Messages(2));
+        (0..40).map(|_| client.order_of_two()).collect()
+    };
+    assert!(orders("on").iter().all(|order| *order == [0, 3]));
+    assert!(orders("off").contains(&[3, 0]));
+}
+
+#[test]
 fn unknown_properties_are_named() {
     let mut config = Config::new(std::path::Path::new("x"));
     let error = config.set("seg_max", "1").unwrap_err().to_string();

@@ -96,8 +96,8 @@ impl<D: Device> Client<D> {
         let low = self.common(4, 4);
         self.set(0, 4, 1);
         let offered = self.common(4, 4) << 32 | low;
-        // VERSION_1, and ACCESS_PLATFORM where offered; no EVENT_IDX, no INDIRECT.
-        self.features = offered & (3 << 32 | 1 << 9 | 1 << 2 | 1 << 1);
+        // VERSION_1, and ACCESS_PLATFORM and IN_ORDER where offered; no EVENT_IDX, no INDIRECT.
+        self.features = offered & (1 << 35 | 3 << 32 | 1 << 9 | 1 << 2 | 1 << 1);
         self.set(8, 4, 0);
         self.set(12, 4, self.features & 0xffff_ffff);
         self.set(8, 4, 1);
@@ -208,6 +208,35 @@ impl<D: Device> Client<D> {
         assert!(self.device.refresh().is_empty());
         let bar = self.regions.notify.bar;
         self.device.write(bar, self.doorbell, 2, 0);
+    }
+
+    /// Makes two requests available at once, and returns in which order they come back, by their first descriptors.
+    pub fn order_of_two(&mut self) -> [u32; 2] {
+        for request in 0..2 {
+            let (header, data) = (HEADER + 0x100 * request, DATA + 0x100 * request);
+            assert!(self.memory.write(header, &[GET_ID as u8, 0, 0, 0]));
+            assert!(self.memory.write(header + 4, &[0; 12]));
+            let first = 3 * request;
+            self.descriptor(first, header, 16, NEXT, first as u16 + 1);
+            self.descriptor(first + 1, data, 20, NEXT | WRITE, first as u16 + 2);
+            self.descriptor(first + 2, header + 16, 1, WRITE, 0);
+            let slot = RING + 0x1000 + 4 + 2 * u64::from(self.avail % self.size);
+            assert!(self.memory.store_u16(slot, first as u16));
+            self.avail = self.avail.wrapping_add(1);
+        }
+        assert!(self.memory.store_u16(RING + 0x1002, self.avail));
+        let bar = self.regions.notify.bar;
+        self.device.write(bar, self.doorbell, 2, 0);
+        let start = Instant::now();
+        while self.memory.load_u16(RING + 0x2002) != Some(self.avail) {
+            assert!(start.elapsed() < DEADLINE, "not both come back");
+            self.device.poll(Duration::ZERO).unwrap();
+        }
+        [0, 1].map(|_| {
+            let entry = RING + 0x2000 + 4 + 8 * u64::from(self.used % self.size);
+            self.used = self.used.wrapping_add(1);
+            self.memory.read_u32(entry).unwrap()
+        })
     }
 
     /// Takes note of one completion without looking at it.
