@@ -61,6 +61,12 @@ pub trait Device {
     fn take_violations(&mut self) -> Vec<Violation> {
         Vec::new()
     }
+    /// Whether nothing comes of polling until the driver acts. If so, the device is from now on as if it had been polled so many
+    /// times.
+    fn rest(&mut self, polls: u64) -> bool {
+        let _ = polls;
+        false
+    }
     /// Whether two runs from one seed are identical: true for a device in this process, false for a real one.
     fn deterministic(&self) -> bool {
         false
@@ -161,6 +167,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn take_violations(&mut self) -> Vec<Violation> {
         (**self).take_violations()
+    }
+    fn rest(&mut self, polls: u64) -> bool {
+        (**self).rest(polls)
     }
     fn deterministic(&self) -> bool {
         (**self).deterministic()

@@ -131,8 +131,7 @@ impl<D: Device> Observed<D> {
     }
 
     /// The memory of the rings that the device uses: tables, available rings (read) and used rings (written).
-    #[must_use]
-    pub fn rings(&self) -> Vec<Part> {
+    pub fn rings(&self) -> impl Iterator<Item = Part> {
         self.queues
             .iter()
             .filter(|queue| queue.enabled())
@@ -142,7 +141,6 @@ impl<D: Device> Observed<D> {
                 len: area.len as u32,
                 device_writes: area.device_writes,
             })
-            .collect()
     }
 
     /// The chains that the device has certainly not given back, as of the last [`Observed::refresh`]. Empty after a reset that
@@ -462,6 +460,10 @@ impl<D: Device> Device for Observed<D> {
 
     fn take_violations(&mut self) -> Vec<Violation> {
         Observed::take_violations(self)
+    }
+
+    fn rest(&mut self, polls: u64) -> bool {
+        self.device.rest(polls)
     }
 
     fn deterministic(&self) -> bool {

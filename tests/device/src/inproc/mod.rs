@@ -162,6 +162,20 @@ impl Device for InProcess {
         self.registers.take_violations()
     }
 
+    fn rest(&mut self, polls: u64) -> bool {
+        if self.removed {
+            return true;
+        }
+        let works = self.function.bus_master();
+        if self.function.line(self.registers.isr()) || works && !self.registers.idle() {
+            return false;
+        }
+        if works {
+            self.registers.rest(polls);
+        }
+        true
+    }
+
     fn deterministic(&self) -> bool {
         true
     }

@@ -18,8 +18,8 @@ const UNKNOWN: u32 = 0;
 /// The generation of a block that was zeroed.
 const ZEROES: u32 = u32::MAX;
 
-/// Bytes compared or written at a time.
-const CHUNK: usize = 1 << 20;
+/// Bytes compared or written at a time: few enough to stay in the processor's cache.
+const CHUNK: usize = 64 << 10;
 
 /// The model.
 #[derive(Debug, Clone)]

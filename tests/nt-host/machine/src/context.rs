@@ -18,6 +18,8 @@ pub struct Context {
     pub region: Cell<usize>,
     /// Which of the two is running.
     pub in_driver: Cell<bool>,
+    /// Whether driver code ever ran on its stack.
+    pub entered: Cell<bool>,
     /// The driver's stack.
     pub driver: Stack,
     /// The host's; the root context runs on the thread's own.
@@ -32,6 +34,7 @@ impl Context {
             driver_sp: Cell::new(driver.high()),
             region: Cell::new(0),
             in_driver: Cell::new(false),
+            entered: Cell::new(false),
             driver,
             host,
         }

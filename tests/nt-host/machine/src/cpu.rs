@@ -124,6 +124,7 @@ pub fn call(address: usize, args: &[u64]) -> u64 {
     );
     let (host_sp, driver_sp) = (context.host_sp.get(), context.driver_sp.get());
     cross();
+    context.entered.set(true);
     context.in_driver.set(true);
     // SAFETY: the context is the running one and its driver stack is free below `driver_sp`. What the
     // code at `address` does is the driver's doing; faults in it are reported.

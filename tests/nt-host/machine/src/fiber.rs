@@ -112,10 +112,16 @@ impl Fiber {
         let Some(context) = self.inner.context.take() else {
             return;
         };
-        self.inner.used.set(context.driver.used());
-        context.driver.recycle();
+        // Most fibers of a machine with many processors are idle ones that never came to driver code.
+        let used = if context.entered.get() {
+            context.driver.used()
+        } else {
+            0
+        };
+        self.inner.used.set(used);
+        context.driver.recycle(used);
         if let Some(host) = context.host {
-            host.recycle();
+            host.recycle(0);
         }
     }
 }

@@ -84,6 +84,11 @@ impl Stack {
         let words = (self.high - self.low) / 8;
         // SAFETY: whole words of readable memory; only code of this thread writes there, and it does not now.
         let words = unsafe { std::slice::from_raw_parts(self.low as *const u64, words) };
+        // Most of it is paint: looked at many words at a time, without a way out in the middle.
+        let painted =
+            |piece: &&[u64; 64]| piece.iter().fold(0, |any, word| any | (word ^ PAINT)) == 0;
+        let (pieces, _) = words.as_chunks::<64>();
+        let words = &words[64 * pieces.iter().take_while(painted).count()..];
         let unused = words.iter().take_while(|word| **word == PAINT).count();
         (words.len() - unused) * 8
     }
@@ -94,8 +99,8 @@ impl Stack {
         unsafe { std::slice::from_raw_parts_mut(self.low as *mut u64, words) }
     }
 
-    /// Keeps the stack for later, as if new.
-    pub fn recycle(mut self) {
+    /// Keeps the stack for later, as if new: `used` bytes of it were in use.
+    pub fn recycle(mut self, used: usize) {
         let kept = FREE.try_with(|free| {
             let Ok(mut free) = free.try_borrow_mut() else {
                 return Some(self);
@@ -104,9 +109,8 @@ impl Stack {
                 return Some(self);
             }
             if self.painted {
-                let used = self.used() / 8;
                 let words = self.words();
-                let first = words.len() - used;
+                let first = words.len() - used / 8;
                 words[first..].fill(PAINT);
             }
             free.push(self);

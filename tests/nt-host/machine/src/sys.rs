@@ -56,7 +56,8 @@ pub fn map_file(file: BorrowedFd<'_>, offset: u64, len: usize) -> io::Result<usi
     })
 }
 
-/// Replaces pages by a shared mapping of part of a file.
+/// Replaces pages by a shared mapping of part of a file, ready for use: most blocks are filled at once, and a fault for each page
+/// would cost more than the mapping.
 ///
 /// # Safety
 /// `at..at + len` must be whole pages that the caller owns and that nothing refers to.
@@ -66,7 +67,7 @@ pub unsafe fn map_file_at(
     offset: u64,
     len: usize,
 ) -> io::Result<()> {
-    let flags = libc::MAP_SHARED | libc::MAP_FIXED;
+    let flags = libc::MAP_SHARED | libc::MAP_FIXED | libc::MAP_POPULATE;
     // SAFETY: the caller owns the pages that are replaced.
     let p = unsafe {
         libc::mmap(

@@ -40,6 +40,20 @@ pub fn bytes(address: usize, len: usize) -> Vec<u8> {
     all
 }
 
+/// How many of the `len` bytes at `address` are not `value`.
+#[must_use]
+pub fn others(address: usize, len: usize, value: u8) -> usize {
+    // SAFETY: nothing else runs on this thread meanwhile, and a device's write changes a count at most; a bad `address` faults
+    // and the run ends (module documentation).
+    let bytes = unsafe { std::slice::from_raw_parts(address as *const u8, len) };
+    // Summed up in pieces that a byte can count: many bytes at a time.
+    let count = |piece: &[u8]| {
+        let others = piece.iter().map(|byte| u8::from(*byte != value));
+        usize::from(others.fold(0_u8, u8::wrapping_add))
+    };
+    bytes.chunks(255).map(count).sum()
+}
+
 /// Copies `len` bytes between driver addresses; they may overlap.
 pub fn copy(to: usize, from: usize, len: usize) {
     // SAFETY: bad addresses fault and the run ends (module documentation).

@@ -5,7 +5,7 @@ use std::cell::RefCell;
 use anyhow::{Result, ensure};
 use host_ntos::inject::Fault;
 
-use super::life;
+use super::life::{self, Ground};
 use super::plan::Plan;
 
 /// Functions that can fail and that vioblk calls, for random plans. A test sees to it that none is left out.
@@ -42,8 +42,8 @@ pub fn calls() -> Result<Vec<Fault>> {
 ///
 /// # Errors
 /// It failed.
-pub fn learn(sys: &[u8]) -> Result<u64> {
-    let found = life::run(&Plan::whole_life(), sys);
+pub fn learn(sys: &[u8], ground: &mut Ground) -> Result<u64> {
+    let found = life::run(&Plan::whole_life(), sys, ground);
     ensure!(
         found.wrong.is_empty(),
         "without any fault: {}",

@@ -52,21 +52,48 @@ pub struct Found {
     pub trace: u64,
 }
 
+/// What one plan after the other is carried out on: to make it anew would take longer than most plans.
+#[derive(Default)]
+pub struct Ground {
+    ram: Option<Ram>,
+    image: Option<Image>,
+}
+
+impl Ground {
+    /// Memory as if new.
+    fn ram(&mut self, seed: u64) -> Result<Ram> {
+        match self.ram.take().and_then(|ram| ram.renew(seed)) {
+            Some(ram) => Ok(ram),
+            None => Ram::new(RAM, seed).context("cannot make guest memory"),
+        }
+    }
+}
+
+/// An image with what the disk holds at first.
+fn formatted<'a>(image: &'a mut Option<Image>, disk: &Disk) -> Result<&'a Image> {
+    let made = match image.take() {
+        Some(image) => image,
+        None => Image::new(SIZE).context("cannot make the disk image")?,
+    };
+    disk.format(made.file())?;
+    Ok(image.insert(made))
+}
+
 /// Runs a plan.
 #[must_use]
-pub fn run(plan: &Plan, sys: &[u8]) -> Found {
+pub fn run(plan: &Plan, sys: &[u8], ground: &mut Ground) -> Found {
     let mut found = Found::default();
-    if let Err(error) = attempt(plan, sys, &mut found) {
+    if let Err(error) = attempt(plan, sys, ground, &mut found) {
         found.wrong.push(format!("{error:#}"));
     }
     found
 }
 
-fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
-    let ram = Ram::new(RAM, plan.seed).context("cannot make guest memory")?;
-    let image = Image::new(SIZE).context("cannot make the disk image")?;
+fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> Result<()> {
     let disk = Disk::new(SIZE / 512, 512, plan.seed);
-    disk.format(image.file())?;
+    let ram = ground.ram(plan.seed)?;
+    let Ground { ram: kept, image } = ground;
+    let image = formatted(image, &disk)?;
     let mut config = Config::new(image.path());
     config.seed = plan.seed;
     for (key, value) in &plan.device {
@@ -80,7 +107,7 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
         clock: Clock::Virtual,
         ..host_ntos::Config::default()
     };
-    host_ntos::boot(kernel, ram);
+    host_ntos::boot(kernel, ram.clone());
     host_storport::install();
     inject::arm(&plan.calls);
     let mut life = Life {
@@ -111,6 +138,8 @@ fn attempt(plan: &Plan, sys: &[u8], found: &mut Found) -> Result<()> {
         .map(|(name, count)| (name.to_owned(), count))
         .collect();
     let report = host_ntos::shutdown();
+    host_storport::remove();
+    kept.replace(ram);
     found.accesses = report.counters.get("mmio").copied().unwrap_or(0);
     found.trace = report.trace_hash;
     (found.requests, found.disturbed, found.refused) = (tally.requests, tally.disturbed, refused);

@@ -15,6 +15,7 @@ use std::path::Path;
 
 use anyhow::Result;
 
+use self::life::Ground;
 use self::plan::Plan;
 
 /// One in so many of the plans that are no matter of chance runs on packed rings in a short soak.
@@ -40,7 +41,7 @@ pub struct Amount {
 /// # Errors
 /// The driver does not live through a whole life without faults.
 pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String> + use<>> {
-    let accesses = enumerate::learn(sys)?;
+    let accesses = enumerate::learn(sys, &mut Ground::default())?;
     let mut names: Vec<String> = rows::ROWS
         .iter()
         .map(|row| format!("row:{}", row.id))
@@ -138,10 +139,11 @@ impl<A: Iterator, B: Iterator<Item = A::Item>> Iterator for Turns<A, B> {
 /// There is no such plan.
 pub fn one(name: &str, sys: &Path) -> Result<bool> {
     let bytes = std::fs::read(sys)?;
-    enumerate::learn(&bytes)?;
+    let mut ground = Ground::default();
+    enumerate::learn(&bytes, &mut ground)?;
     let plan = Plan::named(name)?;
     println!("{plan}");
-    let found = life::run(&plan, &bytes);
+    let found = life::run(&plan, &bytes, &mut ground);
     println!(
         "{} requests, {} cut off, {} register accesses, {} calls failed{}, trace {:016x}",
         found.requests,

@@ -11,11 +11,13 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::enumerate;
-use super::life::{self, Found};
+use super::life::{self, Found, Ground};
 use super::plan::Plan;
 
-/// Plans of one process.
-const CHUNK: usize = 250;
+/// Plans of the first process, and of the last: each has more than the one before, as one that goes on is the faster, and few plans
+/// are for all processors.
+const FIRST_CHUNK: usize = 64;
+const LAST_CHUNK: usize = 4096;
 
 /// Time that one plan may take.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -51,7 +53,8 @@ pub struct Sum {
 /// The driver cannot be read, or nobody listens.
 pub fn work(sys: &Path) -> Result<()> {
     let bytes = std::fs::read(sys)?;
-    enumerate::learn(&bytes)?;
+    let mut ground = Ground::default();
+    enumerate::learn(&bytes, &mut ground)?;
     let mut out = std::io::stdout().lock();
     let mut tell = |line: &Line| -> Result<()> {
         writeln!(out, "{}", serde_json::to_string(line)?)?;
@@ -61,7 +64,7 @@ pub fn work(sys: &Path) -> Result<()> {
         let name = name?;
         tell(&Line::Begin(name.clone()))?;
         let mut found = match Plan::named(&name) {
-            Ok(plan) => life::run(&plan, &bytes),
+            Ok(plan) => life::run(&plan, &bytes, &mut ground),
             Err(error) => Found {
                 wrong: vec![format!("{error:#}")],
                 ..Found::default()
@@ -99,15 +102,17 @@ pub fn run(
     let mut workers: Vec<Worker> = Vec::new();
     let mut sum = Sum::default();
     let mut number = 0;
+    let mut chunk = FIRST_CHUNK;
     loop {
         let in_time = until.is_none_or(|end| Instant::now() < end);
         while workers.len() < jobs.max(1) && in_time {
-            waiting.extend(names.by_ref().take(CHUNK.saturating_sub(waiting.len())));
+            waiting.extend(names.by_ref().take(chunk.saturating_sub(waiting.len())));
             if waiting.is_empty() {
                 break;
             }
-            let names = waiting.drain(..CHUNK.min(waiting.len())).collect();
+            let names = waiting.drain(..chunk.min(waiting.len())).collect();
             number += 1;
+            chunk = (chunk * 5 / 4).min(LAST_CHUNK);
             workers.push(Worker::start(
                 sys,
                 names,

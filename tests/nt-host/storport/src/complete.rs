@@ -78,10 +78,12 @@ pub fn take_back(adapter: &Rc<AdapterState>, srb: usize) {
 
 /// The rings themselves must lie in memory that was mapped for the device.
 pub fn observe_rings(adapter: &AdapterState) {
-    let rings = adapter.device.borrow().rings();
-    if rings == *adapter.rings.borrow() {
+    let device = adapter.device.borrow();
+    if device.rings().eq(adapter.rings.borrow().iter().copied()) {
         return;
     }
+    let rings: Vec<_> = device.rings().collect();
+    drop(device);
     for ring in &rings {
         let len = u64::from(ring.len);
         if adapter
@@ -111,7 +113,7 @@ pub fn observe_rings(adapter: &AdapterState) {
 pub fn observe(adapter: &AdapterState) {
     let (chains, violations) = {
         let mut device = adapter.device.borrow_mut();
-        let chains = device.refresh().to_vec();
+        let chains = device.refresh();
         (chains, device.take_violations())
     };
     for violation in violations {

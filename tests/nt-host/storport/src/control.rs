@@ -160,7 +160,7 @@ fn stop_adapter(adapter: &AdapterState) -> Result<(), Failure> {
 
 /// The memory of the queues goes away with the adapter, so no device may look there any more.
 fn check_quiet(adapter: &AdapterState) {
-    let queues = adapter.device.borrow().rings().len() / 3;
+    let queues = adapter.device.borrow().rings().count() / 3;
     if queues > 0 {
         rules::violate(
             DMA_AFTER_STOP,

@@ -159,6 +159,19 @@ pub fn poll(wait: Duration) {
     }
 }
 
+/// Lets every device pass over so many polls; false if something would come of them.
+pub fn rest(polls: u64) -> bool {
+    let adapters = state::adapters();
+    let live = adapters
+        .iter()
+        .filter(|a| a.connection.get() != Connection::None && a.phase.get() != Phase::Dead);
+    let rests = |adapter: &Rc<AdapterState>, polls| {
+        test_device::Device::rest(&mut *adapter.device.borrow_mut(), polls)
+    };
+    live.clone().all(|adapter| rests(adapter, 0))
+        && live.clone().all(|adapter| rests(adapter, polls))
+}
+
 /// Delivers an interrupt out of nowhere and waits until its routine has run.
 pub fn deliver(adapter: &Rc<AdapterState>, message: u16) -> Result<(), sched::Stuck> {
     let before = adapter.connection.get();

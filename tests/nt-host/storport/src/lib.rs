@@ -48,7 +48,13 @@ pub fn install() {
     export::register();
     host_ntos::inject::register(fallible::FUNCTIONS);
     host_ntos::sched::set_poll(Box::new(interrupt::poll));
+    host_ntos::sched::set_rest(interrupt::rest);
     host_ntos::rules::add_explainer(Box::new(explain));
+}
+
+/// Forgets the drivers and adapters of a run that has ended, with their handles of the machine's memory.
+pub fn remove() {
+    state::clear();
 }
 
 /// What a fault at an address means, if it lies in memory of a request that was completed.

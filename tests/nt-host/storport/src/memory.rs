@@ -83,10 +83,9 @@ impl Region {
     /// Whether the bytes around it still hold what [`Region::new`] put there; only of an accessible region.
     pub fn intact(&self) -> bool {
         let start = self.block.va() as usize;
-        let before = guest::bytes(start, self.at - start);
         let end = self.at + self.len;
-        let after = guest::bytes(end, start + self.block.len() - end);
-        before.iter().chain(&after).all(|&byte| byte == SLACK)
+        guest::others(start, self.at - start, SLACK) == 0
+            && guest::others(end, start + self.block.len() - end, SLACK) == 0
     }
 
     /// Writes the bytes around it again.
@@ -154,6 +153,7 @@ pub struct Slot {
 }
 
 impl Slot {
+    /// One as [`Slot::open`] leaves it.
     fn new(ram: &Ram, extension: usize, contiguous: bool) -> Option<Self> {
         Some(Self {
             srb: Region::new(ram, SRB_ROOM, Placement::Contiguous, 0)?,
@@ -225,15 +225,13 @@ fn straddling(ram: &Ram, len: usize) -> Option<Region> {
     let before = (1 + sched::random(units) as usize) * ALIGNMENT;
     let at = block.va() as usize + PAGE - before;
     guest::fill(block.va() as usize, block.len(), SLACK);
+    guest::fill(at, len, POISON);
     Some(Region { block, at, len })
 }
 
 /// How many bytes of a region no longer hold what it was handed over with.
 pub fn written(region: &Region) -> usize {
-    guest::bytes(region.at, region.len)
-        .iter()
-        .filter(|&&byte| byte != POISON)
-        .count()
+    guest::others(region.at, region.len, POISON)
 }
 
 /// Slots, lent in turn.
@@ -261,11 +259,15 @@ impl Slots {
 
     /// A slot that was idle the longest, or a new one. `None`: memory is short.
     pub fn take(&mut self, ram: &Ram) -> Option<Slot> {
-        let slot = if self.idle.len() > RESERVE {
-            self.idle.pop_front()?
+        let new = if self.idle.len() > RESERVE {
+            None
         } else {
-            Slot::new(ram, self.extension, self.contiguous).or_else(|| self.idle.pop_front())?
+            Slot::new(ram, self.extension, self.contiguous)
         };
+        if new.is_some() {
+            return new;
+        }
+        let slot = self.idle.pop_front()?;
         if self.unguarded {
             guest::fill(slot.srb.at, slot.srb.len, 0);
         } else {
@@ -406,12 +408,12 @@ impl Buffers {
                 block
             }
             None => {
-                let block = ram.alloc(class * PAGE, placement(layout)).or_else(|| {
-                    self.free_all();
-                    ram.alloc(class * PAGE, placement(layout))
-                })?;
-                block.protect(Protection::None);
-                block
+                // Nobody looks at it but the device, unless the miniport asks for its address.
+                ram.alloc_hidden(class * PAGE, placement(layout))
+                    .or_else(|| {
+                        self.free_all();
+                        ram.alloc_hidden(class * PAGE, placement(layout))
+                    })?
             }
         };
         let page = sched::random((class - pages + 1) as u32) as usize;

@@ -294,6 +294,12 @@ pub fn reset(ram: &Ram) {
     drop(old);
 }
 
+/// Forgets everything.
+pub fn clear() {
+    let old = PORT.take();
+    drop(old);
+}
+
 /// Access to the whole. No driver code runs inside.
 pub fn with<R>(f: impl FnOnce(&mut Port) -> R) -> Option<R> {
     PORT.with_borrow_mut(|port| port.as_mut().map(f))

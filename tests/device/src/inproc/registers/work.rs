@@ -29,6 +29,11 @@ impl Registers {
         }
     }
 
+    /// As if it had been called upon so many times with nothing to do: it throws its dice all the same.
+    pub(in crate::inproc) fn rest(&mut self, times: u64) {
+        self.random.advance(times.into());
+    }
+
     fn below(&mut self, bound: u32) -> u32 {
         self.random.next_u32() % bound.max(1)
     }

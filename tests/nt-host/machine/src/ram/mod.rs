@@ -1,6 +1,8 @@
 //! Memory that the driver and a device share, as frames of one file.
 
+mod block;
 mod frames;
+mod homes;
 #[cfg(test)]
 mod tests;
 
@@ -13,7 +15,9 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::sys;
+pub use block::Block;
 use frames::Frames;
+use homes::Homes;
 
 /// Bytes in a page and in a frame.
 pub const PAGE: usize = 4096;
@@ -21,6 +25,9 @@ pub const PAGE: usize = 4096;
 /// Most mappings of blocks at once. Linux allows a process 65530 by default (vm.max_map_count); the rest is
 /// for stacks, images and the allocator.
 const MAX_MAPPINGS: usize = 48 * 1024;
+
+/// Blocks that nobody could touch when they were dropped are unmapped together, at most so many mappings at a time.
+const MAX_STALE: usize = 1024;
 
 /// Addresses are reserved in pieces of this size. qemu-user keeps a record of every reserved page, so
 /// there the pieces are small.
@@ -70,6 +77,13 @@ struct Inner {
     addresses: RefCell<Addresses>,
     blocks: RefCell<BTreeMap<usize, Rc<Extent>>>,
     mappings: Cell<usize>,
+    /// Dropped blocks that are still mapped, inaccessible.
+    stale: RefCell<Vec<Rc<Extent>>>,
+    stale_mappings: Cell<usize>,
+    /// Frames that may hold anything but zeroes.
+    touched: Vec<Cell<bool>>,
+    /// Of memory that was renewed.
+    homes: Option<Homes>,
 }
 
 /// Virtual addresses, each given out once.
@@ -86,13 +100,20 @@ struct Extent {
     /// For each page how many pages from there on have adjacent frames.
     runs: Vec<u32>,
     mappings: usize,
+    state: Cell<State>,
+    /// Its address is the home of its frame.
+    at_home: bool,
 }
 
-/// Pages at adjacent virtual addresses, with a guard page before and after. Dropping it gives the frames
-/// back; the addresses stay inaccessible and are not used again.
-pub struct Block {
-    ram: Ram,
-    extent: Rc<Extent>,
+/// What the pages of a block are at the moment.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Addresses only, inaccessible.
+    Unmapped,
+    /// Mapped, all alike.
+    All(Protection),
+    /// Mapped, not alike.
+    Mixed,
 }
 
 impl Ram {
@@ -140,7 +161,38 @@ impl Ram {
             addresses: RefCell::default(),
             blocks: RefCell::default(),
             mappings: Cell::new(0),
+            stale: RefCell::default(),
+            stale_mappings: Cell::new(0),
+            touched: vec![Cell::new(false); len / PAGE],
+            homes: None,
         })))
+    }
+
+    /// Memory like new, of the same length, in this one's place: it holds zeroes, and `seed` decides placements. `None` if anything
+    /// else still has a handle of this memory or a block in it. No other process may have had it open.
+    #[must_use]
+    pub fn renew(mut self, seed: u64) -> Option<Ram> {
+        let inner = Rc::get_mut(&mut self.0)?;
+        inner.unmap_blocks();
+        for (frame, touched) in inner.touched.iter().enumerate() {
+            if touched.replace(false) {
+                let at = (inner.linear + frame * PAGE) as *mut u8;
+                // SAFETY: a mapped page, of which this is the only handle.
+                unsafe { at.write_bytes(0, PAGE) };
+            }
+        }
+        inner.frames = RefCell::new(Frames::new(inner.len / PAGE, seed));
+        inner.addresses.take();
+        inner.stale.take();
+        inner.stale_mappings.set(0);
+        match &inner.homes {
+            Some(homes) => homes.renew(),
+            None => inner.homes = Homes::new(inner.len / PAGE).ok(),
+        }
+        inner
+            .mappings
+            .set(inner.homes.as_ref().map_or(0, Homes::mappings));
+        Some(self)
     }
 
     /// The file, for QEMU's memory-backend-file.
@@ -172,7 +224,13 @@ impl Ram {
     pub fn device_slice(&self, address: u64, len: usize) -> Option<*mut u8> {
         let offset = address.checked_sub(self.0.base)?;
         let end = offset.checked_add(len as u64)?;
-        (end <= self.0.len as u64).then(|| (self.0.linear + offset as usize) as *mut u8)
+        if end > self.0.len as u64 {
+            return None;
+        }
+        let frames = offset as usize / PAGE..(end as usize).div_ceil(PAGE);
+        let touched = self.0.touched.get(frames).unwrap_or_default();
+        touched.iter().for_each(|touched| touched.set(true));
+        Some((self.0.linear + offset as usize) as *mut u8)
     }
 
     /// A block of `len` bytes (rounded up to pages), or `None` when frames or mappings are short.
@@ -180,16 +238,37 @@ impl Ram {
     /// Its bytes are whatever its frames last held. A scattered page costs a mapping of its own, and the
     /// system allows few: keep blocks and use [`Block::protect`] where many come and go.
     pub fn alloc(&self, len: usize, placement: Placement) -> Option<Block> {
+        let block = self.alloc_hidden(len, placement)?;
+        if block.extent.state.get() == State::Unmapped {
+            block.map().ok()?;
+        }
+        block.protect(Protection::ReadWrite);
+        Some(block)
+    }
+
+    /// A block that is inaccessible ([`Protection::None`]): as long as it is, it costs no mapping.
+    pub fn alloc_hidden(&self, len: usize, placement: Placement) -> Option<Block> {
         let inner = &self.0;
         let count = sys::pages(len) / PAGE;
         let frames = inner.frames.borrow_mut().take(count, placement)?;
         let address = |frame: &usize| inner.base + (frame * PAGE) as u64;
         let mut extent = Extent::new(frames.iter().map(address).collect());
-        let va = self.map(&mut extent);
-        if va.is_none() {
-            inner.frames.borrow_mut().give(frames.into_iter());
+        let home = match frames[..] {
+            [frame] => inner.home(frame),
+            _ => None,
+        };
+        if let Some((va, mapped)) = home {
+            (extent.va, extent.mappings, extent.at_home) = (va, 0, true);
+            if mapped {
+                extent.state.set(State::All(Protection::None));
+            }
+        } else {
+            let va = inner.reserve(&extent);
+            if va.is_none() {
+                inner.frames.borrow_mut().give(frames.into_iter());
+            }
+            extent.va = va?;
         }
-        extent.va = va?;
         let extent = Rc::new(extent);
         inner.mappings.set(inner.mappings.get() + extent.mappings);
         inner.blocks.borrow_mut().insert(extent.va, extent.clone());
@@ -212,30 +291,86 @@ impl Ram {
             extent.runs[page] as usize * PAGE - offset,
         ))
     }
+}
 
-    /// Maps the frames' runs between two guard pages.
-    fn map(&self, extent: &mut Extent) -> Option<usize> {
-        let inner = &self.0;
-        if inner.mappings.get() + extent.mappings > MAX_MAPPINGS {
+impl Inner {
+    /// The home of a frame, if no block has been there in this memory's life, and whether it is mapped already.
+    fn home(&self, frame: usize) -> Option<(usize, bool)> {
+        let homes = self.homes.as_ref()?;
+        if self.mappings.get() + homes::MAPPINGS > MAX_MAPPINGS {
+            return None;
+        }
+        let (va, mapped) = homes.take(frame)?;
+        if !mapped {
+            self.mappings.set(self.mappings.get() + homes::MAPPINGS);
+        }
+        Some((va, mapped))
+    }
+
+    /// Addresses for a block, between two guard pages, if there are as many mappings left as it needs.
+    fn reserve(&self, extent: &Extent) -> Option<usize> {
+        if self.mappings.get() + extent.mappings > MAX_MAPPINGS {
+            self.unmap_stale();
+        }
+        if self.mappings.get() + extent.mappings > MAX_MAPPINGS {
             return None;
         }
         let len = extent.pages.len() * PAGE;
-        let va = inner.addresses.borrow_mut().take(len + 2 * PAGE)? + PAGE;
+        Some(self.addresses.borrow_mut().take(len + 2 * PAGE)? + PAGE)
+    }
+
+    /// Maps the frames' runs of a block that is not mapped.
+    fn map(&self, extent: &Extent) -> io::Result<()> {
         let mut page = 0;
         while page < extent.pages.len() {
             let run = extent.runs[page] as usize;
-            let at = va + page * PAGE;
-            // SAFETY: these addresses were just taken, and are given out once.
-            if unsafe { sys::map_file_at(at, inner.file.as_fd(), extent.pages[page], run * PAGE) }
-                .is_err()
-            {
+            let at = extent.va + page * PAGE;
+            // SAFETY: the addresses are the block's, and are given out once.
+            let mapped =
+                unsafe { sys::map_file_at(at, self.file.as_fd(), extent.pages[page], run * PAGE) };
+            if mapped.is_err() {
                 // SAFETY: as above; nothing refers to what was mapped so far.
-                let _ = unsafe { sys::reserve_at(va, len) };
-                return None;
+                let _ = unsafe { sys::reserve_at(extent.va, extent.pages.len() * PAGE) };
+                return mapped;
             }
             page += run;
         }
-        Some(va)
+        self.touch(extent);
+        if let (true, Some(homes)) = (extent.at_home, &self.homes) {
+            homes.mapped(extent.va);
+        }
+        extent.state.set(State::All(Protection::ReadWrite));
+        Ok(())
+    }
+
+    /// Notes that its frames may be written to.
+    fn touch(&self, extent: &Extent) {
+        for page in &extent.pages {
+            self.touched[(*page - self.base) as usize / PAGE].set(true);
+        }
+    }
+
+    /// Unmaps a block that was dropped.
+    fn unmap(&self, extent: &Extent) {
+        // SAFETY: the pages were the block's; using a pointer into it afterwards is what must fault.
+        let result = unsafe { sys::reserve_at(extent.va, extent.pages.len() * PAGE) };
+        assert!(result.is_ok(), "a block was not unmapped: {result:?}");
+        self.mappings.set(self.mappings.get() - extent.mappings);
+    }
+
+    fn unmap_stale(&self) {
+        for extent in self.stale.take() {
+            self.unmap(&extent);
+        }
+        self.stale_mappings.set(0);
+    }
+
+    /// Unmaps all that was ever mapped for blocks. None is left.
+    fn unmap_blocks(&self) {
+        for &(start, len) in &self.addresses.borrow().arenas {
+            // SAFETY: the addresses are of blocks only, which hold handles, and so are all gone.
+            unsafe { sys::unmap(start, len) };
+        }
     }
 }
 
@@ -259,10 +394,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         // SAFETY: blocks hold handles, so none is left; a `device_slice` pointer must not outlive the memory.
         unsafe { sys::unmap(self.linear, self.len) };
-        for &(start, len) in &self.addresses.borrow().arenas {
-            // SAFETY: as above.
-            unsafe { sys::unmap(start, len) };
-        }
+        self.unmap_blocks();
     }
 }
 
@@ -282,67 +414,8 @@ impl Extent {
             pages,
             runs,
             mappings,
+            state: Cell::new(State::Unmapped),
+            at_home: false,
         }
-    }
-}
-
-impl Block {
-    /// Its first address.
-    pub fn va(&self) -> *mut u8 {
-        self.extent.va as *mut u8
-    }
-
-    /// Bytes (whole pages).
-    pub fn len(&self) -> usize {
-        self.extent.pages.len() * PAGE
-    }
-
-    /// Never: a block has a page at least.
-    pub fn is_empty(&self) -> bool {
-        self.len() == 0
-    }
-
-    /// The device address of each page.
-    pub fn pages(&self) -> &[u64] {
-        &self.extent.pages
-    }
-
-    /// Changes what may be done with its pages: cheaper than dropping it and allocating another.
-    pub fn protect(&self, protection: Protection) {
-        self.protect_pages(0, self.extent.pages.len(), protection);
-    }
-
-    /// Changes what may be done with `count` of its pages.
-    ///
-    /// # Panics
-    /// If it does not have them.
-    pub fn protect_pages(&self, first: usize, count: usize, protection: Protection) {
-        assert!(first + count <= self.extent.pages.len());
-        let bits = match protection {
-            Protection::None => sys::NONE,
-            Protection::Read => sys::READ,
-            Protection::ReadWrite => sys::READ_WRITE,
-        };
-        // SAFETY: the pages are this block's, and it hands out raw pointers only.
-        unsafe { sys::protect(self.extent.va + first * PAGE, count * PAGE, bits) };
-    }
-}
-
-impl Drop for Block {
-    fn drop(&mut self) {
-        let inner = &self.ram.0;
-        inner.blocks.borrow_mut().remove(&self.extent.va);
-        // SAFETY: the pages are this block's; using a pointer into it afterwards is what must fault.
-        let result = unsafe { sys::reserve_at(self.extent.va, self.len()) };
-        assert!(result.is_ok(), "a block was not unmapped: {result:?}");
-        inner
-            .mappings
-            .set(inner.mappings.get() - self.extent.mappings);
-        inner.frames.borrow_mut().give(
-            self.extent
-                .pages
-                .iter()
-                .map(|page| (*page - inner.base) as usize / PAGE),
-        );
     }
 }

@@ -129,3 +129,116 @@ fn another_process_can_open_the_file() {
     io::Read::read_exact(&mut file, &mut bytes).expect("read");
     assert_eq!(u32::from_le_bytes(bytes), 0x1234_5678);
 }
+
+#[test]
+fn renewed_memory_is_like_new() {
+    let pages = |ram: &Ram| {
+        let blocks: Vec<_> = [(1, Placement::Contiguous), (3, Placement::Scattered)]
+            .into_iter()
+            .cycle()
+            .take(200)
+            .map(|(pages, placement)| ram.alloc(pages * PAGE, placement).expect("block"))
+            .collect();
+        let pages: Vec<u64> = blocks
+            .iter()
+            .flat_map(|block| block.pages().to_vec())
+            .collect();
+        let zero = |block: &Block| {
+            // SAFETY: the block's own bytes, which nobody writes meanwhile.
+            let bytes = unsafe { std::slice::from_raw_parts(block.va(), block.len()) };
+            bytes.iter().all(|byte| *byte == 0)
+        };
+        assert!(blocks.iter().all(zero));
+        for block in &blocks {
+            // SAFETY: the block's own bytes.
+            unsafe { block.va().write_bytes(0xa5, block.len()) };
+        }
+        let last = pages.last().expect("a page") + 5;
+        let linear = ram.device_slice(last, 1).expect("in memory");
+        // SAFETY: inside the memory.
+        assert_eq!(unsafe { linear.read() }, 0xa5);
+        // The device writes where no block is, too.
+        let elsewhere = ram.device_slice(0x1000, 1).expect("in memory");
+        // SAFETY: inside the memory.
+        assert_eq!(unsafe { elsewhere.replace(1) }, 0);
+        pages
+    };
+    let mut ram = ram(16);
+    for seed in [1, 2, 1, 2, 3] {
+        ram = ram.renew(seed).expect("the only handle");
+        assert_eq!(
+            pages(&ram),
+            pages(&Ram::new(16 << 20, seed).expect("memory"))
+        );
+    }
+}
+
+#[test]
+fn memory_that_somebody_has_is_not_renewed() {
+    let ram = ram(4);
+    let block = ram.alloc(1, Placement::Contiguous).expect("block");
+    assert!(ram.clone().renew(1).is_none());
+    assert!(ram.renew(1).is_none());
+    drop(block);
+}
+
+#[test]
+fn addresses_are_given_out_once_in_a_life_of_the_memory() {
+    let mut ram = ram(4);
+    for seed in 0..20 {
+        ram = ram.renew(seed).expect("the only handle");
+        let mut seen = std::collections::HashSet::new();
+        for _ in 0..2000 {
+            let block = ram.alloc(1, Placement::Contiguous).expect("block");
+            assert!(seen.insert(block.va() as usize));
+        }
+    }
+}
+
+#[test]
+fn what_is_dropped_or_hidden_cannot_be_touched() {
+    let mut ram = ram(4);
+    for seed in 0..3 {
+        ram = ram.renew(seed).expect("the only handle");
+        let mut stale = Vec::new();
+        for hidden in [false, true] {
+            for pages in [1, 2] {
+                let block = ram
+                    .alloc(pages * PAGE, Placement::Scattered)
+                    .expect("block");
+                assert!(accessible(block.va()));
+                if hidden {
+                    block.protect(Protection::None);
+                    assert!(!accessible(block.va()));
+                }
+                stale.push(block.va());
+                let other = ram
+                    .alloc_hidden(pages * PAGE, Placement::Scattered)
+                    .expect("block");
+                assert!(!accessible(other.va()));
+                other.protect(Protection::Read);
+                assert!(accessible(other.va()));
+                stale.push(other.va());
+            }
+        }
+        assert!(stale.into_iter().all(|va| !accessible(va)));
+    }
+}
+
+/// Whether a byte can be read there.
+fn accessible(va: *const u8) -> bool {
+    let vector = libc::iovec {
+        iov_base: va.cast_mut().cast(),
+        iov_len: 1,
+    };
+    let mut byte = 0_u8;
+    let local = libc::iovec {
+        iov_base: (&raw mut byte).cast(),
+        iov_len: 1,
+    };
+    // SAFETY: reads into `byte` by a system call that fails where nothing can be read.
+    let read = unsafe {
+        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const vector, 1, 0)
+    };
+    read == 1
+}

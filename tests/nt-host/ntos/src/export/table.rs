@@ -31,8 +31,8 @@ pub(super) struct Target {
 #[derive(Default)]
 struct State {
     targets: Vec<Target>,
-    functions: HashMap<(String, &'static str), u32>,
-    data: HashMap<(String, &'static str), usize>,
+    functions: HashMap<(&'static str, &'static str), u32>,
+    data: HashMap<(&'static str, &'static str), usize>,
     /// [`note_curated`].
     curated: BTreeMap<String, String>,
 }
@@ -52,6 +52,10 @@ pub(super) fn boot() {
 ///
 /// `dll` is in lower case.
 pub fn register(dll: &'static str, name: &'static str, handler: Handler) {
+    // Each boot registers everything again.
+    if is_registered(dll, name, handler) {
+        return;
+    }
     let function = abi::function(name);
     add(
         dll,
@@ -81,10 +85,9 @@ pub fn register_curated(
 ) {
     register(dll, name, handler);
     STATE.with_borrow_mut(|s| {
-        let key = (dll.to_owned(), name);
         let Some(target) = s
             .functions
-            .get(&key)
+            .get(&(dll, name))
             .and_then(|id| s.targets.get_mut(*id as usize))
         else {
             return;
@@ -106,6 +109,9 @@ pub fn note_curated(what: &str, evidence: &str) {
 
 /// As [`register`], for mere computations such as `memcpy`: callable at any IRQL, and no place to pre-empt.
 pub(super) fn register_pure(dll: &'static str, name: &'static str, handler: Handler) {
+    if is_registered(dll, name, handler) {
+        return;
+    }
     let widths = abi::function(name).and_then(|f| f.widths);
     let irql = Some(Range::ANY);
     add(
@@ -126,12 +132,21 @@ pub(super) fn register_pure(dll: &'static str, name: &'static str, handler: Hand
 
 /// Makes a variable, or code of the host that is called without the machine's help, importable.
 pub fn register_data(dll: &'static str, name: &'static str, address: usize) {
-    STATE.with_borrow_mut(|s| s.data.insert((dll.to_owned(), name), address));
+    STATE.with_borrow_mut(|s| s.data.insert((dll, name), address));
 }
 
-fn add(dll: &str, target: Target) {
+/// Whether the function is known as this one.
+fn is_registered(dll: &'static str, name: &'static str, handler: Handler) -> bool {
+    STATE.with_borrow(|s| {
+        let target = s.functions.get(&(dll, name));
+        let target = target.and_then(|id| s.targets.get(*id as usize));
+        target.is_some_and(|target| std::ptr::fn_addr_eq(target.handler, handler))
+    })
+}
+
+fn add(dll: &'static str, target: Target) {
     STATE.with_borrow_mut(|s| {
-        let key = (dll.to_owned(), target.name);
+        let key = (dll, target.name);
         if let Some(known) = s
             .functions
             .get(&key)
@@ -161,7 +176,8 @@ pub fn resolve(dll: &str, name: &str) -> Binding {
         return found;
     }
     // The name lives as long as the thread's table; a driver has few imports that are not known.
-    let name: &'static str = Box::leak(name.to_owned().into_boxed_str());
+    let leak = |text: &str| &*Box::leak(text.to_owned().into_boxed_str());
+    let (leaked, name) = (leak(&dll), leak(name));
     let unknown = Target {
         name,
         handler: unknown,
@@ -173,13 +189,13 @@ pub fn resolve(dll: &str, name: &str) -> Binding {
         known: false,
         calls: 0,
     };
-    add(&dll, unknown);
+    add(leaked, unknown);
     find(&dll, name).unwrap_or_else(|| panic!("{dll}!{name} was just added"))
 }
 
 fn find(dll: &str, name: &str) -> Option<Binding> {
     STATE.with_borrow(|s| {
-        let key = (dll.to_owned(), name);
+        let key = (dll, name);
         if let Some(address) = lookup(&s.data, &key) {
             return Some(Binding::Data(address as *mut u8));
         }
@@ -187,7 +203,10 @@ fn find(dll: &str, name: &str) -> Option<Binding> {
     })
 }
 
-fn lookup<'a, V: Copy>(map: &HashMap<(String, &'a str), V>, key: &(String, &'a str)) -> Option<V> {
+fn lookup<'a, V: Copy>(
+    map: &HashMap<(&'a str, &'a str), V>,
+    key: &(&'a str, &'a str),
+) -> Option<V> {
     map.get(key).copied()
 }
 

@@ -140,6 +140,11 @@ pub fn set_poll(poll: Box<dyn FnMut(Duration)>) {
     with(|s| s.poll = Some(poll));
 }
 
+/// Lets the devices pass over so many polls of an idle machine, if nothing would come of them; `false` otherwise.
+pub fn set_rest(rest: fn(u64) -> bool) {
+    with(|s| s.rest = Some(rest));
+}
+
 /// A place where interrupts are delivered and other CPUs may run.
 pub fn preempt() {
     if !on_cpu() {

@@ -133,13 +133,7 @@ pub fn run_thread<R: 'static>(
 
 /// Makes threads ready whose wait is over.
 fn wake() {
-    let waiting: Vec<_> = with(|s| {
-        s.threads
-            .iter()
-            .filter(|(_, t)| t.wait.is_some())
-            .map(|(id, _)| *id)
-            .collect()
-    });
+    let waiting: Vec<_> = with(|s| s.waiting.iter().copied().collect());
     for id in waiting {
         // The condition is the host's code: it runs without a borrow.
         let Some(mut wait) = with(|s| s.threads.get_mut(&id).and_then(|t| t.wait.take())) else {
@@ -158,6 +152,7 @@ fn wake() {
                 thread.wait_succeeded = succeeded;
                 let cpu = thread.cpu;
                 s.cpus[cpu].ready.push_back(id);
+                s.waiting.remove(&id);
             } else {
                 thread.wait = Some(wait);
             }
@@ -169,15 +164,13 @@ fn wake() {
 fn choose() -> Option<usize> {
     with(|s| {
         let now = s.now();
-        let able: Vec<usize> = s
-            .cpus
-            .iter()
-            .enumerate()
-            .filter(|(_, c)| c.runnable(now))
-            .map(|(i, _)| i)
-            .collect();
-        let at = s.random(able.len() as u32) as usize;
-        able.get(at).copied()
+        // A bit for each CPU: there are at most 64, and this is done all the time.
+        let able = (0..).zip(&s.cpus).fold(0_u64, |able, (index, cpu)| {
+            able | u64::from(cpu.runnable(now)) << index
+        });
+        let below = s.random(able.count_ones());
+        let chosen = (0..below).fold(able, |able, _| able & able.wrapping_sub(1));
+        (able != 0).then(|| chosen.trailing_zeros() as usize)
     })
 }
 
@@ -287,7 +280,10 @@ fn wait(end: Duration, step: &mut Duration) -> bool {
             _ => None,
         });
         let timer = s.timers.keys().next().map(|(due, _)| *due);
-        let waits = s.threads.values().filter_map(|t| t.wait.as_ref()?.deadline);
+        let waits = s
+            .waiting
+            .iter()
+            .filter_map(|id| s.threads.get(id)?.wait.as_ref()?.deadline);
         let next = stalls.chain(timer).chain(waits).min();
         (s.now(), next, s.clock, s.poll.is_some())
     });
@@ -316,10 +312,32 @@ fn wait(end: Duration, step: &mut Duration) -> bool {
                 };
                 super::tick(time.max(Duration::from_nanos(1)));
                 *step = (*step * 2).min(LAST_STEP);
+                rest(next.unwrap_or(end).min(end), step);
             }
         }
     }
     true
+}
+
+/// Passes over the turns of an idle machine before `next` in which nothing would happen but that the clock advances.
+fn rest(next: Duration, step: &mut Duration) {
+    let Some(devices) = with(|s| s.rest) else {
+        return;
+    };
+    let (mut now, mut then, mut turns) = (super::now(), *step, 0);
+    while now + then < next {
+        now += then;
+        then = (then * 2).min(LAST_STEP);
+        turns += 1;
+    }
+    if turns > 0 && devices(turns) {
+        *step = then;
+        with(|s| {
+            s.time = now;
+            // A turn chooses among the CPUs that have something to do, even if none has.
+            s.skip_random(turns);
+        });
+    }
 }
 
 /// What [`Stuck`] says of every CPU and thread.

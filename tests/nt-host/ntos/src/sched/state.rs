@@ -1,7 +1,7 @@
 //! The scheduler's state.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use host_machine::fiber::{self, Fiber};
@@ -45,10 +45,13 @@ pub(super) struct Timer {
 pub(super) struct State {
     pub cpus: Vec<Cpu>,
     pub threads: BTreeMap<ThreadId, Thread>,
+    /// Those that are blocked.
+    pub waiting: BTreeSet<ThreadId>,
     /// The thread that runs; none on the Linux thread's own stack.
     pub current: Option<ThreadId>,
     pub timers: BTreeMap<(Duration, TimerId), Timer>,
     pub poll: Option<Box<dyn FnMut(Duration)>>,
+    pub rest: Option<fn(u64) -> bool>,
     pub preempt: Preempt,
     /// Points passed since the last switch.
     pub slice: u32,
@@ -93,9 +96,11 @@ pub(crate) fn boot(config: &Config) {
     let mut state = State {
         cpus: Vec::new(),
         threads: BTreeMap::new(),
+        waiting: BTreeSet::new(),
         current: None,
         timers: BTreeMap::new(),
         poll: None,
+        rest: None,
         preempt: config.preempt,
         slice: 0,
         clock: config.clock,
@@ -218,7 +223,9 @@ impl State {
         let irql = self.cpus[here].irql;
         self.cpus[here].loaded = None;
         self.cpus[here].irql = PASSIVE;
-        if let Some(thread) = self.current.and_then(|id| self.threads.get_mut(&id)) {
+        let Some(id) = self.current else { return };
+        if let Some(thread) = self.threads.get_mut(&id) {
+            self.waiting.insert(id);
             thread.irql = irql;
             thread.wait = Some(Wait {
                 what: what.to_owned(),
@@ -282,6 +289,11 @@ impl State {
             .iter()
             .map(|c| c.dpcs.len() + c.interrupts.len() + c.ready.len())
             .sum()
+    }
+
+    /// As if so many numbers had been drawn.
+    pub fn skip_random(&mut self, count: u64) {
+        self.rng.advance(count.into());
     }
 
     pub fn random(&mut self, limit: u32) -> u32 {

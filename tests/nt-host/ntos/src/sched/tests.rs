@@ -442,3 +442,40 @@ fn the_real_clock_waits_for_real_devices() {
     // One where the machine was busy and the first sleep lasted long enough.
     assert!((1..50).contains(&waits.get()), "{} polls", waits.get());
 }
+
+#[test]
+fn an_idle_machine_that_rests_comes_to_the_same_time_and_numbers() {
+    thread_local! {
+        static RESTED: Cell<u64> = const { Cell::new(0) };
+    }
+    let run = |rests: bool| {
+        start(2);
+        RESTED.set(0);
+        set_poll(Box::new(|_| ()));
+        if rests {
+            super::set_rest(|polls| {
+                RESTED.set(RESTED.get() + polls);
+                true
+            });
+        } else {
+            super::set_rest(|_| false);
+        }
+        let at = Rc::new(Cell::new(Duration::ZERO));
+        for after in [3, 4, 2500] {
+            let at = Rc::clone(&at);
+            let f = move || at.set(super::now());
+            super::timer(Duration::from_millis(after), 0, Box::new(f));
+        }
+        run_until(&mut || false, Duration::from_secs(4)).expect_err("there is no end to wait for");
+        (
+            at.get(),
+            super::now(),
+            super::random(u32::MAX),
+            shutdown().trace_hash,
+        )
+    };
+    let watched = run(false);
+    assert_eq!(watched.0, Duration::from_millis(2500));
+    assert_eq!(run(true), watched);
+    assert!(RESTED.get() > 3000, "{}", RESTED.get());
+}

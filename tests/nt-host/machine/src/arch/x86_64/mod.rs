@@ -5,7 +5,7 @@ mod frame;
 pub mod guard;
 pub mod stubs;
 
-use std::arch::global_asm;
+use std::arch::{asm, global_asm};
 use std::mem::offset_of;
 
 use crate::context::Context;
@@ -142,6 +142,16 @@ pub unsafe fn first_sp(top: usize, start: extern "C" fn() -> !) -> usize {
 /// Sets the base of `gs`, which the System V convention leaves alone.
 pub fn load_region(address: usize) {
     const ARCH_SET_GS: i32 = 0x1001;
+    // asm/hwcap2.h: HWCAP2_FSGSBASE, programs may use the instructions.
+    const FSGSBASE: u64 = 1 << 1;
+    // SAFETY: asks the C library only.
+    if unsafe { libc::getauxval(libc::AT_HWCAP2) } & FSGSBASE != 0 {
+        // SAFETY: changes a register that no host code uses, by an instruction that Linux has enabled.
+        unsafe {
+            asm!("wrgsbase {}", in(reg) address, options(nomem, nostack, preserves_flags));
+        }
+        return;
+    }
     // SAFETY: changes a register that no host code uses.
     let failed = unsafe { libc::syscall(libc::SYS_arch_prctl, ARCH_SET_GS, address) } != 0;
     assert!(!failed, "arch_prctl: {}", std::io::Error::last_os_error());
