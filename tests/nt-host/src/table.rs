@@ -6,6 +6,7 @@ use crate::cdb::Form;
 use crate::commands::Abilities;
 use crate::scenario::{Backend, Goal, Qemu, Scenario};
 
+mod dump;
 mod features;
 mod provoke;
 
@@ -57,6 +58,7 @@ pub fn scenarios(kind: Kind) -> Vec<Scenario> {
     if kind == Kind::Blk {
         all.extend(in_process());
         all.extend(features::scenarios());
+        all.extend(dump::scenarios());
         all.extend(refused());
     }
     all

@@ -146,32 +146,38 @@ pub fn scenarios_arm64(context: &Context) -> Result<Vec<Outcome>> {
     let host = build_host_arm64()?;
     let mut outcomes = Vec::new();
     for driver in DRIVERS {
-        let sys = sys(context, driver.name, Arch::Arm64);
-        outcomes.push(Outcome::of(
-            format!("{}: load, start, verified I/O, unload", driver.name),
-            || {
-                let output = Run::new("qemu-aarch64")
-                    .arg(&host)
-                    .args(["scenario", "arm64", "--sys"])
-                    .arg(&sys)
-                    .deadline(HOST_DEADLINE)
-                    .output()?;
-                // The line of a passed run is required besides the exit status: it says how much was moved.
-                let passed = output
-                    .stdout
-                    .lines()
-                    .any(|line| line.starts_with("ok ") && line.contains(" operations "));
-                ensure!(
-                    output.status.success() && passed,
-                    "{}\n{}",
-                    output.status,
-                    tail(&output.text())
-                );
-                Ok(())
-            },
-        ));
+        for (scenario, what) in [
+            ("arm64", "load, start, verified I/O, unload"),
+            ("arm64-dump", "a crash, and a verified dump"),
+        ] {
+            outcomes.push(Outcome::of(format!("{}: {what}", driver.name), || {
+                emulated(&host, &sys(context, driver.name, Arch::Arm64), scenario)
+            }));
+        }
     }
     Ok(outcomes)
+}
+
+/// One scenario on an emulated CPU.
+fn emulated(host: &Path, sys: &Path, scenario: &str) -> Result<()> {
+    let output = Run::new("qemu-aarch64")
+        .arg(host)
+        .args(["scenario", scenario, "--sys"])
+        .arg(sys)
+        .deadline(HOST_DEADLINE)
+        .output()?;
+    // The line of a passed run is required besides the exit status: it says how much was moved.
+    let passed = output
+        .stdout
+        .lines()
+        .any(|line| line.starts_with("ok ") && line.contains(" operations "));
+    ensure!(
+        output.status.success() && passed,
+        "{}\n{}",
+        output.status,
+        tail(&output.text())
+    );
+    Ok(())
 }
 
 /// Builds each bad driver like any .sys; nt-host must name the rule that each breaks, and no other.

@@ -28,7 +28,10 @@ const TRANSFER_AT: usize = 80;
 /// Bytes that are written as a dump.
 const STREAM: u64 = 2 << 20;
 
-/// What a request of the dump stack may take.
+/// What a request of the dump stack may take on a device that answers, which may be another process on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The same on one that does not.
 const TIMEOUT: Duration = Duration::from_secs(1);
 
 /// What a step with a device that does not answer may take on the kernel's clock: the waits of the driver and of the dump stack.
@@ -114,7 +117,7 @@ impl Session<'_> {
                     let block = self.scenario.block as usize;
                     let read = cdb::transfer(Form::Ten, Transfer::Read, 0, 1);
                     let request = Request::scsi(address, &read, Data::In(block));
-                    let answer = dump.execute(within(request))?;
+                    let answer = dump.execute(within(request, TIMEOUT))?;
                     ensure!(
                         answer.is_none_or(|outcome| !outcome.is_success()),
                         "a device that does not answer has read a block"
@@ -150,8 +153,8 @@ impl Session<'_> {
     }
 }
 
-fn within(mut request: Request) -> Request {
-    request.timeout = TIMEOUT;
+fn within(mut request: Request, timeout: Duration) -> Request {
+    request.timeout = timeout;
     request
 }
 
@@ -217,7 +220,7 @@ impl Stream<'_> {
     }
 
     fn execute(&self, request: Request) -> anyhow::Result<Outcome> {
-        let answer = self.dump.execute(within(request))?;
+        let answer = self.dump.execute(within(request, PATIENCE))?;
         answer.context("a request of the dump stack was never answered")
     }
 

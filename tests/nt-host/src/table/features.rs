@@ -2,8 +2,7 @@
 
 use super::{own as scenario, short};
 use crate::commands::Abilities;
-use crate::scenario::{Allowed, DumpEnd, DumpPlan, Goal, Scenario};
-use host_storport::DumpMode;
+use crate::scenario::{Allowed, Goal, Scenario};
 
 /// All of them, on the device in this process.
 pub(super) fn scenarios() -> Vec<Scenario> {
@@ -261,56 +260,5 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 scenario.operations = 1_000;
             },
         ),
-        dump(
-            "dump",
-            "a crash under load, and a dump through a second instance",
-            "queues=4 vectors=5",
-            DumpMode::Crash,
-            DumpEnd::Written,
-        ),
-        dump(
-            "dump-line",
-            "the same without interrupt messages, indirect tables and event index",
-            "queue-size=32 indirect=off event-idx=off vectors=0",
-            DumpMode::Crash,
-            DumpEnd::Written,
-        ),
-        dump(
-            "dump-bounced",
-            "the same on a device that takes one segment a request",
-            "seg-max=1",
-            DumpMode::Crash,
-            DumpEnd::Written,
-        ),
-        dump(
-            "hibernate",
-            "hibernation, with a request in flight when the machine goes off, and the way back",
-            "queues=2 vectors=3",
-            DumpMode::Hibernate,
-            DumpEnd::Written,
-        ),
-        dump(
-            "dump-silent",
-            "a crash because the disk does not answer any more",
-            "hang=1000000 hang-after=640 queues=2 vectors=3",
-            DumpMode::Crash,
-            DumpEnd::Silent,
-        ),
-        dump(
-            "dump-never-stops",
-            "a crash with a device that obeys no further reset",
-            "queues=2 vectors=3 most-resets=3",
-            DumpMode::Crash,
-            DumpEnd::Refused,
-        ),
     ]
-}
-
-/// A machine that stops under load.
-fn dump(name: &str, about: &str, properties: &str, mode: DumpMode, end: DumpEnd) -> Scenario {
-    scenario(name, about, properties, &|scenario| {
-        short(scenario);
-        scenario.goal = Goal::Dump(DumpPlan { mode, end });
-        scenario.operations = 600;
-    })
 }

@@ -256,6 +256,7 @@ impl Dump {
             this.call(Callback::Initialize, "HW_INITIALIZE", routine, &args) as u8 != 0
         })?;
         complete::observe_rings(&self.adapter);
+        self.forget_messages()?;
         match started {
             Some(true) => Ok(()),
             _ => Err(StartError::Refused {
@@ -263,6 +264,20 @@ impl Dump {
                 code: 0,
             }),
         }
+    }
+
+    /// A device in another process may have sent messages before it was reset that are seen only now. It has answered the reset, so
+    /// all of them are here.
+    fn forget_messages(&self) -> Result<(), StartError> {
+        let mut device = self.adapter.device.borrow_mut();
+        while !device.deterministic() {
+            let raised = Device::poll(&mut *device, Duration::ZERO)
+                .map_err(|error| StartError::Impossible(format!("{error:#}")))?;
+            if raised.messages.is_empty() {
+                break;
+            }
+        }
+        Ok(())
     }
 
     fn find(&self, mode: Mode) -> Result<(), StartError> {
