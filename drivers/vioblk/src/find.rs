@@ -216,7 +216,14 @@ fn negotiate(
         .with_features(features);
     let present = transport.queue_count().map_err(failed(7))?;
     let present = present.min(settings.queues);
-    let (queues, queue_size) = queues(transport, &config, present, memory, settings.queue_size)?;
+    let (queues, queue_size) = queues(
+        transport,
+        features,
+        &config,
+        present,
+        memory,
+        settings.queue_size,
+    )?;
     let limits = Limits::new(&config, queue_size).map_err(Event::Refused)?;
     // Bounce pages belong to one queue, so that what waits for a page is looked at when a page comes back.
     let queues = if limits.bounce { 1 } else { queues };
@@ -233,6 +240,7 @@ fn negotiate(
 /// How many queues of which size: one for each processor at most, all of the same size.
 fn queues(
     transport: &Transport<MmioWindow>,
+    features: Features,
     config: &Config,
     present: u16,
     memory: &Memory,
@@ -246,8 +254,11 @@ fn queues(
     }
     let slots = memory.slots().checked_div(usize::from(count)).unwrap_or(0);
     let size = size.min(u16::try_from(slots).unwrap_or(u16::MAX));
-    // The largest power of two that is not larger. Virtio 1.3 §2.7
-    let size = size.checked_ilog2().map_or(0, |bits| 1u16 << bits);
+    let size = match size.checked_ilog2() {
+        // Split rings need a power of two: the largest that is not larger. Virtio 1.3 §2.7, §2.8.10.1
+        Some(bits) if !features.contains(Features::RING_PACKED) => 1u16 << bits,
+        _ => size,
+    };
     if u32::from(size) <= FIXED_DESCRIPTORS {
         return Err(Event::Refused(Refusal::QueueTooSmall(size)));
     }
