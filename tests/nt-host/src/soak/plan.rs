@@ -201,7 +201,8 @@ impl Plan {
         let size = size.and_then(|(_, size)| size.parse::<u32>().ok());
         // Only a split ring's has to be a power of two. // Virtio 1.3 §2.8.10.1
         if let Some(size) = size.filter(|_| dice.below(3) == 0) {
-            plan.device.extend(parse(&format!("queue-size={}", size - 1)));
+            plan.device
+                .extend(parse(&format!("queue-size={}", size - 1)));
         }
         if dice.below(4) == 0 {
             plan.device.extend(parse("in-order=on"));
