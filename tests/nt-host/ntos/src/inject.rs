@@ -85,6 +85,12 @@ pub fn register(functions: &[Fallible]) {
     });
 }
 
+/// Whether an imported function of this name can be made to fail.
+#[must_use]
+pub fn can_fail(name: &str) -> bool {
+    STATE.with_borrow(|s| s.results.contains_key(name))
+}
+
 /// Makes these calls fail. Until the next boot.
 pub fn arm(faults: &[Fault]) {
     STATE.with_borrow_mut(|s| s.armed = faults.to_vec());
@@ -140,6 +146,7 @@ mod tests {
         let results = [result("Grow"), result("Grow"), result("Grow")];
         assert_eq!(results, [None, Some(0), None]);
         assert_eq!(result("Shrink"), None, "it cannot fail");
+        assert!(can_fail("Grow") && !can_fail("Shrink"));
         assert_eq!(seen().get("Grow"), Some(&3));
         assert_eq!(fired(), [second]);
         boot();

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 
 use anyhow::{Result, ensure};
 use host_ntos::inject::Fault;
+use object::Object as _;
 
 use super::life::{self, Ground};
 use super::plan::Plan;
 
-/// Functions that can fail and that vioblk calls, for random plans. A test sees to it that none is left out.
+/// Functions that can fail and that vioblk calls, for random plans. With [`MORE_NAMES`] they are all: [`learn`] sees to it.
 pub const NAMES: [&str; 12] = [
     "StorPortInitialize",
     "StorPortGetBusData",
@@ -22,6 +23,45 @@ pub const NAMES: [&str; 12] = [
     "GetMessageInterruptInformation",
     "InitializePerformanceOptimizations",
     "GetStartIoPerformanceParameters",
+];
+
+/// The others, which random plans draw by a dice of its own: what a seed means otherwise does not change by them.
+pub const MORE_NAMES: [&str; 3] = ["MiniportEtwEvent2", "LogSystemEvent", "StorPortBusy"];
+
+/// What tells somebody something: nothing else may come of its failure.
+pub const TELLING: [&str; 2] = ["MiniportEtwEvent2", "LogSystemEvent"];
+
+/// What vioblk imports and what cannot fail, by Microsoft's pages.
+const SURE: [(&str, &str); 8] = [
+    ("KeBugCheckEx", "nf-wdm-kebugcheckex: does not return"),
+    (
+        "KeGetCurrentProcessorNumberEx",
+        "nf-wdm-kegetcurrentprocessornumberex: returns the number",
+    ),
+    (
+        "KeQueryActiveProcessorCountEx",
+        "nf-wdm-kequeryactiveprocessorcountex: 0 only for a group that does not exist",
+    ),
+    (
+        "StorPortExtendedFunction",
+        "each function code fails by its own name",
+    ),
+    (
+        "StorPortFreeRegistryBuffer",
+        "nf-storport-storportfreeregistrybuffer: returns nothing",
+    ),
+    (
+        "StorPortNotification",
+        "nf-storport-storportnotification: returns nothing; the types that answer fail by their own names",
+    ),
+    (
+        "StorPortStallExecution",
+        "nf-storport-storportstallexecution: returns nothing",
+    ),
+    (
+        "__chkstk",
+        "the stack probe of the compiler: returns nothing",
+    ),
 ];
 
 thread_local! {
@@ -49,6 +89,11 @@ pub fn learn(sys: &[u8], ground: &mut Ground) -> Result<u64> {
         "without any fault: {}",
         found.wrong.join("\n")
     );
+    for call in found.calls.keys() {
+        let known = NAMES.contains(&&**call) || MORE_NAMES.contains(&&**call);
+        ensure!(known, "{call} can fail, but no random plan makes it fail");
+    }
+    check_imports(sys)?;
     let faults = found.calls.iter().flat_map(|(call, count)| {
         (1..=*count).map(|nth| Fault {
             call: call.clone(),
@@ -57,4 +102,18 @@ pub fn learn(sys: &[u8], ground: &mut Ground) -> Result<u64> {
     });
     KNOWN.set(faults.collect());
     Ok(found.accesses)
+}
+
+/// Each function that the driver imports either can be made to fail or is known not to fail.
+fn check_imports(sys: &[u8]) -> Result<()> {
+    let file = object::File::parse(sys)?;
+    for import in file.imports()? {
+        let name = std::str::from_utf8(import.name())?;
+        let sure = SURE.iter().any(|(known, _)| *known == name);
+        ensure!(
+            sure != host_ntos::inject::can_fail(name),
+            "nobody has looked in Microsoft's documentation whether {name} can fail"
+        );
+    }
+    Ok(())
 }

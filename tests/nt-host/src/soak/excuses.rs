@@ -2,6 +2,7 @@
 
 use test_device::inproc::{Config, RingLie, What};
 
+use super::enumerate::TELLING;
 use super::plan::{Judgement, Plan, SIZE};
 
 /// What can come of a plan's faults for requests and for the start, at worst.
@@ -18,7 +19,9 @@ pub enum Harm {
 /// What all faults of a plan, whose device has this configuration, can do.
 pub fn harm(plan: &Plan, config: &Config) -> Harm {
     let lies = plan.lies.iter().map(|lie| of_lie(lie.what));
-    let call = (!plan.calls.is_empty()).then_some(Harm::Any);
+    // What cannot be told to the log or to event tracing is no reason to do anything else.
+    let matters = |fault: &host_ntos::inject::Fault| !TELLING.contains(&&*fault.call);
+    let call = plan.calls.iter().any(matters).then_some(Harm::Any);
     let row = matches!(plan.judgement, Judgement::Row(_)).then_some(Harm::Any);
     let silent = config.hang > 0 || config.needs_reset_every > 0;
     let silent = silent.then_some(Harm::CutOff);

@@ -245,6 +245,13 @@ impl Plan {
         if dice.below(4) == 0 {
             plan.steps.push(Step::Vanish(1 + dice.below(30)));
         }
+        let mut dice = Dice::new(seed ^ 0xca11_0000_0000_0000);
+        if dice.below(8) == 0 {
+            plan.calls.push(Fault {
+                call: dice.one(&super::enumerate::MORE_NAMES).to_owned(),
+                nth: 1 + dice.below(8),
+            });
+        }
         plan
     }
 }
@@ -487,6 +494,7 @@ mod tests {
             .chain(kinds)
             .chain(steps)
             .chain(super::super::enumerate::NAMES)
+            .chain(super::super::enumerate::MORE_NAMES)
         {
             assert!(all.contains(part), "{part}");
         }

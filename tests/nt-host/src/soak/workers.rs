@@ -17,7 +17,7 @@ use super::plan::Plan;
 /// Plans of the first process, and of the last: each has more than the one before, as one that goes on is the faster, and few plans
 /// are for all processors.
 const FIRST_CHUNK: usize = 64;
-const LAST_CHUNK: usize = 4096;
+const LAST_CHUNK: usize = 400;
 
 /// Time that one plan may take.
 const DEADLINE: Duration = Duration::from_secs(60);

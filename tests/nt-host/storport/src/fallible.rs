@@ -68,5 +68,5 @@ pub const FUNCTIONS: &[Fallible] = &[
 /// frees or releases something is not made to, nor the timer that is cancelled by asking for it again.
 #[must_use]
 pub fn extended(name: &str) -> bool {
-    !name.starts_with("Free") && !name.starts_with("Release") && !name.starts_with("Acquire")
+    !name.starts_with("Free") && !name.starts_with("Release")
 }

@@ -209,7 +209,7 @@ fn each_broken_rule_is_found_and_nothing_claimed_any_more() {
         assert!(rig.observed.outstanding().is_empty());
         assert!(!rig.observed.follows());
         assert_eq!(
-            rig.observed.rings().len(),
+            rig.observed.rings().count(),
             3,
             "the queue is enabled all the same"
         );

@@ -2,12 +2,19 @@
 
 use std::cell::Cell;
 use std::io;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::PAGE;
 use crate::sys;
 
 /// Mappings that a home takes: itself, and the guard page behind it.
 pub const MAPPINGS: usize = 2;
+
+/// Most homes of all memory in the process, also of memory that was lost with a run that ended in its midst: Linux allows a
+/// process 65530 mappings by default (vm.max_map_count).
+const MAX_HOMES: usize = 8192;
+
+static HOMES: AtomicUsize = AtomicUsize::new(0);
 
 /// A page of addresses for each frame, with guard pages between.
 pub struct Homes {
@@ -43,6 +50,10 @@ impl Homes {
     pub fn take(&self, frame: usize) -> Option<(usize, bool)> {
         let home = self.frames.get(frame)?;
         let Home { taken, mapped } = home.get();
+        // Relaxed: a count that orders nothing.
+        if !mapped && HOMES.load(Ordering::Relaxed) >= MAX_HOMES {
+            return None;
+        }
         home.set(Home {
             taken: true,
             mapped,
@@ -53,6 +64,7 @@ impl Homes {
     /// Notes that the home at this address is mapped.
     pub fn mapped(&self, va: usize) {
         if let Some(home) = self.frames.get((va - self.start) / (2 * PAGE)) {
+            HOMES.fetch_add(1, Ordering::Relaxed);
             home.set(Home {
                 taken: true,
                 mapped: true,
@@ -79,6 +91,7 @@ impl Homes {
 
 impl Drop for Homes {
     fn drop(&mut self) {
+        HOMES.fetch_sub(self.mappings() / MAPPINGS, Ordering::Relaxed);
         // SAFETY: its owner is gone with all blocks; using a pointer there afterwards is what must fault.
         unsafe { sys::unmap(self.start, Self::len(self.frames.len())) };
     }
