@@ -37,6 +37,17 @@ impl Adapter {
         NonNull::new(device_extension).map(Self)
     }
 
+    /// The same for a routine that StorPort calls with a device extension only.
+    ///
+    /// # Safety
+    /// As of [`Adapter::from_raw`], and `device_extension` is not NULL.
+    #[inline(always)] // part of such routines
+    #[must_use]
+    pub const unsafe fn given(device_extension: *mut c_void) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { NonNull::new_unchecked(device_extension) })
+    }
+
     /// The device extension.
     #[must_use]
     pub const fn as_raw(self) -> *mut c_void {

@@ -2,6 +2,7 @@
 
 use crate::adapter::Adapter;
 use core::cell::UnsafeCell;
+use core::ffi::c_void;
 use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use nt_sys::storport::*;
@@ -48,13 +49,14 @@ impl Dpc {
         unsafe { StorPortNotification(InitializeDpc, adapter.as_raw(), self.as_raw(), routine) };
     }
 
-    /// Queues it, unless it is queued already (false). Runs on this processor, soon, at DISPATCH_LEVEL. Any IRQL.
+    /// Queues it, unless it is queued already: then it still runs after this moment. Runs on this processor, soon, at DISPATCH_LEVEL,
+    /// with `argument` as its first one. Any IRQL.
     ///
     /// # Safety
     /// It was initialised.
-    pub unsafe fn issue(&self, adapter: Adapter, argument: usize) -> bool {
-        let mut queued = 0_i32;
-        let argument = core::ptr::without_provenance_mut::<u8>(argument);
+    #[inline(always)] // part of an interrupt
+    pub unsafe fn issue(&self, adapter: Adapter, argument: *const c_void) {
+        let mut queued = MaybeUninit::<i32>::uninit();
         // MS: storport.h, IssueDpc takes the DPC, two arguments and where to put a LONG answer.
         // SAFETY: the DPC is initialised and `queued` outlives the call.
         unsafe {
@@ -62,11 +64,10 @@ impl Dpc {
                 IssueDpc,
                 adapter.as_raw(),
                 self.as_raw(),
-                argument,
+                argument.cast_mut(),
                 null_mut::<u8>(),
-                &raw mut queued,
+                queued.as_mut_ptr(),
             )
         };
-        queued != 0
     }
 }

@@ -41,34 +41,24 @@ impl Adapter {
     /// The same for the lock of a DPC, without a call in between: for what is done for each request.
     ///
     /// # Safety
-    /// `needed` gives the same answer each time, and it is no, or this is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock).
+    /// This is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock), and not in the dump stack ([`crate::dump`]).
     #[inline(always)]
-    pub unsafe fn with_dpc_lock_if<R>(
-        self,
-        needed: impl Fn() -> bool,
-        dpc: &Dpc,
-        body: impl FnOnce() -> R,
-    ) -> R {
+    pub unsafe fn with_dpc_lock<R>(self, dpc: &Dpc, body: impl FnOnce() -> R) -> R {
         let mut handle = MaybeUninit::<STOR_LOCK_HANDLE>::uninit();
         let handle = handle.as_mut_ptr();
-        if needed() {
-            // SAFETY: the handle stays in this frame, which nothing unwinds, until the release; the caller is where DPC locks may be taken.
-            unsafe {
-                StorPortNotification(
-                    AcquireSpinLock,
-                    self.as_raw(),
-                    DpcLock,
-                    dpc.as_raw(),
-                    handle,
-                )
-            };
-        }
+        // SAFETY: the handle stays in this frame, which nothing unwinds, until the release; the caller is where DPC locks may be taken.
+        unsafe {
+            StorPortNotification(
+                AcquireSpinLock,
+                self.as_raw(),
+                DpcLock,
+                dpc.as_raw(),
+                handle,
+            )
+        };
         let result = body();
-        // Asked again, as a compiler that remembers the answer writes the body twice.
-        if needed() {
-            // SAFETY: the acquisition filled the handle, as the answer was yes then, too.
-            unsafe { StorPortNotification(ReleaseSpinLock, self.as_raw(), handle) };
-        }
+        // SAFETY: the acquisition filled the handle.
+        unsafe { StorPortNotification(ReleaseSpinLock, self.as_raw(), handle) };
         result
     }
 

@@ -263,11 +263,15 @@ impl Srb {
     pub fn extension(&self) -> *mut u8 {
         match self.extended() {
             Some(block) => get!(block, MiniportContext).cast(),
-            None => {
-                core::hint::cold_path(); // no block of StorPort's, but of the dump stack's
-                get!(self.as_raw(), SrbExtension).cast()
-            }
+            None => self.old_extension(),
         }
+    }
+
+    /// The same of a block that is not extended: not StorPort's, but the dump stack's.
+    #[cold]
+    #[inline(never)] // so that no processor looks for both
+    fn old_extension(&self) -> *mut u8 {
+        get!(self.as_raw(), SrbExtension).cast()
     }
 
     /// The command. Empty if the request has none.

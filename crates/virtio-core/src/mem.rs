@@ -18,6 +18,6 @@ pub(crate) use barrier::Order;
 #[cfg(test)]
 pub(crate) use barrier::instruction;
 pub use dma::Dma;
-pub(crate) use packed::{PackedMemory, PackedWriter};
+pub(crate) use packed::{Alone, PackedMemory, PackedWriter};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
 pub(crate) use split::{DeviceWord, DriverWord, SplitDescriptors, SplitMemory};

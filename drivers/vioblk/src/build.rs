@@ -7,22 +7,20 @@ use crate::ffi::dma::{given, region};
 use crate::ffi::extension::{self, Place};
 use crate::limits::Limits;
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, Operation, Request, STATUS_OFFSET};
-use crate::scsi::{self, Plan};
+use crate::scsi::{self, PlainCommand, Plan};
 use crate::start::addressee;
 use core::mem::size_of;
 use core::sync::atomic::Ordering;
-use storport::{Function, Srb};
-use virtio_core::ring::{IndirectChain, Part};
+use storport::srb::Usual;
+use storport::{Adapter, Dma, Function, Srb};
+use virtio_core::ring::{IndirectChain, Part, Tables};
 use virtio_core::spec::blk::{RequestHeader, RequestType};
-use virtio_core::spec::features::Features;
 
 /// Longest transfer that is built the short way, in bytes: so that no sum of its lengths wraps, and so that its data is one part of a
 /// table.
-pub const fn most(limits: &Limits, features: Features) -> u32 {
+pub const fn most(limits: &Limits) -> u32 {
     const MOST: u32 = 1 << 24;
-    if !features.contains(Features::INDIRECT_DESC) {
-        0
-    } else if limits.segment_bytes < MOST {
+    if limits.segment_bytes < MOST {
         limits.segment_bytes
     } else {
         MOST
@@ -32,82 +30,104 @@ pub const fn most(limits: &Limits, features: Features) -> u32 {
 /// Descriptors of a transfer whose data lies in one piece: header, data, status.
 const SHORT: usize = 3;
 
-impl Disk {
-    /// HwBuildIo: does all of a transfer that needs no lock. IRQL <= DISPATCH_LEVEL.
-    ///
-    /// False if the block has no extension, so that it cannot be carried out.
-    #[inline(always)] // its only caller
-    #[must_use]
-    pub fn build(&self, srb: &Srb) -> bool {
-        self.build_short(srb).is_some() || self.build_any(srb)
-    }
+/// A transfer that can be carried out, with its data in one piece.
+struct Transfer<'a> {
+    srb: &'a Srb,
+    usual: Usual<'a>,
+    place: Place,
+    memory: Dma,
+    data: Part,
+    sector: u64,
+    tables: Tables,
+}
 
-    /// Describes the request to the device, if the block is like nearly every other: a READ or WRITE that can be carried out, with its
-    /// data in one piece.
+impl Transfer<'_> {
+    /// Describes it to the device, and puts its request in place.
     #[inline(always)] // part of HwBuildIo
-    fn build_short(&self, srb: &Srb) -> Option<()> {
+    fn describe<const WRITE: bool>(self) -> Option<()> {
+        // What the device reads ends before the data, or behind it.
+        let (request_type, operation, readable, enough) = if WRITE {
+            let force_unit_access = false;
+            let operation = Operation::Write { force_unit_access };
+            (RequestType::OUT, operation, 2, 0)
+        } else {
+            (RequestType::IN, Operation::Read, 1, self.data.len)
+        };
+        let (_, mut table) = region(self.memory)?.split_at(HEAD_LEN).ok()?;
+        let at = given(self.memory.address);
+        let header = Part::new(at, size_of::<RequestHeader>() as u32);
+        let status = Part::new(at.checked_add(STATUS_OFFSET as u64)?, 1);
+        let parts = [header, self.data, status];
+        let chain = IndirectChain::write_few(&mut table, self.tables, parts, readable).ok()?;
+        self.place.write_head(request_type, self.sector);
+        let request = Request {
+            memory: Some(self.memory),
+            chain: Some(chain),
+            parts: 1,
+            plain: Some(self.usual.status()),
+            enough,
+            ..Request::new(operation, self.sector, self.data.len)
+        };
+        self.place.put(self.srb, request);
+        Some(())
+    }
+}
+
+impl Disk {
+    /// HwBuildIo, if the block is like nearly every other: describes a READ or WRITE to the device that can be carried out, with its
+    /// data in one piece. That is all of a transfer that needs no lock. IRQL <= DISPATCH_LEVEL.
+    ///
+    /// What can be looked at later is looked at behind the calls, over which little has to be kept.
+    #[inline(always)] // part of HwBuildIo
+    pub fn build_short(&self, adapter: Adapter, srb: &Srb) -> Option<()> {
         let rules = &self.rules;
         let usual = srb.usual()?;
         let place = Place::of_usual(&usual)?;
-        let plain = scsi::plain_transfer(usual.cdb, usual.cdb_len)?;
+        // What a stopped disk refuses, or one that is read-only, and what a flush follows (as in `scsi::plan_transfer`), is not found
+        // plain.
+        let command = PlainCommand::new(usual.cdb(), self.state.now().commands())?;
+        if !usual.is_for_first_unit() {
+            return None;
+        }
+        let data = extension::only_segment(adapter, srb)?;
+        // A list of one element that is longer than the request is cut, as others are.
+        if data.len < usual.data_len() {
+            return None;
+        }
+        let memory = place.short_memory(adapter, HEAD_LEN + SHORT * DESCRIPTOR_LEN)?;
+        let tables = rules.tables?;
+        let plain = command.transfer(usual.cdb_len())?;
         let (lba, blocks) = (plain.extent.lba, plain.extent.blocks);
         let end = lba.checked_add(u64::from(blocks))?;
-        let bytes = usual.data_len;
-        if !usual.first_unit
-            || self.stopped.load(Ordering::Relaxed)
-            || end > self.blocks.load(Ordering::Relaxed)
+        let bytes = usual.data_len();
+        if end > self.blocks.load(Ordering::Relaxed)
             || bytes.wrapping_sub(1) >= rules.short
             // Others have to be told how much was moved, or are refused. Two factors of 32 bits: it cannot wrap.
             || u64::from(blocks).wrapping_mul(u64::from(rules.config.block_size)) != u64::from(bytes)
         {
             return None;
         }
-        let data = extension::only_segment(rules.adapter, srb)?;
-        // A list of one element that is longer than the request is cut, as others are.
-        if data.len < bytes {
-            return None;
-        }
-        let data = Part::new(given(data.address), bytes);
-        // What is refused, and what a flush follows (as in `scsi::plan_transfer`), goes the long way.
-        if plain.write {
-            let flushed = plain.force_unit_access
-                && (rules.config.cache_mode || self.write_cache.load(Ordering::Relaxed));
-            if self.read_only.load(Ordering::Relaxed) || flushed {
-                return None;
-            }
-        }
-        let memory = place.memory(rules, HEAD_LEN + SHORT * DESCRIPTOR_LEN)?;
-        let (_, mut table) = region(memory)?.split_at(HEAD_LEN).ok()?;
-        let at = given(memory.address);
-        let header = Part::new(at, size_of::<RequestHeader>() as u32);
-        let status = Part::new(at.checked_add(STATUS_OFFSET as u64)?, 1);
-        // What the device reads ends before the data, or behind it.
-        let readable = if plain.write { 2 } else { 1 };
-        let parts = [header, data, status];
-        let chain = IndirectChain::write_few(&mut table, rules.features, parts, readable).ok()?;
-        let (request_type, operation) = if plain.write {
-            let force_unit_access = false;
-            (RequestType::OUT, Operation::Write { force_unit_access })
-        } else {
-            (RequestType::IN, Operation::Read)
+        let transfer = Transfer {
+            srb,
+            usual,
+            place,
+            memory,
+            data: Part::new(given(data.address), bytes),
+            // Below the capacity.
+            sector: lba.wrapping_mul(rules.sectors_per_block),
+            tables,
         };
-        // Below the capacity.
-        let sector = lba.wrapping_mul(u64::from(rules.config.sectors_per_block()));
-        place.write_head(request_type, sector);
-        place.put(Request {
-            memory: Some(memory),
-            chain: Some(chain),
-            parts: 1,
-            plain: Some(usual.status),
-            ..Request::new(operation, sector, bytes)
-        });
-        Some(())
+        // Apart, as all that differs is then known when it is compiled.
+        if plain.write {
+            transfer.describe::<true>()
+        } else {
+            transfer.describe::<false>()
+        }
     }
 
-    /// [`Self::build`] for all other blocks.
-    #[cold]
-    #[inline(never)] // as few requests come here, or long ones
-    fn build_any(&self, srb: &Srb) -> bool {
+    /// HwBuildIo of all other blocks. False if the block has no extension, so that it cannot be carried out.
+    #[must_use]
+    pub fn build_any(&self, srb: &Srb) -> bool {
         let Some(place) = Place::of(srb) else {
             return false;
         };
@@ -116,7 +136,7 @@ impl Disk {
         if request.operation != Operation::None {
             chain::prepare(&self.rules, srb, &place, &mut request);
         }
-        place.put(request);
+        place.put(srb, request);
         true
     }
 

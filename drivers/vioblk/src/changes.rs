@@ -1,8 +1,9 @@
 //! What changes while the disk is used: its capacity, its cache mode, and who has to know.
 #![forbid(unsafe_code)]
 
-use crate::disk::{Disk, cache, change, notice};
+use crate::disk::{Disk, cache, notice};
 use crate::ring::Through;
+use crate::state;
 use core::sync::atomic::Ordering;
 use virtio_core::spec::blk;
 
@@ -16,7 +17,7 @@ impl Disk {
         let mut config = self.rules.config;
         config.set_capacity(sectors);
         if self.blocks.swap(config.blocks, Ordering::Relaxed) != config.blocks {
-            self.changed(change::CAPACITY);
+            self.changed(state::CAPACITY_CHANGED);
         }
     }
 
@@ -41,11 +42,11 @@ impl Disk {
             self.transport.read_config(|config| config.u8(offset)),
             Ok(0)
         );
-        let before = self.write_cache.swap(on, Ordering::Relaxed);
+        let before = self.state.set(state::WRITE_CACHE, on);
         match (wanted, on) {
             (Some(0), true) => {
                 if !before {
-                    self.changed(change::MODE);
+                    self.changed(state::MODE_CHANGED);
                 }
                 Through::All
             }
@@ -56,13 +57,11 @@ impl Disk {
 
     /// Has the next command answered with what changed, and StorPort look at the unit again. Any IRQL.
     #[inline(never)] // used twice or more
-    pub fn changed(&self, bit: u8) {
+    pub fn changed(&self, bit: u32) {
         if self.rules.polled {
             return; // a command that is answered so would be missing from the dump
         }
-        // Release orders what has changed before the word of it; it pairs with the Acquire in `take_attention`. Relaxed would let
-        // the next command be told of a change and the one after it answered with what was before.
-        self.attention.fetch_or(bit, Ordering::Release);
+        self.state.tell(bit);
         let step = |state| match state {
             notice::NONE => Some(notice::TOLD),
             _ => Some(notice::AGAIN),

@@ -3,14 +3,16 @@
 
 use crate::events::{Event, Journal};
 use crate::ffi::extension::RequestBox;
-use crate::ffi::list::List;
-use crate::ffi::lock::{Once, QueueCell};
+use crate::ffi::list::{Front, Succeeded};
+use crate::ffi::lock::{Locks, Once, QueueCell};
 use crate::identity::{Place, Serial};
 use crate::request::{Operation, Outcome};
-use crate::ring::{Notice, Progress, Rules};
+use crate::ring::{More, Notice, Progress, Rules};
 use crate::scsi::{self, Command, Reply, Unit};
+use crate::state::{self, State};
 use crate::statistics::History;
 use crate::trace::{self, Happened};
+use core::hint::cold_path;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use nt::irql::Dispatch;
 use storport::{Adapter, Dpc, Sense, Srb, SrbStatus};
@@ -32,14 +34,6 @@ pub mod work {
     pub const REMOVED: u32 = 4;
     /// The device broke the protocol.
     pub const BROKEN: u32 = 8;
-}
-
-/// What has changed, as bits.
-pub mod change {
-    /// The capacity.
-    pub const CAPACITY: u8 = 1;
-    /// What MODE SENSE shows.
-    pub const MODE: u8 = 2;
 }
 
 /// What StorPort knows of changes. It takes one at a time.
@@ -79,16 +73,12 @@ pub struct Disk {
     pub queues: &'static [QueueCell],
     /// Runs what must not run in an interrupt.
     pub service: Dpc,
-    /// The DPCs can be queued.
-    pub dpcs_ready: AtomicBool,
     /// Bits of [`work`].
     pub work: AtomicU32,
     /// Somebody sets the device up or down; nobody else may.
     pub in_setup: AtomicBool,
-    /// StorPort stopped the adapter: the device may have no power.
-    pub halted: AtomicBool,
-    /// The device has been removed.
-    pub gone: AtomicBool,
+    /// What each request looks at.
+    pub state: State,
     /// Looks at a reset that is late; 0: none is.
     pub late: AtomicU32,
     /// Resets that the device caused since it last finished a request.
@@ -97,22 +87,12 @@ pub struct Disk {
     pub most_messages: u32,
     /// Interrupt messages; 0: line interrupt.
     pub messages: AtomicU32,
-    /// StorPort chooses an interrupt message for each request.
-    pub by_message: AtomicBool,
     /// Logical blocks, which may change while the system runs.
     pub blocks: AtomicU64,
-    /// What has changed that the class driver does not know yet: bits of [`change`].
-    pub attention: AtomicU8,
-    /// How far StorPort is with the last such change: a value of [`notice`].
+    /// How far StorPort is with the last change that the class driver has to know: a value of [`notice`].
     pub notice: AtomicU8,
-    /// Writes fail.
-    pub read_only: AtomicBool,
-    /// Writes may stay in a volatile cache.
-    pub write_cache: AtomicBool,
     /// What a command wants the write cache to be: a value of [`cache`].
     pub cache: AtomicU8,
-    /// A command stopped the disk.
-    pub stopped: AtomicBool,
     /// The serial number, once it was asked for.
     pub serial: Once<Serial>,
     /// Keeps the event log short.
@@ -130,28 +110,24 @@ impl Disk {
             config: &self.rules.config,
             blocks: self.blocks.load(Ordering::Relaxed),
             max_transfer: self.rules.limits.max_transfer,
-            read_only: self.read_only.load(Ordering::Relaxed),
+            read_only: self.state.is(state::READ_ONLY),
             flushes: self.rules.features.contains(blk::F_FLUSH),
-            write_cache: self.write_cache.load(Ordering::Relaxed),
-            stopped: self.stopped.load(Ordering::Relaxed),
+            write_cache: self.state.is(state::WRITE_CACHE),
+            stopped: !self.state.is(state::RUNNING),
             place: self.place,
         }
     }
 
     /// What the next command has to be answered with instead of being executed, if anything has changed. Once.
     pub fn take_attention(&self) -> Option<Sense> {
-        if self.attention.load(Ordering::Relaxed) == 0 {
-            return None;
-        }
         let changes = [
-            (change::CAPACITY, Sense::CAPACITY_CHANGED),
-            (change::MODE, Sense::MODE_PARAMETERS_CHANGED),
+            (state::CAPACITY_CHANGED, Sense::CAPACITY_CHANGED),
+            (state::MODE_CHANGED, Sense::MODE_PARAMETERS_CHANGED),
         ];
-        changes.into_iter().find_map(|(bit, sense)| {
-            // Acquire: see `changed`.
-            let before = self.attention.fetch_and(!bit, Ordering::Acquire);
-            (before & bit != 0).then_some(sense)
-        })
+        changes
+            .into_iter()
+            .find(|(bit, _)| self.state.is(*bit) && self.state.take(*bit))
+            .map(|(_, sense)| sense)
     }
 
     /// Writes an entry to the event log, if it is not one of many.
@@ -171,40 +147,62 @@ impl Disk {
 
     /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue.
     #[inline] // with the routine that calls it
-    pub fn process(&self, at: Dispatch, index: usize) {
-        let Some(cell) = self.queues.get(index) else {
-            return;
-        };
-        let mut done = List::EMPTY;
-        let (progress, notice) = cell.with_now(self.adapter, at, |ring| {
-            ring.process(&self.rules, BUDGET, &mut done)
-        });
-        if let Some(notice) = notice {
+    pub fn process(&self, at: Dispatch, locks: Locks, cell: &'static QueueCell) {
+        let mut front = Front::uninit();
+        let mut done = Succeeded::new(&mut front);
+        let more = cell.with_now(locks, |ring| ring.process(&self.rules, BUDGET, &mut done));
+        if self.troubles.load(Ordering::Relaxed) != 0 {
+            cold_path();
+            if !done.is_empty() {
+                self.troubles.store(0, Ordering::Relaxed);
+            }
+        }
+        done.complete(locks.adapter());
+        if let Some(more) = more {
+            self.process_more(at, cell, more);
+        }
+    }
+
+    /// [`Self::process`] in the dump stack, which has one queue.
+    pub fn process_polled(&self, at: Dispatch) {
+        if let Some(cell) = self.queues.first() {
+            let more = cell.with(self.adapter, at, |ring| {
+                ring.process_any(&self.rules, BUDGET)
+            });
+            self.process_more(at, cell, more);
+        }
+    }
+
+    /// What is left to do when a queue was looked at.
+    #[cold]
+    #[inline(never)] // as few interrupts come here
+    fn process_more(&self, at: Dispatch, cell: &'static QueueCell, more: More) {
+        if let Some(notice) = more.notice {
             self.notify(notice);
         }
-        if !done.is_empty() && self.troubles.load(Ordering::Relaxed) != 0 {
+        let mut done = more.done;
+        if !done.is_empty() {
             self.troubles.store(0, Ordering::Relaxed);
         }
         while let Some(request) = done.pop_front() {
-            if let Err(request) = request.succeed(self.adapter) {
-                self.end(at, request);
-            }
+            self.end(at, request);
         }
-        match progress {
+        match more.progress {
             Progress::Idle => {}
-            Progress::More => self.issue(&cell.dpc, index),
-            Progress::Broken => self.broken(at, cell, index),
+            Progress::More => self.issue_queue(cell),
+            Progress::Broken => self.broken(at, cell),
         }
     }
 
     /// A queue on which the device has broken the protocol: reports it and has the device reset.
     #[cold]
     #[inline(never)] // as said
-    fn broken(&self, at: Dispatch, cell: &QueueCell, index: usize) {
+    fn broken(&self, at: Dispatch, cell: &QueueCell) {
         // Nothing, if somebody else has reset the device meanwhile.
         if let Some(error) = cell.with(self.adapter, at, |ring| ring.fault()) {
+            let index = self.queues.iter().position(|one| core::ptr::eq(one, cell));
             self.report(Event::QueueBroken {
-                queue: u16::try_from(index).unwrap_or(u16::MAX),
+                queue: index.map_or(u16::MAX, |index| index as u16),
                 code: crate::events::code::queue(&error),
             });
             self.want(work::BROKEN);
@@ -220,7 +218,7 @@ impl Disk {
     }
 
     /// Completes a request whose outcome is known: the one place where an outcome becomes an SRB status, but for
-    /// [`RequestBox::succeed`].
+    /// [`Succeeded::complete`].
     #[cold]
     #[inline(never)] // as few requests come here
     pub fn end(&self, at: Dispatch, request: RequestBox) {
@@ -242,7 +240,7 @@ impl Disk {
                 return self.fail_with(request, &Sense::INVALID_FIELD);
             }
             (Operation::Flush { stop: true }, Outcome::Done) => {
-                self.stopped.store(true, Ordering::Relaxed)
+                self.state.set(state::RUNNING, false);
             }
             _ => {}
         }

@@ -17,6 +17,7 @@ use crate::limits::{self, FIXED_DESCRIPTORS, Limits, PAGE};
 use crate::pool::{MAX_PIECES, Pool};
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
 use crate::ring::{RequestQueue, Ring, Rules};
+use crate::state::State;
 use crate::statistics::History;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use storport::sys::{
@@ -25,7 +26,7 @@ use storport::sys::{
 };
 use storport::{Carver, Dma, Dpc, FindAdapter};
 use virtio_core::mmio::MmioWindow;
-use virtio_core::ring::{Layout, QueueMemory, Slot};
+use virtio_core::ring::{Layout, QueueMemory, Slot, Tables};
 use virtio_core::spec::blk::{self, ZoneModel};
 use virtio_core::spec::features::Features;
 use virtio_core::transport::{CONFIG_LEN, DeviceStopped, Locations, Transport, TransportError};
@@ -365,33 +366,32 @@ fn set_up(
             adapter: find.adapter(),
             limits: found.limits,
             features: found.features,
+            tables: Tables::new(found.features),
             config: found.config,
+            sectors_per_block: found.config.sectors_per_block().into(),
             room: extension::room(&found.limits),
             scratch,
-            short: build::most(&found.limits, found.features),
+            short: build::most(&found.limits),
             polled: found.settings.dump,
         },
         place,
         queue_size: found.queue_size,
         queues,
         service: Dpc::new(),
-        dpcs_ready: AtomicBool::new(false),
         work: AtomicU32::new(0),
         in_setup: AtomicBool::new(false),
-        halted: AtomicBool::new(true),
-        gone: AtomicBool::new(false),
+        state: State::new(
+            found.features.contains(blk::F_RO),
+            found.features.contains(blk::F_FLUSH),
+            found.config.cache_mode,
+        ),
         troubles: AtomicU32::new(0),
         late: AtomicU32::new(0),
         most_messages: found.settings.messages,
         messages: AtomicU32::new(0),
-        by_message: AtomicBool::new(false),
         blocks: AtomicU64::new(found.config.blocks),
-        attention: AtomicU8::new(0),
         notice: AtomicU8::new(notice::NONE),
-        read_only: AtomicBool::new(found.features.contains(blk::F_RO)),
-        write_cache: AtomicBool::new(found.features.contains(blk::F_FLUSH)),
         cache: AtomicU8::new(cache::AS_IT_IS),
-        stopped: AtomicBool::new(false),
         serial: Once::new(),
         journal: Journal::default(),
         history: History::default(),

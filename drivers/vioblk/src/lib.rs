@@ -35,6 +35,7 @@ mod ring;
 pub mod scsi;
 mod segments;
 mod start;
+mod state;
 pub mod statistics;
 mod trace;
 

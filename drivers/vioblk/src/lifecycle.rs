@@ -1,14 +1,16 @@
 //! Bringing the device up and down: start, stop, restart, reset, removal.
 #![forbid(unsafe_code)]
 
-use crate::disk::{Disk, change, notice, work};
+use crate::disk::{Disk, notice, work};
 use crate::events::{Event, code};
-use crate::ffi::lock::Level;
+use crate::ffi::dpc;
+use crate::ffi::lock::{Level, QueueCell};
+use crate::state;
 use crate::trace::Happened;
 use core::cell::Cell;
 use core::sync::atomic::Ordering;
 use nt::irql::Device;
-use storport::{Adapter, Dpc};
+use storport::Adapter;
 use virtio_core::Clock;
 use virtio_core::spec::blk;
 use virtio_core::transport::{DeviceStopped, TransportError};
@@ -113,8 +115,8 @@ impl Disk {
         let features = features.union(offered.intersection(blk::F_RO));
         transport.accept(features).map_err(Failure::at(6))?;
         let read_only = features.contains(blk::F_RO);
-        if self.read_only.swap(read_only, Ordering::Relaxed) != read_only {
-            self.changed(change::MODE);
+        if self.state.set(state::READ_ONLY, read_only) != read_only {
+            self.changed(state::MODE_CHANGED);
         }
         let through = self.settle_cache();
         self.look_at_capacity();
@@ -190,7 +192,7 @@ impl Disk {
         // where it is.
         self.in_setup.store(false, Ordering::SeqCst);
         if self.work.load(Ordering::SeqCst) != 0 {
-            self.issue(&self.service, 0);
+            self.issue_service();
         }
     }
 
@@ -204,7 +206,7 @@ impl Disk {
         match result {
             // Whatever it was before, it is there now and has done nothing wrong yet.
             Ok(()) => {
-                self.gone.store(false, Ordering::Relaxed);
+                self.state.set(state::GONE, false);
                 self.troubles.store(0, Ordering::Relaxed);
                 self.late.store(0, Ordering::Relaxed);
                 // StorPort may have forgotten what it was told before it stopped the adapter.
@@ -222,7 +224,7 @@ impl Disk {
     }
 
     fn start_claimed(&self, level: Level, timeout_us: u64) -> Result<(), Failure> {
-        self.halted.store(false, Ordering::Relaxed);
+        self.state.set(state::HALTED, false);
         let stopped = self.stop_device(timeout_us).map_err(Failure::at(1))?;
         for cell in self.queues {
             // StorPort has nothing outstanding, unless a reset was late when it stopped the adapter.
@@ -235,8 +237,8 @@ impl Disk {
     /// What waits in a queue that was opened waits for the first look at it.
     #[inline(never)] // used twice or more
     pub(crate) fn look_at_queues(&self) {
-        for (index, cell) in self.queues.iter().enumerate() {
-            self.issue(&cell.dpc, index);
+        for cell in self.queues {
+            self.issue_queue(cell);
         }
     }
 
@@ -256,6 +258,8 @@ impl Disk {
         let most = queues.saturating_add(1).min(self.most_messages);
         let messages = self.adapter.message_count(most).unwrap_or(UNKNOWN_MESSAGES);
         self.messages.store(messages, Ordering::Relaxed);
+        self.state
+            .set(state::MESSAGES_SHARED, messages <= self.queues.len() as u32);
         let mut options = Options::DPC_REDIRECTION;
         if queues > 1 {
             options |= Options::CONCURRENT_CHANNELS;
@@ -274,7 +278,7 @@ impl Disk {
         let by_message = queues > 1
             && messages > queues
             && granted.is_ok_and(|granted| granted.contains(Options::INTERRUPT_MESSAGE_RANGES));
-        self.by_message.store(by_message, Ordering::Relaxed);
+        self.state.set(state::BY_MESSAGE, by_message);
     }
 
     /// The passive part of the start, once the DPCs are initialised. PASSIVE_LEVEL. Whether the device is live.
@@ -292,16 +296,16 @@ impl Disk {
         self.record(Happened::Started, [self.rules.features.bits(), queues]);
         // SeqCst, and so is the look for wishes below, as in `want` and `issue`: anything weaker lets each side miss the other's
         // store, and a change of the configuration before this moment would go unnoticed.
-        self.dpcs_ready.store(true, Ordering::SeqCst);
+        self.state.let_dpcs_run();
         if self.work.load(Ordering::SeqCst) != 0 {
-            self.issue(&self.service, 0);
+            self.issue_service();
         }
         true
     }
 
     /// ScsiStopAdapter, above DISPATCH_LEVEL: StorPort has nothing outstanding.
     pub fn stop(&self) {
-        self.halted.store(true, Ordering::Relaxed);
+        self.state.set(state::HALTED, true);
         // A reset that is under way on another processor stops the device itself when it finds `halted`. A device that does not
         // stop is reset again at the restart; StorPort takes no failure here.
         if self.claim_setup() {
@@ -313,7 +317,7 @@ impl Disk {
     /// ScsiRestartAdapter, above DISPATCH_LEVEL. A device that takes long to stop is started by the service DPC, which has more time:
     /// requests end as [`crate::request::Outcome::Reset`] until then.
     pub fn restart(&self, at: Device) -> bool {
-        self.stopped.store(false, Ordering::Relaxed);
+        self.state.set(state::RUNNING, true);
         match self.start_up(Level::Device(at), RESET_TIMEOUT_US) {
             Err(failure) if failure.step == 1 => {
                 // A device that nobody could reset has that still before it.
@@ -330,43 +334,46 @@ impl Disk {
     pub fn want(&self, bits: u32) {
         // See `passive`.
         self.work.fetch_or(bits, Ordering::SeqCst);
-        self.issue(&self.service, 0);
+        self.issue_service();
     }
 
-    /// Queues a DPC, once there are any, unless StorPort stopped the adapter: an interrupt may come all the same, but a DPC would
-    /// find memory that StorPort has taken away. Any IRQL.
-    pub fn issue(&self, dpc: &Dpc, argument: usize) {
-        // Relaxed: `stop` sets it with the interrupt locks held, so an interrupt routine that runs later sees it.
-        let halted = self.halted.load(Ordering::Relaxed);
-        // SeqCst: see `passive`. It also orders the DPCs' initialisation before their use.
-        if !halted && self.dpcs_ready.load(Ordering::SeqCst) {
-            crate::ffi::dpc::issue(dpc, self.adapter, argument);
+    /// Queues the DPC of a queue, once there are any, unless StorPort stopped the adapter: an interrupt may come all the same, but a DPC
+    /// would find memory that StorPort has taken away. Any IRQL.
+    pub fn issue_queue(&self, cell: &'static QueueCell) {
+        if self.state.dpcs_may_run() {
+            dpc::issue_queue(cell, self.adapter);
+        }
+    }
+
+    /// The same for the service DPC.
+    pub fn issue_service(&self) {
+        if self.state.dpcs_may_run() {
+            dpc::issue_service(&self.service, self.adapter);
         }
     }
 
     /// The device has been removed, says Windows; what it had ends when the service DPC has seen that it let go.
     pub fn removed(&self) {
-        self.gone.store(true, Ordering::Relaxed);
+        self.state.set(state::GONE, true);
         self.want(work::REMOVED);
     }
 
     /// An interrupt message. DIRQL.
     #[inline(always)] // its only caller
-    pub fn message(&self, message: u32) {
+    pub fn message(&self, adapter: Adapter, message: u32) {
         // The inverse of `queue_message`.
-        let messages = self.messages.load(Ordering::Relaxed) as usize;
         let index = (message as usize).wrapping_sub(1);
         match self.queues.get(index) {
-            // Every queue has a message of its own.
-            Some(cell) if messages > self.queues.len() => self.issue(&cell.dpc, index),
-            _ => self.shared_message(message, messages),
+            Some(cell) if self.state.queue_message_is_simple() => dpc::issue_queue(cell, adapter),
+            _ => self.any_message(message),
         }
     }
 
-    /// The message of the configuration, or one that queues may share.
+    /// Any message: also that of the configuration, or one that queues may share.
     #[cold]
     #[inline(never)] // few devices have fewer messages than queues
-    fn shared_message(&self, message: u32, messages: usize) {
+    fn any_message(&self, message: u32) {
+        let messages = self.messages.load(Ordering::Relaxed) as usize;
         if message == 0 {
             self.want(work::CONFIG);
         }
@@ -377,7 +384,7 @@ impl Disk {
         };
         let mut index = first as usize;
         while let Some(cell) = self.queues.get(index) {
-            self.issue(&cell.dpc, index);
+            self.issue_queue(cell);
             index = index.saturating_add(step);
         }
     }
@@ -395,8 +402,8 @@ impl Disk {
             self.want(work::CONFIG);
         }
         if isr.contains(Isr::QUEUE) {
-            for (index, cell) in self.queues.iter().enumerate() {
-                self.issue(&cell.dpc, index);
+            for cell in self.queues {
+                self.issue_queue(cell);
             }
         }
         !isr.is_empty()

@@ -101,6 +101,8 @@ pub struct Request {
     pub bytes: u32,
     /// Data descriptors, of the present step.
     pub parts: u32,
+    /// Bytes that the device says at least that it wrote if it did all of a plain transfer.
+    pub enough: u32,
     /// What the device is asked to do.
     pub operation: Operation,
     /// What it is doing now.
@@ -144,6 +146,7 @@ impl Request {
             sector,
             bytes,
             parts: 0,
+            enough: 0,
             operation,
             stage: Stage::Operation,
             slot: None,

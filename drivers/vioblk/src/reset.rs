@@ -9,6 +9,7 @@ use crate::ffi::lock::Level;
 use crate::lifecycle::RESET_TIMEOUT_US;
 use crate::request::{Operation, Outcome};
 use crate::ring::Ring;
+use crate::state;
 use crate::trace::Happened;
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
@@ -67,7 +68,7 @@ impl Disk {
     #[inline(never)] // used twice or more
     fn reset_claimed(&self, at: Dispatch, level: Level, wish: Option<RequestBox>) -> bool {
         let mut ended = List::EMPTY;
-        if self.halted.load(Ordering::Relaxed) && !self.gone.load(Ordering::Relaxed) {
+        if self.state.is(state::HALTED) && !self.state.is(state::GONE) {
             // Nothing is outstanding, and the restart resets the device.
             self.release_setup();
             if let Some(wish) = wish {
@@ -107,8 +108,8 @@ impl Disk {
                 false
             }
         };
-        self.stopped.store(false, Ordering::Relaxed);
-        if self.halted.load(Ordering::Relaxed) {
+        self.state.set(state::RUNNING, true);
+        if self.state.is(state::HALTED) {
             // StorPort stopped the adapter meanwhile (`stop`).
             let _ = self.stop_device(RESET_TIMEOUT_US);
         }
@@ -134,12 +135,12 @@ impl Disk {
 
     fn start_again(&self, level: Level, stopped: DeviceStopped, ended: &mut List) -> bool {
         self.history.resets.fetch_add(1, Ordering::Relaxed);
-        let gone = stopped.how() == How::Gone || self.gone.load(Ordering::Relaxed);
+        let gone = stopped.how() == How::Gone || self.state.is(state::GONE);
         let outcome = if gone { Outcome::Gone } else { Outcome::Reset };
         self.each(level, |ring| ring.drain(&stopped, outcome, ended));
         if gone {
             self.record(Happened::Gone, [0; 2]);
-            self.gone.store(true, Ordering::Relaxed);
+            self.state.set(state::GONE, true);
             self.end_queues(level, Outcome::Gone, ended);
             return false;
         }
@@ -174,14 +175,14 @@ impl Disk {
         // SeqCst, both: see `release_setup`.
         self.work.fetch_or(bits, Ordering::SeqCst);
         if !self.in_setup.load(Ordering::SeqCst) {
-            self.issue(&self.service, 0);
+            self.issue_service();
         }
     }
 
     /// The service DPC.
     pub fn service(&self, at: Dispatch) {
         let wanted = self.work.swap(0, Ordering::AcqRel);
-        if self.halted.load(Ordering::Relaxed) && wanted & work::REMOVED == 0 {
+        if self.state.is(state::HALTED) && wanted & work::REMOVED == 0 {
             return;
         }
         let status = self.transport.status();
@@ -216,7 +217,7 @@ impl Disk {
     /// A device that does nothing but ask for resets is not served for ever: after some of them it counts as gone.
     fn count_trouble(&self) {
         let before = self.troubles.fetch_add(1, Ordering::Relaxed);
-        if before >= MAX_TROUBLES && !self.gone.swap(true, Ordering::Relaxed) {
+        if before >= MAX_TROUBLES && !self.state.set(state::GONE, true) {
             self.report(Event::GivenUp {
                 resets: MAX_TROUBLES,
             });

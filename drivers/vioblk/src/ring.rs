@@ -6,8 +6,10 @@
 
 mod end;
 mod open;
+mod process;
 mod through;
 
+pub use process::{More, Progress};
 pub use through::Through;
 
 use crate::chain;
@@ -24,7 +26,7 @@ use crate::request::{
 };
 use crate::statistics::Counters;
 use storport::{Adapter, Dma};
-use virtio_core::ring::{AddError, Armed, IndirectChain, Kick, Queue, QueueMemory, Rejected};
+use virtio_core::ring::{AddError, IndirectChain, Kick, Queue, QueueMemory, Rejected, Tables};
 use virtio_core::spec::blk::RequestStatus;
 use virtio_core::spec::features::Features;
 use virtio_core::transport::Doorbell;
@@ -45,8 +47,12 @@ pub struct Rules {
     pub limits: Limits,
     /// What was negotiated.
     pub features: Features,
+    /// How indirect tables are written, if there may be any.
+    pub tables: Option<Tables>,
     /// The checked configuration; the capacity is that of the start.
     pub config: Config,
+    /// Sectors of a logical block, as the configuration has it.
+    pub sectors_per_block: u64,
     /// Bytes of a request's extension that the device may be given.
     pub room: u32,
     /// Where the device finds a page that it may write anything to.
@@ -60,7 +66,7 @@ pub struct Rules {
 impl Rules {
     /// Chains may lie in indirect tables.
     pub const fn indirect(&self) -> bool {
-        self.features.contains(Features::INDIRECT_DESC)
+        self.tables.is_some()
     }
 }
 
@@ -105,20 +111,11 @@ pub enum Submitted {
     Refused(RequestBox),
 }
 
-/// Whether a queue has more to do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Progress {
-    /// Nothing until the next interrupt.
-    Idle,
-    /// There may be more completions.
-    More,
-    /// The device broke the protocol: [`Ring::fault`] says how.
-    Broken,
-}
-
 /// The state of a queue.
 #[derive(Debug)]
 pub struct Ring {
+    /// Requests can go the short way, by [`Self::settle`]: the queue is open, nothing waits, and writes are not flushed.
+    swift: bool,
     queue: Option<RequestQueue>,
     /// The queue's memory while there is no queue.
     memory: Option<QueueMemory<'static, RequestBox>>,
@@ -145,6 +142,7 @@ impl Ring {
     /// A queue that has not been set up.
     pub const fn new(memory: QueueMemory<'static, RequestBox>, slots: Pool, pages: Pool) -> Self {
         Self {
+            swift: false,
             queue: None,
             memory: Some(memory),
             doorbell: None,
@@ -160,15 +158,17 @@ impl Ring {
         }
     }
 
-    /// Sends a request that HwBuildIo has described. Gives it back, if that cannot be done at once.
+    /// Sends a request that HwBuildIo has described as `chain`. Gives it back, if that cannot be done at once.
     #[inline(always)] // part of HwStartIo
-    pub fn submit_now(&mut self, request: RequestBox) -> Result<Notice, RequestBox> {
-        let (Some(queue), Some(chain)) = (&mut self.queue, request.chain) else {
-            return Err(request);
+    pub fn submit_now(
+        &mut self,
+        request: RequestBox,
+        chain: IndirectChain,
+    ) -> Result<Notice, RequestBox> {
+        let queue = match &mut self.queue {
+            Some(queue) if self.swift => queue,
+            _ => return Err(request),
         };
-        if !self.open || !self.backlog.is_empty() {
-            return Err(request);
-        }
         match queue.submit_indirect(request, chain) {
             Ok(kick) => Ok(Notice {
                 doorbell: self.doorbell,
@@ -215,67 +215,6 @@ impl Ring {
         }
     }
 
-    /// Takes completions and looks for more, up to `budget` of both together, then sends what waits. Finished requests go to `done`.
-    #[inline(always)] // its only caller
-    pub fn process(
-        &mut self,
-        rules: &Rules,
-        budget: u32,
-        done: &mut List,
-    ) -> (Progress, Option<Notice>) {
-        if !self.open {
-            return (Progress::Idle, None);
-        }
-        let mut left = budget;
-        // With EVENT_IDX the entry that the device was last asked to interrupt at has been passed.
-        if !rules.features.contains(Features::EVENT_IDX)
-            && let Some(queue) = &mut self.queue
-        {
-            queue.disarm();
-        }
-        let progress = loop {
-            let Some(queue) = &mut self.queue else {
-                break Progress::Idle;
-            };
-            match queue.completed() {
-                Ok(Some(completion)) => {
-                    let (request, written) = (completion.token, completion.written);
-                    if self.through == Through::None && request.has_succeeded(written) {
-                        done.push_back_now(request);
-                    } else {
-                        self.completed(rules, request, written, done);
-                    }
-                }
-                Ok(None) => {
-                    if !self.backlog.is_empty() {
-                        self.send_backlog(rules, done);
-                    }
-                    if rules.polled {
-                        break Progress::Idle;
-                    }
-                    // A device that shows work and takes it away again does not hold the processor either.
-                    match self.queue.as_mut().map_or(Armed::Idle, Queue::arm) {
-                        Armed::Idle => break Progress::Idle,
-                        Armed::WorkPending => {}
-                    }
-                }
-                Err(_) => {
-                    self.open = false;
-                    break Progress::Broken;
-                }
-            }
-            left = left.wrapping_sub(1);
-            if left == 0 {
-                if !self.backlog.is_empty() {
-                    self.send_backlog(rules, done);
-                }
-                break Progress::More;
-            }
-        };
-        let notice = self.unseen.then(|| self.publish());
-        (progress, notice)
-    }
-
     #[cold]
     #[inline(never)] // few requests are sent by a DPC, or by the second look at a queue
     fn publish(&mut self) -> Notice {
@@ -301,7 +240,7 @@ impl Ring {
         }
     }
 
-    /// Judges a completion that is no plain success. A write that must reach the medium goes on with its flush, an operation on ranges with its next step.
+    /// Judges a completion. A write that must reach the medium goes on with its flush, an operation on ranges with its next step.
     #[cold]
     #[inline(never)] // as few requests come here
     fn completed(&mut self, rules: &Rules, mut request: RequestBox, written: u32, done: &mut List) {

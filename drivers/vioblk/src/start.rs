@@ -5,34 +5,37 @@ use crate::chain;
 use crate::disk::{Disk, cache};
 use crate::ffi::data::SrbData;
 use crate::ffi::extension::{Place, RequestBox};
-use crate::ffi::lock::QueueCell;
+use crate::ffi::lock::{Locks, QueueCell};
 use crate::ranges;
 use crate::request::{HEAD_LEN, Operation, Outcome, Request};
-use crate::ring::{Notice, Submitted, Through};
+use crate::ring::{Submitted, Through};
 use crate::scsi::{self, Command, Plan, Reply};
+use crate::state::{self, Now};
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use storport::srb::Address;
-use storport::{Function, Sense, Srb, SrbStatus};
-use virtio_core::ring::Kick;
+use storport::{Adapter, Function, Sense, Srb, SrbStatus};
+use virtio_core::ring::IndirectChain;
 
 impl Disk {
     /// HwStartIo.
     #[inline(always)] // its only caller
-    pub fn start(&self, at: Dispatch, request: RequestBox) {
-        let usable = !self.gone.load(Ordering::Relaxed);
+    pub fn start(&self, at: Dispatch, locks: Locks, request: RequestBox) {
+        let now = self.state.now();
+        if !now.is_quiet() {
+            return self.start_any(at, request);
+        }
         // What HwBuildIo has described needs nothing more.
-        if request.chain.is_some() && usable && self.attention.load(Ordering::Relaxed) == 0 {
-            self.send_now(at, request);
-        } else {
-            self.start_any(at, request);
+        match request.chain {
+            Some(chain) => self.send_now(at, locks, now, request, chain),
+            None => self.start_any(at, request),
         }
     }
 
     /// [`Self::start`] for all that cannot be sent at once.
     #[cold]
     #[inline(never)] // as few requests come here
-    fn start_any(&self, at: Dispatch, request: RequestBox) {
+    pub fn start_any(&self, at: Dispatch, request: RequestBox) {
         if request.operation != Operation::None {
             return self.execute(at, request);
         }
@@ -68,7 +71,7 @@ impl Disk {
     }
 
     fn execute(&self, at: Dispatch, mut request: RequestBox) {
-        if self.gone.load(Ordering::Relaxed) {
+        if self.state.is(state::GONE) {
             return self.complete(request, SrbStatus::NoDevice);
         }
         if request.operation == Operation::None {
@@ -130,8 +133,7 @@ impl Disk {
                 return self.end(at, request);
             }
             Plan::Start | Plan::Stop => {
-                self.stopped
-                    .store(matches!(plan, Plan::Stop), Ordering::Relaxed);
+                self.state.set(state::RUNNING, matches!(plan, Plan::Start));
                 return self.end(at, request);
             }
             Plan::Flush => Operation::Flush { stop: false },
@@ -177,7 +179,7 @@ impl Disk {
         request.memory = request
             .srb
             .as_ref()
-            .and_then(|srb| Place::of(srb)?.memory(&self.rules, HEAD_LEN));
+            .and_then(|srb| Place::of(srb)?.memory(self.adapter, &self.rules, HEAD_LEN));
         if work > 0 && !self.prepare_ranges(&mut request, work) {
             return self.end(at, request);
         }
@@ -217,28 +219,27 @@ impl Disk {
         self.write_through(at, Through::All);
         let through = self.settle_cache();
         self.write_through(at, through);
-        self.write_cache.load(Ordering::Relaxed) == on
+        self.state.is(state::WRITE_CACHE) == on
     }
 
     /// Gives a request that HwBuildIo has described to the device, or lets it wait. No lock is held.
     #[inline(always)] // part of HwStartIo
-    fn send_now(&self, at: Dispatch, request: RequestBox) {
-        let number = self.queue_of(&request);
+    fn send_now(
+        &self,
+        at: Dispatch,
+        locks: Locks,
+        now: Now,
+        request: RequestBox,
+        chain: IndirectChain,
+    ) {
+        let number = self.queue_of(locks.adapter(), now, &request);
         let Some(own) = self.queues.get(number) else {
             return self.send(at, request);
         };
-        // Apart, as a compiler packs what a closure returns into words.
-        let (mut doorbell, mut kick) = (None, Kick::NONE);
-        let refused = own.with_now(self.adapter, at, |ring| match ring.submit_now(request) {
-            Ok(notice) => {
-                (doorbell, kick) = (notice.doorbell, notice.kick);
-                None
-            }
-            Err(request) => Some(request),
-        });
-        match refused {
-            None => self.notify(Notice { doorbell, kick }),
-            Some(request) => self.send_from(at, number, request),
+        let sent = own.with_now(locks, |ring| ring.submit_now(request, chain));
+        match sent {
+            Ok(notice) => self.notify(notice),
+            Err(request) => self.send_from(at, number, request),
         }
     }
 
@@ -246,7 +247,7 @@ impl Disk {
     #[cold]
     #[inline(never)] // as few requests come here
     fn send(&self, at: Dispatch, request: RequestBox) {
-        let first = self.queue_of(&request);
+        let first = self.queue_of(self.adapter, self.state.now(), &request);
         let first = first.checked_rem(self.queues.len()).unwrap_or(0);
         self.send_from(at, first, request);
     }
@@ -292,18 +293,18 @@ impl Disk {
 
     /// The queue for a request, modulo the number of queues: the one whose interrupt StorPort prefers, or this processor's.
     #[inline(always)] // part of HwStartIo
-    fn queue_of(&self, request: &Request) -> usize {
-        let by_message = self.by_message.load(Ordering::Relaxed);
+    fn queue_of(&self, adapter: Adapter, now: Now, request: &Request) -> usize {
+        let by_message = now.by_message();
         if !by_message && self.queues.len() < 2 {
             return 0;
         }
         let channel = match &request.srb {
-            Some(srb) if by_message => self.adapter.start_io_channel(srb).ok(),
+            Some(srb) if by_message => adapter.start_io_channel(srb).ok(),
             _ => None,
         };
         let number = match channel {
-            // Message 0 is the configuration's.
-            Some(channel) => channel.MessageNumber.saturating_sub(1),
+            // Message 0 is the configuration's; no queue has the number that it becomes.
+            Some(channel) => channel.MessageNumber.wrapping_sub(1),
             None => nt::cpu::current_index(),
         };
         number as usize

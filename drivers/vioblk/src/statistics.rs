@@ -14,6 +14,7 @@ use crate::ffi::data::{self, SrbData};
 use crate::ffi::extension::RequestBox;
 use crate::ring::Ring;
 use crate::scsi::Parameters;
+use crate::state;
 use core::sync::atomic::{AtomicU64, Ordering};
 use nt::irql::Dispatch;
 use storport::{Srb, SrbStatus};
@@ -207,10 +208,10 @@ impl Disk {
 
     fn adapter_part(&self, parts: u32) -> AdapterPart {
         let flags = [
-            self.gone.load(Ordering::Relaxed),
-            self.stopped.load(Ordering::Relaxed),
-            self.read_only.load(Ordering::Relaxed),
-            self.write_cache.load(Ordering::Relaxed),
+            self.state.is(state::GONE),
+            !self.state.is(state::RUNNING),
+            self.state.is(state::READ_ONLY),
+            self.state.is(state::WRITE_CACHE),
             self.late.load(Ordering::Relaxed) != 0,
         ];
         let flags = flags

@@ -15,7 +15,7 @@ mod shipped;
 mod split;
 
 pub(crate) use barrier::Order;
-pub(crate) use packed::{PackedMemory, PackedWriter};
+pub(crate) use packed::{Alone, PackedMemory, PackedWriter};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
 use shipped::write_fields;
 pub(crate) use split::{DeviceWord, DriverWord, SplitDescriptors, SplitMemory};

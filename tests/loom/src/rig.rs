@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use crate::device::{Bus, Device};
 use crate::mem::{DeviceAddress, DmaRegion, access};
-use crate::ring::{IndirectChain, Kick, Part, Queue, QueueMemory, Slot};
+use crate::ring::{Completion, IndirectChain, Kick, Part, Queue, QueueMemory, Slot, Taken};
 use crate::spec::features::Features;
 
 /// What the driver writes into a buffer before it shows it to the device.
@@ -151,20 +151,37 @@ pub struct Driver<'m> {
 impl Driver<'_> {
     /// Asks a question in buffer `n`: one part to read, one to write.
     pub fn add(&mut self, n: usize) {
+        if self.case.indirect {
+            let chain = self.describe(n);
+            self.queue.add_indirect(n, chain)
+        } else {
+            let (readable, writable) = self.ask(n);
+            self.queue.add_direct(n, readable, writable)
+        }
+        .expect("room");
+    }
+
+    /// Writes the question.
+    fn ask(&mut self, n: usize) -> ([Part; 1], [Part; 1]) {
         let buffer = &mut self.buffers[n];
         let at = buffer.address();
         buffer.write(0, QUESTION.to_ne_bytes()).expect("inside");
         buffer.write(4, [0_u8; 4]).expect("inside");
-        let readable = [Part::new(at, 4)];
-        let writable = [Part::new(DeviceAddress(at.0 + 4), 4)];
-        if self.case.indirect {
-            let features = self.case.features();
-            let chain = IndirectChain::write(&mut self.tables[n], features, readable, writable);
-            self.queue.add_indirect(n, chain.expect("room"))
-        } else {
-            self.queue.add_direct(n, readable, writable)
-        }
-        .expect("room");
+        let writable = Part::new(DeviceAddress(at.0 + 4), 4);
+        ([Part::new(at, 4)], [writable])
+    }
+
+    /// Writes the question, and the table that names it.
+    fn describe(&mut self, n: usize) -> IndirectChain {
+        let (readable, writable) = self.ask(n);
+        let features = self.case.features();
+        IndirectChain::write(&mut self.tables[n], features, readable, writable).expect("room")
+    }
+
+    /// Asks a question in buffer `n`, in a table, and shows the device what was added, in one.
+    pub fn submit(&mut self, n: usize) -> Kick {
+        let chain = self.describe(n);
+        self.queue.submit_indirect(n, chain).expect("room")
     }
 
     /// Shows the device what was added.
@@ -175,13 +192,31 @@ impl Driver<'_> {
     /// Takes the next finished buffer and checks its answer.
     pub fn completed(&mut self) -> Option<usize> {
         let done = self.queue.completed().expect("an honest device")?;
-        assert_eq!(done.written, 4);
-        let answer: [u8; 4] = self.buffers[done.token].read(4).expect("inside");
-        assert_eq!(
-            u32::from_ne_bytes(answer),
-            ANSWER,
-            "answer read before it was written"
-        );
+        check(&self.buffers, &done);
         Some(done.token)
     }
+
+    /// Takes all finished buffers, checks their answers and arms, in one. How many there were, and how it ended.
+    pub fn take_all(&mut self) -> (usize, Taken<()>) {
+        // More than the tests have buffers and looks.
+        const BUDGET: u32 = 16;
+        let mut count = 0;
+        let ended = self.queue.take_all(BUDGET, |done| {
+            check(&self.buffers, &done);
+            count += 1;
+            None
+        });
+        (count, ended.expect("an honest device"))
+    }
+}
+
+/// The answer to a question is there.
+fn check(buffers: &[DmaRegion], done: &Completion<usize>) {
+    assert_eq!(done.written, 4);
+    let answer: [u8; 4] = buffers[done.token].read(4).expect("inside");
+    assert_eq!(
+        u32::from_ne_bytes(answer),
+        ANSWER,
+        "answer read before it was written"
+    );
 }

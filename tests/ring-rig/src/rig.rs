@@ -5,11 +5,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ring_device::{Buffer, Memory};
 use virtio_core::ring::{
-    IndirectChain, Kick, Part, Queue, QueueError, QueueMemory, Rejected, Slot,
+    IndirectChain, Kick, Part, Queue, QueueError, QueueMemory, Rejected, Slot, Tables, Taken,
 };
 use virtio_core::transport::{ConfigSpace, DeviceStopped, stop_bus_mastering};
 
 use crate::{Device, GuestMemory, Mode};
+
+/// Tokens of buffers that came back, and the bytes written to each.
+pub type Done = Vec<(u64, u32)>;
 
 /// Bytes that no one may touch in front of the ring.
 const GUARD: u64 = 4096;
@@ -203,8 +206,8 @@ impl Rig {
             return Ok(self.publish());
         };
         let mut lent = self.memory.lend(table, self.table_len as usize);
-        let features = self.mode.features();
-        let kick = IndirectChain::write_few(&mut lent, features, parts, readable)
+        let tables = Tables::new(self.mode.features()).expect("the mode has indirect tables");
+        let kick = IndirectChain::write_few(&mut lent, tables, parts, readable)
             .map_err(|error| Rejected { token, error })
             .and_then(|chain| self.driver.submit_indirect(token, chain))?;
         self.tables.pop();
@@ -280,12 +283,30 @@ impl Rig {
         }))
     }
 
+    /// The driver does all that an interrupt takes, up to `budget`, or until it has taken `most` buffers: tokens and bytes written of
+    /// these, and how it ended.
+    ///
+    /// # Panics
+    ///
+    /// If a token comes back that was not in the queue.
+    pub fn take_all(&mut self, budget: u32, most: usize) -> (Done, Result<Taken<()>, QueueError>) {
+        let mut done = Vec::new();
+        let ended = self.driver.take_all(budget, |one| {
+            done.push((one.token, one.written));
+            (done.len() == most).then_some(())
+        });
+        for (token, _) in &done {
+            self.account(*token);
+        }
+        (done, ended)
+    }
+
     /// The driver takes all used buffers.
     ///
     /// # Panics
     ///
     /// If the queue closes, or gives back more than it had.
-    pub fn complete_all(&mut self) -> Vec<(u64, u32)> {
+    pub fn complete_all(&mut self) -> Done {
         let mut done = Vec::new();
         while let Some(one) = self.completed().expect("an honest device") {
             done.push(one);

@@ -205,13 +205,13 @@ fn the_usual_block_is_read_in_one_go_and_no_other() {
             continue;
         };
         assert_eq!(format, Format::Cdb16);
-        assert_eq!(usual.cdb[..usize::from(usual.cdb_len)], *srb.cdb());
-        assert_eq!(usual.first_unit, srb.address() == Some(FIRST));
+        assert_eq!(usual.cdb()[..usize::from(usual.cdb_len())], *srb.cdb());
+        assert_eq!(usual.is_for_first_unit(), srb.address() == Some(FIRST));
         assert_eq!(
-            (usual.data_len, usual.extension),
+            (usual.data_len(), usual.extension()),
             (srb.data().1, srb.extension())
         );
-        let status = usual.status;
+        let status = usual.status();
         let mut srb = request.srb();
         // SAFETY: of this block.
         unsafe { srb.succeed(status) };
@@ -227,7 +227,7 @@ fn the_usual_block_is_read_in_one_go_and_no_other() {
     for (path, target, lun) in [(0, 0, 0), (1, 0, 0), (0, 2, 0), (0, 0, 4), (255, 255, 255)] {
         let address = &mut request.block.address;
         (address.Path, address.Target, address.Lun) = (path, target, lun);
-        let usual = request.srb().usual().map(|usual| usual.first_unit);
+        let usual = request.srb().usual().map(|usual| usual.is_for_first_unit());
         assert_eq!(usual, Some((path, target, lun) == (0, 0, 0)));
     }
     request.block.address.Type = 0;

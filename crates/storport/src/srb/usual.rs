@@ -1,31 +1,35 @@
 //! The block as nearly all are, read in one go: extended, with a short command first. Others say nothing here.
 
 use super::{Srb, part};
+use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::NonNull;
 use nt_sys::storport::*;
 
-/// What a transfer has to know of a block.
+/// What a transfer has to know of a block, each read where it is asked for.
 #[derive(Clone, Copy, Debug)]
 pub struct Usual<'a> {
-    /// It is for unit 0 of target 0 on bus 0.
-    pub first_unit: bool,
-    /// The room for the command.
-    pub cdb: &'a [u8; 16],
-    /// Bytes of the command, as the block has it: may be more than there is room for.
-    pub cdb_len: u8,
-    /// Bytes of the data buffer.
-    pub data_len: u32,
-    /// As [`Srb::extension`].
-    pub extension: *mut u8,
-    /// Where success is written to.
-    pub status: ScsiStatus,
+    block: *mut STORAGE_REQUEST_BLOCK,
+    /// All of it lies inside of the block.
+    data: *mut SRBEX_DATA_SCSI_CDB16,
+    /// As above.
+    address: *mut STOR_ADDR_BTL8,
+    _srb: PhantomData<&'a Srb>,
 }
 
 /// The SCSI status byte of a block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(transparent)]
 pub struct ScsiStatus(NonNull<u8>);
+
+/// Path, Target and Lun in the word that begins with Path and ends with Reserved.
+const UNIT: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
+const _: () = assert!(
+    offset_of!(STOR_ADDR_BTL8, Path).is_multiple_of(align_of::<u32>())
+        && offset_of!(STOR_ADDR_BTL8, Target) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(1)
+        && offset_of!(STOR_ADDR_BTL8, Lun) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(2)
+        && offset_of!(STOR_ADDR_BTL8, Reserved) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(3)
+);
 
 impl Srb {
     /// The block, if it is as nearly all are.
@@ -35,25 +39,11 @@ impl Srb {
         let data = self.cdb16()?;
         let block = self.extended()?;
         let address: *mut STOR_ADDR_BTL8 = part(block, get!(block, AddressOffset))?;
-        if get!(address, Type) != STOR_ADDRESS_TYPE_BTL8 {
-            return None;
-        }
-        let cdb = data
-            .cast::<u8>()
-            .wrapping_add(offset_of!(SRBEX_DATA_SCSI_CDB16, Cdb))
-            .cast::<[u8; 16]>();
-        let status = data
-            .cast::<u8>()
-            .wrapping_add(offset_of!(SRBEX_DATA_SCSI_CDB16, ScsiStatus));
-        Some(Usual {
-            first_unit: get!(address, Path) | get!(address, Target) | get!(address, Lun) == 0,
-            // SAFETY: `cdb16` found all of the data inside of the block, which the miniport owns.
-            cdb: unsafe { &*cdb },
-            cdb_len: get!(data, CdbLength),
-            data_len: get!(block, DataTransferLength),
-            extension: get!(block, MiniportContext).cast(),
-            // SAFETY: as above, so it is no NULL.
-            status: ScsiStatus(unsafe { NonNull::new_unchecked(status) }),
+        (get!(address, Type) == STOR_ADDRESS_TYPE_BTL8).then_some(Usual {
+            block,
+            data,
+            address,
+            _srb: PhantomData,
         })
     }
 
@@ -66,5 +56,66 @@ impl Srb {
         // SAFETY: the byte lies in this block, which the miniport owns.
         unsafe { status.0.write(SCSISTAT_GOOD) };
         set!(self.as_raw(), SrbStatus, SRB_STATUS_SUCCESS);
+    }
+}
+
+impl<'a> Usual<'a> {
+    /// Whether it is for unit 0 of target 0 on bus 0.
+    #[inline(always)] // part of HwBuildIo, as are the others
+    #[must_use]
+    pub fn is_for_first_unit(&self) -> bool {
+        let path = self
+            .address
+            .cast::<u8>()
+            .wrapping_add(offset_of!(STOR_ADDR_BTL8, Path));
+        // SAFETY: four bytes of the address, aligned as the address is, in the block, which the miniport owns.
+        let unit = unsafe { path.cast::<u32>().read() };
+        unit & UNIT == 0
+    }
+
+    /// The room for the command.
+    #[inline(always)]
+    #[must_use]
+    pub fn cdb(&self) -> &'a [u8; 16] {
+        let cdb = self
+            .data
+            .cast::<u8>()
+            .wrapping_add(offset_of!(SRBEX_DATA_SCSI_CDB16, Cdb))
+            .cast::<[u8; 16]>();
+        // SAFETY: inside of the block, which the miniport owns for as long as its `Srb` is borrowed.
+        unsafe { &*cdb }
+    }
+
+    /// Bytes of the command, as the block has it: may be more than there is room for.
+    #[inline(always)]
+    #[must_use]
+    pub fn cdb_len(&self) -> u8 {
+        get!(self.data, CdbLength)
+    }
+
+    /// Bytes of the data buffer.
+    #[inline(always)]
+    #[must_use]
+    pub fn data_len(&self) -> u32 {
+        get!(self.block, DataTransferLength)
+    }
+
+    /// As [`Srb::extension`].
+    #[inline(always)]
+    #[must_use]
+    pub fn extension(&self) -> *mut u8 {
+        get!(self.block, MiniportContext).cast()
+    }
+
+    /// Where success is written to.
+    #[inline(always)]
+    #[must_use]
+    pub fn status(&self) -> ScsiStatus {
+        let status = self
+            .data
+            .cast::<u8>()
+            .wrapping_add(offset_of!(SRBEX_DATA_SCSI_CDB16, ScsiStatus));
+        // SAFETY: inside of the block, so it is no NULL.
+        ScsiStatus(unsafe { NonNull::new_unchecked(status) })
     }
 }

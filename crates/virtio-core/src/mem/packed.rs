@@ -1,8 +1,7 @@
 //! The memory of a packed ring, reached by index and never by address. // Virtio 1.3 §2.8
 //!
 //! A ring has any size, so that an index cannot be masked. What goes on from descriptor to descriptor is kept here, where it
-//! is known to lie inside the ring and needs no check; an index that is named is taken for the first descriptor if it is past
-//! the end, which callers, who count within the ring, never see.
+//! is known to lie inside the ring and needs no check.
 #![expect(
     unsafe_code,
     reason = "raw access to memory that the device shares; every index is held inside the array"
@@ -53,9 +52,27 @@ struct Avail {
     offset: usize,
     /// Flags of available descriptors there, in their place in the second word. // Virtio 1.3 §2.8.1
     lap: u64,
+    /// The wrap counter there, in its bit of a position.
+    wrap: u16,
 }
 
+/// The wrap counter's bit of a position; the other bits are the index. // Virtio 1.3 §2.8.14, §2.9
+const WRAP: u16 = 1 << 15;
+
 impl Avail {
+    /// The next lap begins.
+    #[cold]
+    const fn turn(&mut self) {
+        self.lap ^= LAP_BITS;
+        self.wrap ^= WRAP;
+    }
+
+    /// Index and wrap counter.
+    #[inline(always)]
+    const fn bits(&self) -> u16 {
+        index(self.offset) | self.wrap
+    }
+
     #[inline(always)]
     const fn position(&self) -> Position {
         Position::of(index(self.offset), (self.lap >> FLAGS) as u16)
@@ -72,7 +89,7 @@ impl Avail {
         wrapped: bool,
     ) {
         if wrapped {
-            self.lap ^= LAP_BITS;
+            self.turn();
         }
         // A buffer is finished once its last descriptor is written, so that a whole ring of them never comes here.
         let mut at = self.position();
@@ -103,6 +120,35 @@ struct UsedPlace {
     index: usize,
     /// AVAIL and USED of a used descriptor there. // Virtio 1.3 §2.8.1
     flags: u16,
+    /// The wrap counter there, in its bit of a position.
+    wrap: u32,
+}
+
+/// A buffer of one descriptor that was written where nothing else waits to be shown.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Alone {
+    /// Offset in bytes of its descriptor in the ring that it was written to.
+    offset: usize,
+    /// The flags that show it.
+    flags: u16,
+    /// Its index and the wrap counter.
+    bits: u16,
+    /// The same of the descriptor after it.
+    behind: u16,
+}
+
+impl Alone {
+    /// Index and wrap counter of its descriptor.
+    #[inline(always)]
+    pub(crate) const fn bits(self) -> u16 {
+        self.bits
+    }
+
+    /// The same of the descriptor after it.
+    #[inline(always)]
+    pub(crate) const fn behind(self) -> u16 {
+        self.behind
+    }
 }
 
 // SAFETY: the pointers lead into the region only, which is the only processor-side way to its memory and bound to no thread.
@@ -131,6 +177,7 @@ impl PackedMemory {
             avail: Avail {
                 offset: 0,
                 lap: u64::from(Position::START.available()) << FLAGS,
+                wrap: WRAP,
             },
             unseen: Unseen {
                 offset: 0,
@@ -139,6 +186,7 @@ impl PackedMemory {
             used: UsedPlace {
                 index: 0,
                 flags: Position::START.used(),
+                wrap: WRAP as u32,
             },
         })
     }
@@ -163,10 +211,16 @@ impl PackedMemory {
         }
     }
 
-    /// Where the next buffer goes.
+    /// Where the next buffer goes: index, and wrap counter in bit 15.
     #[inline(always)]
-    pub(crate) const fn next_avail(&self) -> Position {
-        self.avail.position()
+    pub(crate) const fn next_avail_bits(&self) -> u16 {
+        self.avail.bits()
+    }
+
+    /// Where the device marks the next used buffer: index, and wrap counter in bit 15.
+    #[inline(always)]
+    pub(crate) const fn next_used_bits(&self) -> u16 {
+        (self.used.index as u32 | self.used.wrap) as u16
     }
 
     /// Where the device marks the next used buffer.
@@ -188,6 +242,46 @@ impl PackedMemory {
             home: &mut self.avail,
             unseen: &mut self.unseen,
         }
+    }
+
+    /// Writes the one descriptor of a buffer, all but its flags, where nothing else waits to be shown: [`Self::show_alone`] stores
+    /// these. The next buffer goes behind it.
+    #[inline(always)]
+    pub(crate) fn write_alone(
+        &mut self,
+        id: u16,
+        address: DeviceAddress,
+        len: u32,
+        flags: u16,
+    ) -> Alone {
+        let Avail { offset, lap, wrap } = self.avail;
+        // SAFETY: the offset is that of a descriptor (invariant of `avail`).
+        let at = unsafe { self.descriptors.byte_add(offset) };
+        // SAFETY: a descriptor of the ring, which is the region's (contract of its `new`).
+        unsafe { write_unseen(at, id, address, len) };
+        let bits = index(offset) | wrap;
+        let mut behind = bits.wrapping_add(1);
+        let mut next = offset;
+        if step_one(&mut next, 1 << SHIFT, self.end) {
+            self.avail.turn();
+            behind = self.avail.wrap;
+        }
+        self.avail.offset = next;
+        Alone {
+            offset,
+            flags: flags | (lap >> FLAGS) as u16,
+            bits,
+            behind,
+        }
+    }
+
+    /// Stores the flags of a buffer of [`Self::write_alone`].
+    #[inline(always)]
+    pub(crate) fn show_alone(&mut self, alone: Alone, order: Ordering) {
+        // SAFETY: the offset is that of a descriptor (`write_alone` of this ring).
+        let at = unsafe { self.descriptors.byte_add(alone.offset) };
+        // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
+        unsafe { access::store16(flags(at), alone.flags.to_le(), order) };
     }
 
     /// Descriptors from that of [`Self::show`] on, if there are any; and whether the next one lies in the same lap.
@@ -212,6 +306,7 @@ impl PackedMemory {
     pub(crate) const fn took(&mut self, count: u16) {
         if step(&mut self.used.index, count as usize, self.size) {
             self.used.flags ^= LAP;
+            self.used.wrap ^= WRAP as u32;
             // A buffer is never longer than the ring; the place has to lie inside even if it were.
             if self.used.index >= self.size {
                 self.used.index = 0;
@@ -219,21 +314,14 @@ impl PackedMemory {
         }
     }
 
-    /// The index, if it is one of the ring, or that of the first descriptor.
+    /// Whether the next used descriptor is there: the last look after a wish for interrupts.
     #[inline(always)]
-    const fn inside(&self, index: u16) -> u16 {
-        if (index as usize) < self.size {
-            index
-        } else {
-            0
-        }
-    }
-
-    /// Where the descriptor at `index` begins.
-    #[inline(always)]
-    fn at(&self, index: u16) -> NonNull<PackedDescriptor> {
-        // SAFETY: there are `size` descriptors, and at least one (invariant of `descriptors`).
-        unsafe { self.descriptors.add(usize::from(self.inside(index))) }
+    pub(crate) fn is_used(&self) -> bool {
+        // SAFETY: the index is that of a descriptor (invariant of `used`).
+        let at = unsafe { self.descriptors.add(self.used.index) };
+        // SAFETY: inside, aligned and readable (contract of the region's `new`).
+        let flags = u16::from_le(unsafe { access::load16(flags(at), Ordering::Relaxed) });
+        shows(flags, self.used.flags)
     }
 
     /// Id, length and flags of the next used descriptor, each read once, if it is there.
@@ -259,13 +347,6 @@ impl PackedMemory {
         // SAFETY: as for the flags.
         let len = unsafe { access::read(len.cast::<u32>()) };
         Some((u16::from_le(id), u32::from_le(len), flags))
-    }
-
-    /// Loads the flags of a descriptor.
-    #[inline(always)]
-    pub(crate) fn load_flags(&self, index: u16, order: Ordering) -> u16 {
-        // SAFETY: inside, aligned and readable (contract of the region's `new`).
-        u16::from_le(unsafe { access::load16(flags(self.at(index)), order) })
     }
 
     /// Stores the driver event suppression structure, both words at once.
@@ -323,21 +404,8 @@ impl PackedWriter<'_> {
     /// Writes a descriptor that the device may be looking at, all but its flags: [`PackedMemory::show`] stores these.
     #[inline(always)]
     pub(crate) fn write_unseen(&mut self, address: DeviceAddress, len: u32, flags: u16) {
-        let descriptor = PackedDescriptor {
-            addr: U64::new(address.0),
-            len: U32::new(len),
-            id: U16::new(self.id),
-            flags: U16::ZERO,
-        };
-        write_fields!(
-            self.at(),
-            descriptor,
-            PackedDescriptor {
-                addr: u64,
-                len: u32,
-                id: u16
-            }
-        );
+        // SAFETY: a descriptor of the ring, which is the region's (contract of its `new`).
+        unsafe { write_unseen(self.at(), self.id, address, len) };
         self.unseen.offset = self.offset;
         self.unseen.flags = flags | (self.word >> FLAGS) as u16;
         self.advance();
@@ -354,7 +422,7 @@ impl PackedWriter<'_> {
     const fn advance(&mut self) {
         if step_one(&mut self.offset, 1 << SHIFT, self.end) {
             self.word ^= LAP_BITS;
-            self.home.lap ^= LAP_BITS;
+            self.home.turn();
             self.wrapped = true;
         }
     }
@@ -380,6 +448,30 @@ impl Drop for PackedWriter<'_> {
         self.home
             .retract(self.start, self.end, self.offset, self.wrapped);
     }
+}
+
+/// Writes a descriptor that the device may be looking at, all but its flags.
+///
+/// # Safety
+///
+/// `at` is aligned and valid for writes, and no other code of this processor's side accesses it meanwhile.
+#[inline(always)]
+unsafe fn write_unseen(at: NonNull<PackedDescriptor>, id: u16, address: DeviceAddress, len: u32) {
+    let descriptor = PackedDescriptor {
+        addr: U64::new(address.0),
+        len: U32::new(len),
+        id: U16::new(id),
+        flags: U16::ZERO,
+    };
+    write_fields!(
+        at,
+        descriptor,
+        PackedDescriptor {
+            addr: u64,
+            len: u32,
+            id: u16
+        }
+    );
 }
 
 /// How many descriptors so many bytes are; up to 2¹⁵.

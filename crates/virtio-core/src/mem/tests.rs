@@ -196,7 +196,7 @@ proptest! {
         put(descriptor, &(!u64::from(value)).to_le_bytes());
         put(descriptor + 8, &(!u32::from(value)).to_le_bytes());
         put(descriptor + 12, &value.to_le_bytes());
-        prop_assert_eq!(packed.load_flags(place, Ordering::Relaxed), 0, "flags come last");
+        prop_assert_eq!(memory.bytes(descriptor + 14, 2), [0, 0], "flags come last");
         prop_assert_eq!(packed.pending(), (1, place + 1 < size));
         packed.show(Ordering::Release);
         put(descriptor + 14, &0x81_u16.to_le_bytes());
@@ -210,11 +210,12 @@ proptest! {
         poke(descriptor + 12, &0x0605_u16.to_le_bytes());
         poke(descriptor + 14, &0x8780_u16.to_le_bytes());
         poke(at.device.0, &0x0a09_0b0c_u32.to_le_bytes());
-        prop_assert_eq!(packed.load_flags(place, Ordering::Relaxed), 0x8780);
         packed.took(place);
+        prop_assert!(packed.is_used());
         prop_assert_eq!(packed.used(Order::Platform), Some((0x0605, 0x0403_0201, 0x8780)));
         poke(descriptor + 14, &0x0700_u16.to_le_bytes());
         prop_assert_eq!(packed.used(Order::Processors), None, "used in the lap before");
+        prop_assert!(!packed.is_used());
         prop_assert_eq!(packed.load_event(Ordering::Relaxed), 0x0a09_0b0c);
         let back = packed.into_region();
         prop_assert_eq!((back.len(), back.address().0), (layout.len(), BASE + 0x40));
@@ -236,11 +237,12 @@ fn abandoned_buffer_leaves_stale_descriptors_across_the_end() {
                 writer.write(DeviceAddress(0), 1, 0);
             }
             drop(writer);
-            assert_eq!(packed.next_avail(), place);
+            assert_eq!(packed.next_avail_bits(), place.bits());
             let mut at = place;
             for _ in 0..written {
-                let flags = packed.load_flags(at.index(), Ordering::Relaxed);
-                assert_eq!(flags, at.stale(), "{written} from {place:?}");
+                let flags = BASE + 0x40 + 16 * u64::from(at.index()) + 14;
+                let stale = at.stale().to_le_bytes();
+                assert_eq!(memory.bytes(flags, 2), stale, "{written} from {place:?}");
                 at = at.advance(1, SIZE);
             }
         }
@@ -248,6 +250,34 @@ fn abandoned_buffer_leaves_stale_descriptors_across_the_end() {
         writer.write(DeviceAddress(0), 1, 0);
         writer.finish();
         place = place.advance(1, SIZE);
+    }
+}
+
+#[test]
+fn a_buffer_that_is_written_alone_lies_where_others_would() {
+    for size in [1, 2, 3, 5] {
+        let layout = Layout::packed(size).unwrap();
+        let memory = memory();
+        let ring = memory.region(BASE + 0x40, layout.len());
+        let mut packed = PackedMemory::new(ring, &layout).unwrap();
+        let mut place = Position::START;
+        for id in 0..5 * size {
+            let at = BASE + 0x40 + 16 * u64::from(place.index());
+            let before = memory.bytes(at + 14, 2);
+            let alone = packed.write_alone(id, DeviceAddress(u64::from(id) << 40), 48, 4);
+            assert_eq!(alone.bits(), place.bits(), "size {size}");
+            let mut want = (u64::from(id) << 40).to_le_bytes().to_vec();
+            want.extend(48_u32.to_le_bytes());
+            want.extend(id.to_le_bytes());
+            assert_eq!(memory.bytes(at, 14), want, "size {size}");
+            assert_eq!(memory.bytes(at + 14, 2), before, "flags come last");
+            packed.show_alone(alone, Ordering::Release);
+            let flags = (place.available() | 4).to_le_bytes();
+            assert_eq!(memory.bytes(at + 14, 2), flags, "size {size}");
+            place = place.advance(1, size);
+            assert_eq!(alone.behind(), place.bits(), "size {size}");
+            assert_eq!(packed.next_avail_bits(), place.bits(), "size {size}");
+        }
     }
 }
 
@@ -268,14 +298,15 @@ fn packed_places_go_as_positions_do() {
             }
             if step % 3 == 0 {
                 drop(writer);
-                assert_eq!(packed.next_avail(), avail, "size {size}");
+                assert_eq!(packed.next_avail_bits(), avail.bits(), "size {size}");
                 continue;
             }
             writer.finish();
             packed.took(count);
             (avail, used) = (avail.advance(count, size), used.advance(count, size));
-            assert_eq!(packed.next_avail(), avail, "size {size}");
+            assert_eq!(packed.next_avail_bits(), avail.bits(), "size {size}");
             assert_eq!(packed.next_used(), used, "size {size}");
+            assert_eq!(packed.next_used_bits(), used.bits(), "size {size}");
         }
         // More than a ring can hold leaves the place inside.
         packed.took(u16::MAX);

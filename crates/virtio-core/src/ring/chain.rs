@@ -52,8 +52,36 @@ pub struct IndirectChain {
     pub(super) parts: u16,
     /// Bytes that the device may write.
     pub(super) writable: u32,
-    /// Written for a packed ring.
-    pub(super) packed: bool,
+    pub(super) format: TableFormat,
+}
+
+/// What an indirect table was written for, or what a queue takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TableFormat {
+    /// A queue takes none.
+    None,
+    /// A split ring.
+    Split,
+    /// A packed ring.
+    Packed,
+}
+
+/// That indirect tables may be used, and how they are written: what the negotiated features say of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tables(TableFormat);
+
+impl Tables {
+    /// `None` without INDIRECT_DESC.
+    #[must_use]
+    pub const fn new(features: Features) -> Option<Self> {
+        if !features.contains(Features::INDIRECT_DESC) {
+            None
+        } else if features.contains(Features::RING_PACKED) {
+            Some(Self(TableFormat::Packed))
+        } else {
+            Some(Self(TableFormat::Split))
+        }
+    }
 }
 
 impl IndirectChain {
@@ -73,8 +101,9 @@ impl IndirectChain {
         readable: impl IntoIterator<Item = Part>,
         writable: impl IntoIterator<Item = Part>,
     ) -> Result<Self, AddError> {
-        let mut table = Lent::new(table, features)?;
-        let (address, packed) = (table.table.address(), table.packed);
+        let tables = Tables::new(features).ok_or(AddError::IndirectNotNegotiated)?;
+        let mut table = Lent::new(table, tables)?;
+        let (address, format) = (table.table.address(), table.format);
         let entries = table.table.len().wrapping_div(DESCRIPTOR);
         let room = u16::try_from(entries).map_or(MAX_QUEUE_SIZE, |some| some.min(MAX_QUEUE_SIZE));
         let chain = write(&mut table, room, readable.into_iter(), writable.into_iter());
@@ -83,7 +112,7 @@ impl IndirectChain {
                 table: address,
                 parts: chain.count,
                 writable: chain.writable,
-                packed,
+                format,
             }),
             Err(WriteError::NoRoom { parts }) => Err(AddError::TableTooSmall { parts, entries }),
             Err(WriteError::Refused(error)) => Err(error),
@@ -91,7 +120,8 @@ impl IndirectChain {
     }
 
     /// As [`Self::write`] for a few parts in an array, of which the device reads the first `readable` and writes the others:
-    /// without a call in between, and the same instructions whichever way the data goes.
+    /// without a call in between, and the same instructions whichever way the data goes. What the features say of tables is in
+    /// `tables`.
     ///
     /// # Errors
     ///
@@ -99,12 +129,12 @@ impl IndirectChain {
     #[inline(always)]
     pub fn write_few<const N: usize>(
         table: &mut DmaRegion,
-        features: Features,
+        tables: Tables,
         parts: [Part; N],
         readable: usize,
     ) -> Result<Self, AddError> {
         const { assert!(0 < N && N <= MAX_QUEUE_SIZE as usize) };
-        let mut table = Lent::new(table, features)?;
+        let mut table = Lent::new(table, tables)?;
         let entries = table.table.len().wrapping_div(DESCRIPTOR);
         if entries < N {
             return Err(AddError::TableTooSmall { parts: N, entries });
@@ -134,7 +164,7 @@ impl IndirectChain {
             table: table.table.address(),
             parts: N as u16,
             writable,
-            packed: table.packed,
+            format: table.format,
         })
     }
 
@@ -178,23 +208,20 @@ pub(super) trait Table {
 struct Lent<'a> {
     table: &'a mut DmaRegion,
     at: u16,
-    packed: bool,
+    format: TableFormat,
 }
 
 impl<'a> Lent<'a> {
     /// The table, if one may be used and it lies right.
     #[inline(always)]
-    fn new(table: &'a mut DmaRegion, features: Features) -> Result<Self, AddError> {
-        if !features.contains(Features::INDIRECT_DESC) {
-            return Err(AddError::IndirectNotNegotiated);
-        }
+    fn new(table: &'a mut DmaRegion, tables: Tables) -> Result<Self, AddError> {
         if !table.is_aligned_to(8) {
             return Err(AddError::TableMisaligned);
         }
         Ok(Self {
             table,
             at: 0,
-            packed: features.contains(Features::RING_PACKED),
+            format: tables.0,
         })
     }
 }
@@ -204,13 +231,14 @@ impl Table for Lent<'_> {
     fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
         let at = self.at;
         self.at = at.wrapping_add(1);
-        let entry = if self.packed {
-            // Order needs no index, and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
-            let flags = flags.intersection(DescriptorFlags::WRITE).bits();
-            transmute!(packed_descriptor(part, flags, 0))
-        } else {
+        let entry = match self.format {
+            TableFormat::Packed => {
+                // Order needs no index, and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
+                let flags = flags.intersection(DescriptorFlags::WRITE).bits();
+                transmute!(packed_descriptor(part, flags, 0))
+            }
             // In the order that IN_ORDER asks for. // Virtio 1.3 §2.7.5.3
-            transmute!(descriptor(part, flags, self.at))
+            TableFormat::None | TableFormat::Split => transmute!(descriptor(part, flags, self.at)),
         };
         // Cannot wrap, as the index has 16 bits.
         let offset = usize::from(at).wrapping_mul(DESCRIPTOR);

@@ -1,19 +1,26 @@
 //! A queue's behaviour, written once: when buffers are shown, taken back and announced. The formats say only how.
 #![forbid(unsafe_code)]
 
-use super::chain::WriteError;
+use super::chain::{TableFormat, WriteError};
 use super::slots::{Buffer, Slots, Used};
 use super::{
     AddError, Armed, Completion, IndirectChain, Kick, Part, QueueError, Rejected, RingAddresses,
-    Slot, Totals, event,
+    Slot, Taken, Totals, event,
 };
 use crate::mem::{DmaRegion, Order};
 use crate::sync::{Ordering, fence};
+
+/// The queue was closed just now.
+pub(super) struct Closed;
 
 /// A ring format: where things lie in shared memory. It orders nothing but the one load that shows what was used.
 pub(super) trait Format {
     /// Whether a buffer has a slot for each of its descriptors, linked in a chain, and not one only.
     const CHAINED: bool;
+    /// What indirect tables are written for.
+    const TABLES: TableFormat;
+    /// A buffer that was written alone: what is needed to show and to announce it.
+    type Alone: Copy;
 
     /// Writes a buffer into the ring's own descriptors, behind those that [`Format::show`] shows next.
     fn add_direct<T>(
@@ -30,6 +37,19 @@ pub(super) trait Format {
         chain: IndirectChain,
     ) -> Result<Buffer, AddError>;
 
+    /// Writes the one descriptor of a buffer that lies in a table, in slot `id`, where nothing else waits to be shown; `number` were
+    /// added before it.
+    fn write_alone(&mut self, id: u32, number: u32, chain: IndirectChain) -> Self::Alone;
+
+    /// Shows the device such a buffer, by one release store.
+    fn show_alone(&mut self, alone: Self::Alone);
+
+    /// Whether the device wants to be told of it.
+    fn wants_kick_alone(&self, alone: Self::Alone) -> bool;
+
+    /// The place of the buffer after it, as [`Format::position`].
+    fn position_behind(&self, alone: Self::Alone) -> u16;
+
     /// Shows the device everything up to `slots.added()`, by one release store.
     fn show<T>(&mut self, slots: &Slots<'_, T>);
 
@@ -40,7 +60,7 @@ pub(super) trait Format {
     fn position<T>(&self, slots: &Slots<'_, T>) -> u16;
 
     /// What the device used next, if it is there; closes the queue if it cannot be.
-    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Option<Used>;
+    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Result<Option<Used>, Closed>;
 
     /// Most buffers that what the device used next can stand for, itself included, if it uses them in order.
     fn limit<T>(&self, slots: &Slots<'_, T>) -> u16;
@@ -67,26 +87,23 @@ pub(super) trait Format {
 pub(super) struct Engine<'m, T, F> {
     slots: Slots<'m, T>,
     format: F,
-    indirect: bool,
-    /// Indirect tables are written for a packed ring.
-    packed: bool,
+    /// What indirect tables have to be written for.
+    tables: TableFormat,
     order: Order,
     armed: bool,
 }
 
 impl<'m, T, F: Format> Engine<'m, T, F> {
-    pub(super) const fn new(
-        slots: Slots<'m, T>,
-        format: F,
-        indirect: bool,
-        packed: bool,
-        order: Order,
-    ) -> Self {
+    pub(super) const fn new(slots: Slots<'m, T>, format: F, indirect: bool, order: Order) -> Self {
+        let tables = if indirect {
+            F::TABLES
+        } else {
+            TableFormat::None
+        };
         Self {
             slots,
             format,
-            indirect,
-            packed,
+            tables,
             order,
             armed: true,
         }
@@ -149,10 +166,11 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
     fn refuse_indirect(&self, chain: IndirectChain) -> Option<AddError> {
         if self.slots.free() == 0 {
             Some(self.no_room(usize::from(chain.parts)))
-        } else if !self.indirect {
-            Some(AddError::IndirectNotNegotiated)
-        } else if chain.packed != self.packed {
-            Some(AddError::TableFormat)
+        } else if self.tables != chain.format {
+            Some(match self.tables {
+                TableFormat::None => AddError::IndirectNotNegotiated,
+                _ => AddError::TableFormat,
+            })
         } else if chain.parts > self.size() {
             Some(self.too_long(usize::from(chain.parts)))
         } else {
@@ -175,6 +193,34 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         token: T,
         chain: IndirectChain,
     ) -> Result<Kick, Rejected<T>> {
+        if !self.slots.all_published() {
+            return self.submit_behind(token, chain);
+        }
+        if let Some(error) = self.refuse_indirect(chain) {
+            return Err(Rejected { token, error });
+        }
+        // As `add_indirect` and `show`, by what is known of a buffer that nothing else waits with.
+        let (id, number) = if F::CHAINED {
+            self.slots.claim_alone::<true>(token, chain.writable)?
+        } else {
+            self.slots.claim_alone::<false>(token, chain.writable)?
+        };
+        let alone = self.format.write_alone(id, number, chain);
+        self.order.release();
+        self.format.show_alone(alone);
+        // As in `show`: orders the store that shows the buffer before the load of what the device wants to be told.
+        fence(Ordering::SeqCst);
+        self.order.full();
+        Ok(Kick {
+            needed: self.format.wants_kick_alone(alone),
+            position: self.format.position_behind(alone),
+        })
+    }
+
+    /// The same behind others that were not shown yet.
+    #[cold]
+    #[inline(never)]
+    fn submit_behind(&mut self, token: T, chain: IndirectChain) -> Result<Kick, Rejected<T>> {
         self.add_indirect(token, chain)?;
         // A closed queue takes nothing.
         Ok(self.show())
@@ -225,14 +271,71 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
     /// The buffer that the next used entry names.
     #[inline(always)]
     fn next_used(&mut self) -> Option<Completion<T>> {
-        let used = self.format.used(&mut self.slots, self.order)?;
-        let (done, count) = if F::CHAINED {
-            self.slots.take::<true>(used)?
-        } else {
-            self.slots.take::<false>(used)?
+        self.try_next_used().unwrap_or_default()
+    }
+
+    /// The same, telling a queue that has just been closed from one that has nothing.
+    #[inline(always)]
+    fn try_next_used(&mut self) -> Result<Option<Completion<T>>, Closed> {
+        let Some(used) = self.format.used(&mut self.slots, self.order)? else {
+            return Ok(None);
         };
+        let taken = if F::CHAINED {
+            self.slots.take::<true>(used)
+        } else {
+            self.slots.take::<false>(used)
+        };
+        let (done, count) = taken.ok_or(Closed)?;
         self.format.took(&self.slots, count);
-        Some(done)
+        Ok(Some(done))
+    }
+
+    #[inline(always)]
+    pub(super) fn take_all<R>(
+        &mut self,
+        budget: u32,
+        mut each: impl FnMut(Completion<T>) -> Option<R>,
+    ) -> Result<Taken<R>, QueueError> {
+        let mut left = budget;
+        if !self.slots.one_by_one() {
+            while left != 0 {
+                left = left.wrapping_sub(1);
+                match self.completed_or_armed()? {
+                    Ok(done) => {
+                        if let Some(by) = each(done) {
+                            return Ok(Taken::Stopped { by, left });
+                        }
+                    }
+                    Err(Armed::Idle) => return Ok(Taken::Idle),
+                    Err(Armed::WorkPending) => {}
+                }
+            }
+        }
+        while left != 0 {
+            left = left.wrapping_sub(1);
+            match self.try_next_used() {
+                Ok(Some(done)) => {
+                    if let Some(by) = each(done) {
+                        return Ok(Taken::Stopped { by, left });
+                    }
+                }
+                // It is not closed, and knows of no batch.
+                Ok(None) => {
+                    if self.arm_open(0) == Armed::Idle {
+                        return Ok(Taken::Idle);
+                    }
+                }
+                Err(Closed) => return self.slots.report().map_or(Ok(Taken::Idle), Err),
+            }
+        }
+        Ok(Taken::OverBudget)
+    }
+
+    /// The next buffer of an IN_ORDER queue, or of a closed one; what arming it found, if there is none.
+    #[cold]
+    #[inline(never)]
+    fn completed_or_armed(&mut self) -> Result<Result<Completion<T>, Armed>, QueueError> {
+        Ok(self.completed()?.ok_or_else(|| self.arm()))
     }
 
     /// The same for an IN_ORDER queue, where it may name the last of several; nothing for a closed one.
@@ -241,7 +344,7 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
             return None;
         }
         if !self.slots.in_batch() {
-            let used = self.format.used(&mut self.slots, self.order)?;
+            let used = self.format.used(&mut self.slots, self.order).ok()??;
             self.slots
                 .start_batch(used, self.format.limit(&self.slots))?;
         }
@@ -269,6 +372,15 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         if self.slots.closed().is_some() {
             return Armed::Idle;
         }
+        match self.arm_open(delay) {
+            Armed::Idle if self.slots.in_batch() => Armed::WorkPending,
+            armed => armed,
+        }
+    }
+
+    /// The same for a queue that is not closed, if the last used entry stands for no more buffers.
+    #[inline(always)]
+    fn arm_open(&mut self, delay: u16) -> Armed {
         self.armed = true;
         self.format.ask(&self.slots, Some(delay));
         // Orders the wish above before the last look at what was used; it pairs with the full fence between the device's
@@ -276,7 +388,7 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         // the device sees no wish, we see no work, and neither moves again. Virtio 1.3 §2.7.14, §2.8.22
         fence(Ordering::SeqCst);
         self.order.full();
-        if self.slots.in_batch() || self.format.passed(&self.slots, delay) {
+        if self.format.passed(&self.slots, delay) {
             Armed::WorkPending
         } else {
             Armed::Idle

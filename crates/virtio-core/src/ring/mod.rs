@@ -55,7 +55,7 @@ mod split;
 #[cfg(test)]
 mod tests;
 
-pub use chain::IndirectChain;
+pub use chain::{IndirectChain, Tables};
 pub use error::{AddError, QueueError, Rejected, SetupError};
 pub use layout::Layout;
 pub(crate) use position::{LAP, Position, distance, shows, step, step_one};
@@ -167,6 +167,23 @@ pub enum Armed {
     WorkPending,
 }
 
+/// Why [`Queue::take_all`] ended.
+#[must_use = "work that is left raises no interrupt"]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken<R> {
+    /// There is nothing to do; the device interrupts when it has used a buffer.
+    Idle,
+    /// The caller stopped it. There may be more.
+    Stopped {
+        /// By this.
+        by: R,
+        /// What is left of the budget.
+        left: u32,
+    },
+    /// There may be more.
+    OverBudget,
+}
+
 /// Buffers that went through a queue since it was set up, each modulo 2³².
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Totals {
@@ -264,11 +281,11 @@ impl<'m, T> Queue<'m, T> {
         let format = if packed {
             let memory = PackedMemory::new(ring, &layout).map_err(unfit)?;
             let format = Packed::new(memory, event_idx);
-            Format::Packed(Engine::new(slots, format, indirect, packed, order))
+            Format::Packed(Engine::new(slots, format, indirect, order))
         } else {
             let memory = SplitMemory::new(ring, &layout).map_err(unfit)?;
             let format = Split::new(memory, event_idx);
-            Format::Split(Engine::new(slots, format, indirect, packed, order))
+            Format::Split(Engine::new(slots, format, indirect, order))
         };
         Ok(Self { format, features })
     }
@@ -328,6 +345,23 @@ impl<'m, T> Queue<'m, T> {
     #[inline(always)]
     pub fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
         each!(&mut self.format, queue => queue.completed())
+    }
+
+    /// [`Queue::completed`] for all that the device has finished, then [`Queue::arm`], and again while that finds more: what is
+    /// done for an interrupt, in one.
+    ///
+    /// `each` is given every buffer; with a value in return, it stops. Each buffer and each look is counted off `budget`.
+    ///
+    /// # Errors
+    ///
+    /// As of [`Queue::completed`]. A closed queue that has said so is [`Taken::Idle`].
+    #[inline(always)]
+    pub fn take_all<R>(
+        &mut self,
+        budget: u32,
+        each: impl FnMut(Completion<T>) -> Option<R>,
+    ) -> Result<Taken<R>, QueueError> {
+        each!(&mut self.format, queue => queue.take_all(budget, each))
     }
 
     /// Asks for an interrupt at the next used buffer, and looks once more. Costs one full fence.

@@ -12,12 +12,12 @@
 //! The device marks one descriptor used for each buffer and skips the others; how many, only the slot says.
 #![forbid(unsafe_code)]
 
-use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
-use super::engine::{self, Format};
+use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, TableFormat, WriteError};
+use super::engine::{self, Closed, Format};
 use super::event::{passed_in_lap, passed_packed};
 use super::slots::{Buffer, Slots, Used};
 use super::{AddError, Part, RingAddresses};
-use crate::mem::{DmaRegion, Order, PackedMemory, PackedWriter};
+use crate::mem::{Alone, DmaRegion, Order, PackedMemory, PackedWriter};
 use crate::spec::ring::{
     DescriptorFlags, RING_EVENT_FLAGS_DESC, RING_EVENT_FLAGS_DISABLE, RING_EVENT_FLAGS_ENABLE,
 };
@@ -57,6 +57,8 @@ impl Packed {
 
 impl Format for Packed {
     const CHAINED: bool = false;
+    const TABLES: TableFormat = TableFormat::Packed;
+    type Alone = Alone;
 
     #[inline(always)]
     fn add_direct<T>(
@@ -109,6 +111,39 @@ impl Format for Packed {
     }
 
     #[inline(always)]
+    fn write_alone(&mut self, id: u32, _number: u32, chain: IndirectChain) -> Alone {
+        let len = u32::from(chain.parts).wrapping_mul(DESCRIPTOR as u32);
+        let flags = DescriptorFlags::INDIRECT.bits();
+        self.memory.write_alone(id as u16, chain.table, len, flags)
+    }
+
+    #[inline(always)]
+    fn show_alone(&mut self, alone: Alone) {
+        // Release: as in `show`.
+        self.memory.show_alone(alone, Ordering::Release);
+    }
+
+    #[inline(always)]
+    fn wants_kick_alone(&self, alone: Alone) -> bool {
+        // Both words at once: they belong together.
+        let event = self.memory.load_event(Ordering::Relaxed) & self::event(u16::MAX, 3);
+        // That of a single descriptor is passed if it is its own.
+        if self.event_idx && event == self::event(alone.bits(), RING_EVENT_FLAGS_DESC) {
+            return true;
+        }
+        match event & self::event(0, 3) {
+            DISABLE => false,
+            DESC => !self.event_idx,
+            _ => true,
+        }
+    }
+
+    #[inline(always)]
+    fn position_behind(&self, alone: Alone) -> u16 {
+        alone.behind()
+    }
+
+    #[inline(always)]
     fn show<T>(&mut self, _slots: &Slots<'_, T>) {
         // Release orders all descriptors written before it before the flags that show them; it pairs with the device's
         // acquire of these flags. Relaxed would let the device see the flags first and read stale descriptors.
@@ -133,19 +168,19 @@ impl Format for Packed {
 
     #[inline(always)]
     fn position<T>(&self, _slots: &Slots<'_, T>) -> u16 {
-        self.memory.next_avail().bits()
+        self.memory.next_avail_bits()
     }
 
     #[inline(always)]
-    fn used<T>(&mut self, _slots: &mut Slots<'_, T>, order: Order) -> Option<Used> {
-        let (id, len, flags) = self.memory.used(order)?;
-        Some(Used {
+    fn used<T>(&mut self, _slots: &mut Slots<'_, T>, order: Order) -> Result<Option<Used>, Closed> {
+        let used = self.memory.used(order);
+        Ok(used.map(|(id, len, flags)| Used {
             id: u32::from(id),
             // Virtio 1.3 §2.8.4 gives the length no meaning without WRITE, yet QEMU never sets that flag and means the length
             // (hw/virtio/virtio.c, virtqueue_packed_fill_desc).
             written: len,
             flags,
-        })
+        }))
     }
 
     #[inline(always)]
@@ -163,6 +198,7 @@ impl Format for Packed {
         let wish = match (delay, self.event_idx) {
             (None, _) => DISABLE,
             (Some(_), false) => ENABLE,
+            (Some(0), true) => event(self.memory.next_used_bits(), RING_EVENT_FLAGS_DESC),
             (Some(delay), true) => {
                 let at = self.memory.next_used().advance(delay, slots.size());
                 event(at.bits(), RING_EVENT_FLAGS_DESC)
@@ -183,8 +219,7 @@ impl Format for Packed {
     #[inline(always)]
     fn passed<T>(&self, _slots: &Slots<'_, T>, _delay: u16) -> bool {
         // Where the device will have marked a buffer is not known further on, so that the first one decides.
-        let at = self.memory.next_used();
-        at.is_used(self.memory.load_flags(at.index(), Ordering::Relaxed))
+        self.memory.is_used()
     }
 
     fn addresses(&self) -> RingAddresses {

@@ -81,12 +81,6 @@ impl Position {
     pub(crate) const fn used(self) -> u16 {
         self.available ^ USED
     }
-
-    /// Whether flags found here say that the device has used the descriptor.
-    #[inline(always)]
-    pub(crate) const fn is_used(self, flags: u16) -> bool {
-        shows(flags, self.used())
-    }
 }
 
 /// Whether flags have AVAIL and USED as in `lap`.

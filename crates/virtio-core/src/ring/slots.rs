@@ -6,6 +6,7 @@
 //! the order in which they went, so the free list is what lies between the newest and the oldest.
 #![forbid(unsafe_code)]
 
+mod closing;
 #[cfg(test)]
 mod tests;
 
@@ -265,6 +266,35 @@ impl<'m, T> Slots<'m, T> {
         Ok(())
     }
 
+    /// Takes the first free slot for a buffer of one descriptor, which counts as published at once: nothing else waits for that, there
+    /// is a free slot, and the caller shows it before it does anything else. Its index, and how many buffers were added before it.
+    #[inline(always)]
+    pub(super) fn claim_alone<const CHAINED: bool>(
+        &mut self,
+        token: T,
+        writable: u32,
+    ) -> Result<(u32, u32), Rejected<T>> {
+        let (id, number) = (self.head, self.added);
+        let Some(slot) = self.slots.get_mut(id as usize) else {
+            return Err(Rejected {
+                token,
+                error: AddError::Region,
+            });
+        };
+        if CHAINED {
+            slot.last = id as u16;
+        }
+        slot.token = Some(token);
+        slot.writable = writable;
+        slot.count = 1;
+        slot.position = number;
+        self.head = u32::from(slot.next);
+        self.free = self.free.wrapping_sub(1);
+        let added = number.wrapping_add(1);
+        (self.added, self.published) = (added, added);
+        Ok((id, number))
+    }
+
     /// All that was added is published.
     #[inline(always)]
     pub(super) const fn publish(&mut self) {
@@ -288,9 +318,9 @@ impl<'m, T> Slots<'m, T> {
         let Some(slot) = slots.get_mut(id as usize) else {
             return self.refuse(id, written, self.in_flight());
         };
-        let unpublished = self.added.wrapping_sub(self.published);
-        if unpublished != 0 {
+        if self.added != self.published {
             cold_path();
+            let unpublished = self.added.wrapping_sub(self.published);
             if slot.position.wrapping_sub(self.published) < unpublished {
                 return self.refuse(id, written, self.in_flight());
             }
@@ -379,103 +409,6 @@ impl<'m, T> Slots<'m, T> {
         self.free = self.free.wrapping_add(count);
         self.taken = self.taken.wrapping_add(1);
         Some((Completion { token, written }, count))
-    }
-
-    /// Whether a slot that holds a token is the first of a buffer that is not published yet.
-    ///
-    /// A buffer that stays with the device while 2³² others pass may be taken for one; its queue then closes, no more.
-    #[cold]
-    #[inline(never)]
-    fn is_unpublished(&self, id: u32) -> bool {
-        let since = |slot: &Slot<T>| slot.position.wrapping_sub(self.published);
-        self.slots
-            .get(id as usize)
-            .is_some_and(|slot| since(slot) < self.added.wrapping_sub(self.published))
-    }
-
-    /// The private state is not as it must be: closes the queue, with the token in it.
-    #[cold]
-    fn inconsistent<V>(&mut self, id: u32, token: T) -> Option<V> {
-        if let Some(slot) = self.slots.get_mut(id as usize) {
-            slot.token = Some(token);
-        }
-        self.close(QueueError::Region);
-        None
-    }
-
-    /// Closes the queue because of a used entry that cannot be taken.
-    #[cold]
-    fn refuse<V>(&mut self, id: u32, written: u32, limit: u16) -> Option<V> {
-        self.close(self.fault(id, written, limit));
-        None
-    }
-
-    /// What is wrong with a used entry that cannot be taken.
-    fn fault(&self, id: u32, written: u32, limit: u16) -> QueueError {
-        let size = self.size;
-        let short = match u16::try_from(id) {
-            Ok(short) if short < size => short,
-            _ => return QueueError::IdOutOfRange { id, size },
-        };
-        match self.slots.get(usize::from(short)) {
-            _ if limit == 0 => QueueError::NothingInFlight { id: short },
-            Some(slot) if slot.token.is_some() && !self.is_unpublished(id) => {
-                let writable = slot.writable;
-                if written > writable {
-                    // Virtio 1.3 §2.7.8: bytes written into the device-writable portion.
-                    QueueError::WrittenTooLong {
-                        id: short,
-                        written,
-                        writable,
-                    }
-                } else {
-                    let batch = slot.position.wrapping_sub(self.taken).wrapping_add(1) as u16;
-                    QueueError::BatchTooLong {
-                        id: short,
-                        batch,
-                        limit,
-                    }
-                }
-            }
-            _ => QueueError::IdNotOutstanding { id: short },
-        }
-    }
-
-    /// Closes the queue for good.
-    #[cold]
-    pub(super) const fn close(&mut self, error: QueueError) {
-        self.closed = Some(error);
-        self.unreported = true;
-        self.one_by_one = false;
-        self.batch = 0;
-        self.free = 0;
-    }
-
-    /// Why the queue was closed, once.
-    #[inline(always)]
-    pub(super) const fn report(&mut self) -> Option<QueueError> {
-        if !self.unreported {
-            return None;
-        }
-        self.unreported = false;
-        self.closed
-    }
-
-    /// Takes one token out, whatever the device did with its buffer. Closes the queue.
-    pub(super) fn drain(&mut self) -> Option<T> {
-        if self.closed.is_none() {
-            self.close(QueueError::Drained);
-            // It is no violation.
-            self.unreported = false;
-        }
-        let rest = self.slots.get_mut(self.drained..).unwrap_or_default();
-        for slot in rest {
-            self.drained = self.drained.wrapping_add(1);
-            if let Some(token) = slot.token.take() {
-                return Some(token);
-            }
-        }
-        None
     }
 
     /// Whether there is no token left.

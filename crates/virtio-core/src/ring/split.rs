@@ -15,8 +15,8 @@
 use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::transmute;
 
-use super::chain::{self, Chain, DESCRIPTOR, IndirectChain, Place, Table, WriteError};
-use super::engine::{self, Format};
+use super::chain::{self, Chain, DESCRIPTOR, IndirectChain, Place, Table, TableFormat, WriteError};
+use super::engine::{self, Closed, Format};
 use super::event::passed;
 use super::slots::{Buffer, Links, Slots, Used};
 use super::{AddError, Part, QueueError, RingAddresses};
@@ -44,9 +44,23 @@ impl Split {
         }
     }
 
+    /// The descriptor of a buffer that lies in a table.
+    #[inline(always)]
+    fn write_indirect(&mut self, id: u32, number: u32, chain: IndirectChain) {
+        // Virtio 1.3 §2.7.5.3.1: never INDIRECT and NEXT together.
+        let descriptor = Descriptor {
+            addr: U64::new(chain.table.0),
+            len: U32::new(u32::from(chain.parts).wrapping_mul(DESCRIPTOR as u32)),
+            flags: U16::new(DescriptorFlags::INDIRECT.bits()),
+            next: U16::ZERO,
+        };
+        self.memory.descriptors().write(id, descriptor);
+        self.memory.write_available(number as u16, id as u16);
+    }
+
     /// Looks how far the device has come; whether there is anything to take.
     #[inline(always)]
-    fn look<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> bool {
+    fn look<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Result<bool, Closed> {
         // Acquire orders the loads of used elements and of the buffers' data after this one; it pairs with the device's
         // release of `idx`. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.7.14
         let used = self.memory.load(DeviceWord::Idx, Ordering::Acquire);
@@ -58,15 +72,18 @@ impl Split {
                 last_used,
                 in_flight,
             });
-            return false;
+            return Err(Closed);
         }
         self.seen = used;
-        used != last_used
+        Ok(used != last_used)
     }
 }
 
 impl Format for Split {
     const CHAINED: bool = true;
+    const TABLES: TableFormat = TableFormat::Split;
+    /// How many buffers were added before it.
+    type Alone = u16;
 
     #[inline(always)]
     fn add_direct<T>(
@@ -103,16 +120,8 @@ impl Format for Split {
     ) -> Result<Buffer, AddError> {
         let head = slots.head();
         let after = slots.links().next(head)?;
-        // Virtio 1.3 §2.7.5.3.1: never INDIRECT and NEXT together.
-        let descriptor = Descriptor {
-            addr: U64::new(chain.table.0),
-            len: U32::new(u32::from(chain.parts).wrapping_mul(DESCRIPTOR as u32)),
-            flags: U16::new(DescriptorFlags::INDIRECT.bits()),
-            next: U16::ZERO,
-        };
-        self.memory.descriptors().write(head, descriptor);
         let number = slots.number();
-        self.memory.write_available(number as u16, head as u16);
+        self.write_indirect(head, number, chain);
         Ok(Buffer {
             number,
             first: head,
@@ -120,6 +129,33 @@ impl Format for Split {
             count: 1,
             writable: chain.writable,
         })
+    }
+
+    #[inline(always)]
+    fn write_alone(&mut self, id: u32, number: u32, chain: IndirectChain) -> u16 {
+        self.write_indirect(id, number, chain);
+        number as u16
+    }
+
+    #[inline(always)]
+    fn show_alone(&mut self, alone: u16) {
+        // Release: as in `show`.
+        self.memory
+            .store(DriverWord::Idx, alone.wrapping_add(1), Ordering::Release);
+    }
+
+    #[inline(always)]
+    fn wants_kick_alone(&self, alone: u16) -> bool {
+        if self.event_idx {
+            self.memory.load(DeviceWord::AvailEvent, Ordering::Relaxed) == alone
+        } else {
+            self.memory.load(DeviceWord::Flags, Ordering::Relaxed) & USED_F_NO_NOTIFY == 0
+        }
+    }
+
+    #[inline(always)]
+    fn position_behind(&self, alone: u16) -> u16 {
+        alone.wrapping_add(1)
     }
 
     #[inline(always)]
@@ -147,18 +183,18 @@ impl Format for Split {
     }
 
     #[inline(always)]
-    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Option<Used> {
+    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Result<Option<Used>, Closed> {
         let position = slots.taken();
-        if position == self.seen && !self.look(slots, order) {
-            return None;
+        if position == self.seen && !self.look(slots, order)? {
+            return Ok(None);
         }
         // Read once, then checked: the device may change the element at any time.
         let used: UsedElem = transmute!(self.memory.read_used(position));
-        Some(Used {
+        Ok(Some(Used {
             id: used.id.get(),
             written: used.len.get(),
             flags: DescriptorFlags::WRITE.bits(),
-        })
+        }))
     }
 
     #[inline(always)]

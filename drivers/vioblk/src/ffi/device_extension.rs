@@ -17,6 +17,7 @@ use core::ffi::c_void;
 use core::mem::{MaybeUninit, align_of, size_of};
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU32, Ordering};
+use storport::Adapter;
 use virtio_core::ring::Slot;
 
 /// Slots for each queue, that is, descriptors that all queues together may have. Two of the largest queues that give
@@ -182,7 +183,7 @@ impl Memory {
     }
 }
 
-/// The disk in a device extension, for a routine that runs only for an adapter that HwFindAdapter has found, which it has only with a
+/// The adapter of a device extension and the disk in it, for a routine that runs only for an adapter that HwFindAdapter has found, which it has only with a
 /// disk in place: HwBuildIo, HwStartIo, and the DPCs, which are initialised later.
 ///
 /// HwInitialize comes after a HwFindAdapter that succeeded (MS: nc-storport-hw_initialize). That no request comes before is said
@@ -191,12 +192,14 @@ impl Memory {
 /// # Safety
 /// `extension` is the device extension that StorPort gave to the running routine, and HwFindAdapter has succeeded.
 #[inline(always)] // part of such routines
-pub unsafe fn started_disk(extension: *mut c_void) -> &'static Disk {
+pub unsafe fn started_disk(extension: *mut c_void) -> (Adapter, &'static Disk) {
+    // SAFETY: the caller's promise.
+    let adapter = unsafe { Adapter::given(extension) };
     let header = extension.cast::<Header>();
     // SAFETY: the header lies at the start of the extension.
     let disk = unsafe { &raw const (*header).disk };
     // SAFETY: `finish` put a disk there before HwFindAdapter succeeded, which is only shared, and it lives as long as the adapter.
-    unsafe { &*disk.cast::<Disk>() }
+    (adapter, unsafe { &*disk.cast::<Disk>() })
 }
 
 /// The disk in a device extension, once HwFindAdapter has succeeded.

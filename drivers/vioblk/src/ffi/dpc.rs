@@ -1,9 +1,18 @@
-//! Queueing DPCs.
+//! Queueing DPCs. The disk says that they may run only after they were initialised, and asks itself before it calls these.
 
+use crate::ffi::lock::QueueCell;
+use core::ptr::{from_ref, null};
 use storport::{Adapter, Dpc};
 
-/// Queues a DPC. The disk sets `dpcs_ready` only after its DPCs were initialised, and asks it before it calls this.
-pub(crate) fn issue(dpc: &Dpc, adapter: Adapter, argument: usize) {
-    // SAFETY: initialised, as said above. If it is queued already, it still runs after this moment.
-    let _ = unsafe { dpc.issue(adapter, argument) };
+/// Queues the DPC of a queue, which is given the queue.
+#[inline(always)] // part of an interrupt
+pub(crate) fn issue_queue(cell: &'static QueueCell, adapter: Adapter) {
+    // SAFETY: initialised, as said above.
+    unsafe { cell.dpc.issue(adapter, from_ref(cell).cast()) };
+}
+
+/// Queues the service DPC.
+pub(crate) fn issue_service(service: &Dpc, adapter: Adapter) {
+    // SAFETY: initialised, as said above.
+    unsafe { service.issue(adapter, null()) };
 }

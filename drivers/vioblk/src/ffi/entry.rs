@@ -4,9 +4,10 @@ use crate::disk::{Disk, work};
 use crate::events;
 use crate::ffi::device_extension::{self, Memory};
 use crate::ffi::extension::{self, RequestBox};
+use crate::ffi::lock::{Locks, QueueCell};
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
-use core::ptr::{NonNull, null_mut};
+use core::ptr::NonNull;
 use nt::irql::{Device, Dispatch};
 use nt_sys::types::{BOOLEAN, FALSE, TRUE};
 use storport::sys::*;
@@ -21,7 +22,7 @@ pub fn miniport(dump: bool) -> Miniport {
         find_adapter,
         initialize,
         build_io,
-        start_io,
+        start_io: if dump { start_io_in_dump } else { start_io },
         interrupt,
         reset_bus,
         adapter_control,
@@ -168,13 +169,18 @@ unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN 
 unsafe extern "system" fn queue_dpc(
     _dpc: *mut STOR_DPC,
     extension: *mut c_void,
-    index: *mut c_void,
+    cell: *mut c_void,
     _unused: *mut c_void,
 ) {
     // SAFETY: StorPort's device extension; the DPC was initialised for the disk in it.
-    let disk = unsafe { device_extension::started_disk(extension) };
+    let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
+    // SAFETY: `ffi::dpc` alone queues these DPCs, and gives them their cell, which lies in the device extension.
+    let cell = unsafe { &*cell.cast::<QueueCell>() };
     // SAFETY: a DPC runs at DISPATCH_LEVEL.
-    disk.process(unsafe { Dispatch::assume() }, index.addr());
+    let at = unsafe { Dispatch::assume() };
+    // SAFETY: a DPC, of which the dump stack has none.
+    let locks = unsafe { Locks::assume(adapter) };
+    disk.process(at, locks, cell);
 }
 
 unsafe extern "system" fn service_dpc(
@@ -207,13 +213,13 @@ unsafe extern "system" fn timer(extension: *mut c_void) {
 unsafe extern "system" fn message_interrupt(extension: *mut c_void, message: u32) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     if let Some(disk) = unsafe { disk(extension) } {
-        disk.message(message);
+        // SAFETY: as above.
+        disk.message(unsafe { Adapter::given(extension) }, message);
     }
     // A message belongs to one device only.
     TRUE
 }
 
-#[inline] // as it names `queue_dpc`, of which there is to be one copy
 unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
     // SAFETY: StorPort's device extension.
     let Some(disk) = (unsafe { disk(extension) }) else {
@@ -223,8 +229,7 @@ unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
         // SAFETY: the dump stack runs on one processor, which nothing interrupts: what DISPATCH_LEVEL promises and more.
         let at = unsafe { Dispatch::assume() };
         let before = disk.finished(at);
-        // SAFETY: StorPort's device extension and the number of the one queue, as the queue's DPC would have them.
-        unsafe { queue_dpc(null_mut(), extension, null_mut(), null_mut()) };
+        disk.process_polled(at);
         return BOOLEAN::from(disk.polled(at, before));
     }
     BOOLEAN::from(disk.interrupt())
@@ -236,10 +241,20 @@ unsafe extern "system" fn build_io(
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
     // SAFETY: StorPort's device extension; requests come only after HwFindAdapter (`started_disk`).
-    let disk = unsafe { device_extension::started_disk(extension) };
+    let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
     let srb = unsafe { Srb::given(srb) };
-    if disk.build(&srb) {
+    match disk.build_short(adapter, &srb) {
+        Some(()) => TRUE,
+        None => build_any(disk, srb),
+    }
+}
+
+/// The same for a block that is not like nearly every other.
+#[cold]
+#[inline(never)] // as few requests come here, or long ones
+fn build_any(disk: &Disk, srb: Srb) -> BOOLEAN {
+    if disk.build_any(&srb) {
         return TRUE;
     }
     // Not to be passed to HwStartIo. MS: nc-storport-hw_buildio
@@ -253,15 +268,32 @@ unsafe extern "system" fn start_io(
     srb: *mut SCSI_REQUEST_BLOCK,
 ) -> BOOLEAN {
     // SAFETY: StorPort's device extension; requests come only after HwFindAdapter (`started_disk`).
-    let disk = unsafe { device_extension::started_disk(extension) };
+    let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's, which has no other name for it.
     let srb = unsafe { Srb::given(srb) };
-    // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode (MS: nc-storport-hw_startio); the dump stack runs on one processor,
-    // which nothing interrupts: what DISPATCH_LEVEL promises and more.
+    // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode. MS: nc-storport-hw_startio
     let at = unsafe { Dispatch::assume() };
+    // SAFETY: HwStartIo; the dump stack has another one.
+    let locks = unsafe { Locks::assume(adapter) };
     // SAFETY: StorPort passes a block on only after HwBuildIo, which put a request there or kept the block. A block that ended with
     // SRB_STATUS_BUSY comes again through HwBuildIo. MS: nc-storport-hw_startio
-    disk.start(at, unsafe { RequestBox::take(srb) });
+    disk.start(at, locks, unsafe { RequestBox::take(srb) });
+    TRUE
+}
+
+/// HwStartIo in the dump stack, where there are no locks.
+unsafe extern "system" fn start_io_in_dump(
+    extension: *mut c_void,
+    srb: *mut SCSI_REQUEST_BLOCK,
+) -> BOOLEAN {
+    // SAFETY: as in `start_io`.
+    let (_, disk) = unsafe { device_extension::started_disk(extension) };
+    // SAFETY: as in `start_io`.
+    let srb = unsafe { Srb::given(srb) };
+    // SAFETY: the dump stack runs on one processor, which nothing interrupts: what DISPATCH_LEVEL promises and more.
+    let at = unsafe { Dispatch::assume() };
+    // SAFETY: as in `start_io`.
+    disk.start_any(at, unsafe { RequestBox::take(srb) });
     TRUE
 }
 

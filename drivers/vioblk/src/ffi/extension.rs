@@ -8,9 +8,7 @@
 //! ```
 
 use crate::limits::{self, Limits};
-use crate::request::{
-    DESCRIPTOR_LEN, HEAD_LEN, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET,
-};
+use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, NO_STATUS, Request, STATUS_OFFSET};
 use crate::ring::Rules;
 use core::mem::size_of;
 use core::ops::{Deref, DerefMut};
@@ -40,6 +38,9 @@ pub const fn room(limits: &Limits) -> u32 {
     size(limits.segments).saturating_sub((FIXED - HEAD_LEN) as u32)
 }
 
+/// What the device may be given of the smallest extension.
+const LEAST: usize = (size(1) as usize).saturating_sub(FIXED - HEAD_LEN);
+
 /// The place of a request in the extension of its block.
 pub struct Place(NonNull<u8>);
 
@@ -53,7 +54,7 @@ impl Place {
     /// The same, if the block is usual.
     #[inline(always)] // part of HwBuildIo
     pub fn of_usual(usual: &Usual<'_>) -> Option<Self> {
-        Self::inside(usual.extension)
+        Self::inside(usual.extension())
     }
 
     #[inline(always)] // as above
@@ -68,13 +69,34 @@ impl Place {
     ///
     /// This is the one physical-address lookup of a request.
     #[inline(always)] // part of HwBuildIo
-    pub fn memory(&self, rules: &Rules, least: usize) -> Option<Dma> {
+    pub fn memory(&self, adapter: Adapter, rules: &Rules, least: usize) -> Option<Dma> {
         // SAFETY: the head lies there.
         let va = unsafe { self.0.add(PRIVATE) };
         // MS: nf-storport-storportgetphysicaladdress: no SRB for an address that is not in its data or sense buffer.
-        let physical = rules.adapter.physical_address(None, va.as_ptr().cast())?;
+        let physical = adapter.physical_address(None, va.as_ptr().cast())?;
         let len = rules.room.min(physical.len) as usize;
         (len >= least).then_some(Dma {
+            va,
+            address: physical.address,
+            len,
+        })
+    }
+
+    /// The first `len` bytes of the device's part of the extension, which are no more than every extension has. `None` if they are not
+    /// contiguous for the device.
+    ///
+    /// As [`Self::memory`], for what needs no more.
+    #[inline(always)] // part of HwBuildIo
+    pub fn short_memory(&self, adapter: Adapter, len: usize) -> Option<Dma> {
+        if len > LEAST {
+            return None;
+        }
+        // SAFETY: the head lies there.
+        let va = unsafe { self.0.add(PRIVATE) };
+        // SAFETY: `inside` aligned the place, and `PRIVATE` is a multiple.
+        unsafe { core::hint::assert_unchecked(va.addr().get().is_multiple_of(ALIGN)) };
+        let physical = adapter.physical_address(None, va.as_ptr().cast())?;
+        (physical.len as usize >= len).then_some(Dma {
             va,
             address: physical.address,
             len,
@@ -94,9 +116,12 @@ impl Place {
         unsafe { head.wrapping_add(STATUS_OFFSET).write(NO_STATUS) };
     }
 
-    /// Puts a request there.
+    /// Puts the request of a block there, which owns the block from HwStartIo on ([`RequestBox::take`]).
     #[inline(always)] // part of HwBuildIo, so that the request is made where it stays
-    pub fn put(self, request: Request) {
+    pub fn put(self, srb: &Srb, request: Request) {
+        // SAFETY: the block's `Srb` ends with HwBuildIo, and nobody has a box for the request before `take`, which takes the next one.
+        let srb = unsafe { Srb::from_raw(srb.as_raw()) };
+        let request = Request { srb, ..request };
         // SAFETY: the extension has at least `size(1)` bytes, so an aligned `Request` fits at its start; it is this driver's alone
         // until the block is completed. Only HwBuildIo puts a request, before there is a box for it, and one that is overwritten needs
         // no drop.
@@ -122,9 +147,8 @@ impl RequestBox {
     pub unsafe fn take(srb: Srb) -> Self {
         // SAFETY: the block has an extension, as a request was put there.
         let place = unsafe { Place::of(&srb).unwrap_unchecked() };
-        let mut request = Self(place.0.cast());
-        request.srb = Some(srb);
-        request
+        // The request has had the block since it was put there.
+        Self(place.0.cast())
     }
 
     /// The request's place.
@@ -140,7 +164,7 @@ impl RequestBox {
     /// Whether the device did all of a plain transfer that it says it has finished: what [`Request::judge`] says of it, in short.
     #[inline(always)] // part of a DPC
     pub fn has_succeeded(&self, written: u32) -> bool {
-        if self.plain.is_none() || self.operation == Operation::Read && written < self.bytes {
+        if self.plain.is_none() || written < self.enough {
             return false;
         }
         let head = self.0.cast::<u8>().as_ptr().wrapping_add(PRIVATE);
@@ -149,20 +173,21 @@ impl RequestBox {
         status == RequestStatus::OK.0
     }
 
-    /// Completes the request if it is plain and went well; gives it back otherwise.
+    /// Completes a plain transfer that went well.
+    ///
+    /// # Safety
+    /// The request is [plain](Request::plain).
     #[inline(always)] // part of a DPC
-    pub fn succeed(self, adapter: Adapter) -> Result<(), Self> {
-        let (Some(plain), Outcome::Done) = (self.plain, self.outcome) else {
-            return Err(self);
-        };
+    pub unsafe fn succeed(self, adapter: Adapter) {
+        // SAFETY: the caller's promise.
+        let plain = unsafe { self.plain.unwrap_unchecked() };
         // SAFETY: the request is given up here, so nobody finds what is left behind of it.
-        let Some(mut srb) = (unsafe { (&raw const self.srb).read() }) else {
-            return Err(self);
-        };
+        let srb = unsafe { (&raw const self.srb).read() };
+        // SAFETY: `take` put it there, and only `finish` takes it away, with the request.
+        let mut srb = unsafe { srb.unwrap_unchecked() };
         // SAFETY: `plain` is of this block (`take`).
         unsafe { srb.succeed(plain) };
         adapter.complete_as_set(srb);
-        Ok(())
     }
 }
 

@@ -2,8 +2,11 @@
 
 use crate::ffi::extension::RequestBox;
 use crate::request::Request;
+use core::marker::PhantomData;
 use core::mem::MaybeUninit;
 use core::ptr::NonNull;
+use storport::Adapter;
+use virtio_core::ring::Completion;
 
 /// Requests in a row: each owns the next one.
 #[derive(Debug)]
@@ -30,13 +33,7 @@ impl List {
 
     /// Puts a request last.
     #[inline(never)] // used twice or more
-    pub fn push_back(&mut self, request: RequestBox) {
-        self.push_back_now(request);
-    }
-
-    /// The same, without a call in between.
-    #[inline(always)] // part of a DPC
-    pub fn push_back_now(&mut self, mut request: RequestBox) {
+    pub fn push_back(&mut self, mut request: RequestBox) {
         request.next = MaybeUninit::new(None);
         let at = request.as_ptr();
         if self.front.is_none() {
@@ -59,12 +56,74 @@ impl List {
     }
 
     /// Takes the first request out.
-    #[inline(always)] // as above
+    #[inline]
     pub fn pop_front(&mut self) -> Option<RequestBox> {
         let request = self.front.take()?;
         // SAFETY: set when the request was put into the list. It is not looked at again before that is done anew.
         self.front = unsafe { request.next.assume_init_read() };
         Some(request)
+    }
+}
+
+/// Where a list of [`Succeeded`] begins.
+pub type Front = MaybeUninit<Option<RequestBox>>;
+
+/// Plain transfers that went well, in a row, to be completed together once no lock is held.
+pub struct Succeeded<'a> {
+    front: *mut Front,
+    /// Where the next one is put: `front`, or the `next` of the last one. Not initialised before [`Self::complete`].
+    end: *mut Front,
+    _front: PhantomData<&'a mut Front>,
+}
+
+impl<'a> Succeeded<'a> {
+    /// None.
+    #[inline(always)] // part of a DPC
+    pub const fn new(front: &'a mut Front) -> Self {
+        let front = core::ptr::from_mut(front);
+        Self {
+            front,
+            end: front,
+            _front: PhantomData,
+        }
+    }
+
+    /// Whether there is none.
+    #[inline(always)] // as above
+    pub fn is_empty(&self) -> bool {
+        self.end == self.front
+    }
+
+    /// Takes a finished request in if it is a plain transfer that went well; gives it back otherwise.
+    #[inline(always)] // as above
+    pub fn take(&mut self, completion: Completion<RequestBox>) -> Option<Completion<RequestBox>> {
+        let request = &completion.token;
+        if !request.has_succeeded(completion.written) {
+            return Some(completion);
+        }
+        let at = request.as_ptr().as_ptr();
+        // SAFETY: `front`, which is borrowed, or a member of a request that the list owns.
+        unsafe { self.end.write(MaybeUninit::new(Some(completion.token))) };
+        // SAFETY: the request is valid, so the member's address is inside of it.
+        self.end = unsafe { &raw mut (*at).next };
+        None
+    }
+
+    /// Completes them all. No lock is held.
+    #[inline(always)] // as above
+    pub fn complete(self, adapter: Adapter) {
+        // SAFETY: as in `take`.
+        unsafe { self.end.write(MaybeUninit::new(None)) };
+        // SAFETY: borrowed, and nobody else has it.
+        let front = unsafe { &*self.front };
+        // SAFETY: initialised by `take` or just now.
+        let mut next = unsafe { front.assume_init_read() };
+        while let Some(request) = next {
+            // SAFETY: initialised by the next `take` or just now.
+            next = unsafe { request.next.assume_init_read() };
+            // SAFETY: `take` saw that it is plain, and the list has owned it since.
+            unsafe { request.succeed(adapter) };
+        }
     }
 }
 
@@ -95,7 +154,7 @@ impl Counted {
     /// Puts a request last.
     #[inline(never)] // used twice or more
     pub fn push_back(&mut self, request: RequestBox) {
-        self.list.push_back_now(request);
+        self.list.push_back(request);
         self.len = self.len.wrapping_add(1);
     }
 

@@ -13,8 +13,8 @@ use storport::{Adapter, Dpc};
 /// taken in HwInitialize and in ScsiRestartAdapter, which run above DISPATCH_LEVEL, nor in HwResetBus (MS:
 /// nf-storport-storportacquirespinlock); these claim the queue by `busy`, which every owner of the lock sets as well.
 pub struct QueueCell {
-    /// Runs after the queue's interrupt.
-    pub dpc: Dpc,
+    /// Runs after the queue's interrupt. Nobody else queues it than `ffi::dpc`, as its routine is given the cell.
+    pub(in crate::ffi) dpc: Dpc,
     guard: Guard,
     busy: AtomicBool,
     ring: UnsafeCell<Ring>,
@@ -36,6 +36,25 @@ pub enum Guard {
     Lock,
     /// That there is but one: in the dump stack, which has no DPCs.
     OneProcessor,
+}
+
+/// Proof that the locks of an adapter's queues may be taken: HwStartIo or a DPC runs, outside of the dump stack.
+#[derive(Clone, Copy, Debug)]
+pub struct Locks(Adapter);
+
+impl Locks {
+    /// # Safety
+    /// This is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock), and not in the dump stack.
+    #[inline(always)] // nothing
+    pub const unsafe fn assume(adapter: Adapter) -> Self {
+        Self(adapter)
+    }
+
+    /// The adapter.
+    #[inline(always)] // as above
+    pub const fn adapter(self) -> Adapter {
+        self.0
+    }
 }
 
 /// The level that code runs at, and so the way it gets at a queue.
@@ -79,28 +98,23 @@ impl QueueCell {
             // Not free only while another processor starts the adapter, resets the bus, or, for those, has the lock. It waits
             // for nothing that this one holds, and each of its waits for the device has a deadline.
             self.claim_at_last(adapter);
-            self.run(body)
+            self.run_any(body)
         })
     }
 
-    /// As [`Self::with`], without a call in between: for what is done for each request.
+    /// As [`Self::with`], without a call in between: for what is done for each request. The body settles the ring itself, if need be
+    /// ([`Ring::settle`]).
     #[inline(always)]
-    pub fn with_now<R>(
-        &self,
-        adapter: Adapter,
-        _: Dispatch,
-        body: impl FnOnce(&mut Ring) -> R,
-    ) -> R {
-        let needed = || self.guard == Guard::Lock;
+    pub fn with_now<R>(&self, locks: Locks, body: impl FnOnce(&mut Ring) -> R) -> R {
+        let adapter = locks.adapter();
         let body = || {
             if !self.claim() {
                 self.claim_at_last(adapter);
             }
             self.run(body)
         };
-        // SAFETY: `guard` is set in `new` and never written. HwStartIo and DPCs call this; in the dump stack HwInterrupt does, where no
-        // lock is needed.
-        unsafe { adapter.with_dpc_lock_if(needed, &self.dpc, body) }
+        // SAFETY: the token says so.
+        unsafe { adapter.with_dpc_lock(&self.dpc, body) }
     }
 
     /// Claims the queue, however long that takes: see [`Self::with`].
@@ -123,7 +137,9 @@ impl QueueCell {
         match level {
             Level::Dispatch(_) => Some(self.with_lock_if(self.guard == Guard::Lock, adapter, body)),
             Level::ResetBus(_) => Some(self.with_lock_if(false, adapter, body)),
-            Level::Device(_) | Level::Passive => self.claim_soon(adapter).then(|| self.run(body)),
+            Level::Device(_) | Level::Passive => {
+                self.claim_soon(adapter).then(|| self.run_any(body))
+            }
         }
     }
 
@@ -147,6 +163,15 @@ impl QueueCell {
         self.busy
             .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
             .is_ok()
+    }
+
+    /// For a body that may do anything with the queue.
+    fn run_any<R>(&self, body: impl FnOnce(&mut Ring) -> R) -> R {
+        self.run(|ring| {
+            let result = body(ring);
+            ring.settle();
+            result
+        })
     }
 
     fn run<R>(&self, body: impl FnOnce(&mut Ring) -> R) -> R {

@@ -3,33 +3,41 @@
 use loom::sync::Arc;
 use ring_loom::line::Line;
 use ring_loom::rig::{Case, Driver, Memory};
-use ring_loom::ring::Armed;
+use ring_loom::ring::{Armed, Taken};
 
 use super::{Counter, explore};
 
-/// How the driver asks for its interrupt.
-type Arm = fn(&mut Driver<'_>) -> Armed;
+/// How the driver takes what is done and asks for its interrupt: how many buffers it got back, and whether it may sleep.
+type Take = fn(&mut Driver<'_>) -> (usize, bool);
 
-const AT_THE_NEXT: Arm = |driver| driver.queue.arm();
-const LATER: Arm = |driver| driver.queue.arm_delayed();
+const AT_THE_NEXT: Take = |driver| (each(driver), driver.queue.arm() == Armed::Idle);
+const LATER: Take = |driver| (each(driver), driver.queue.arm_delayed() == Armed::Idle);
+const IN_ONE: Take = |driver| {
+    let (done, ended) = driver.take_all();
+    (done, ended == Taken::Idle)
+};
+
+/// Takes what is done, one by one.
+fn each(driver: &mut Driver<'_>) -> usize {
+    core::iter::from_fn(|| driver.completed()).count()
+}
 
 /// The driver until it sleeps. Returns how many buffers it got back.
-fn collect(driver: &mut Driver<'_>, interrupt: &Line, arm: Arm) -> usize {
+fn collect(driver: &mut Driver<'_>, interrupt: &Line, take: Take) -> usize {
     let mut done = 0;
     loop {
         interrupt.take();
         driver.queue.disarm();
-        while driver.completed().is_some() {
-            done += 1;
-        }
-        if arm(driver) == Armed::Idle && !interrupt.raised() {
+        let (more, idle) = take(driver);
+        done += more;
+        if idle && !interrupt.raised() {
             return done;
         }
     }
 }
 
 /// `batches` says how many buffers the device finishes before each decision.
-fn no_interrupt_is_lost(case: Case, batches: &'static [usize], arm: Arm) {
+fn no_interrupt_is_lost(case: Case, batches: &'static [usize], take: Take) {
     let (slept, silent) = (Counter::default(), Counter::default());
     let counters = (slept.clone(), silent.clone());
     explore(move || {
@@ -55,7 +63,7 @@ fn no_interrupt_is_lost(case: Case, batches: &'static [usize], arm: Arm) {
                 silent.count(!needed);
             }
         });
-        let done = collect(&mut driver, &interrupt, arm);
+        let done = collect(&mut driver, &interrupt, take);
         thread.join().unwrap();
         let awake = interrupt.raised();
         counters.0.count(done < total && awake);
@@ -82,6 +90,11 @@ fn no_interrupt_is_lost_one_by_one() {
 #[test]
 fn no_interrupt_of_a_batch_is_lost() {
     Case::direct().for_each(|case| no_interrupt_is_lost(case, &[2], AT_THE_NEXT));
+}
+
+#[test]
+fn no_interrupt_is_lost_when_all_is_taken_in_one() {
+    Case::direct().for_each(|case| no_interrupt_is_lost(case, &[1, 1], IN_ONE));
 }
 
 #[test]

@@ -22,8 +22,8 @@ fn serve(device: &mut Device, kick: &Line) -> usize {
     }
 }
 
-/// `batches` says how many chains each publish shows.
-fn no_kick_is_lost(case: Case, batches: &'static [usize]) {
+/// `batches` says how many chains each publish shows; `submit`: the last one is added in one with it.
+fn no_kick_is_lost(case: Case, batches: &'static [usize], submit: bool) {
     let (slept, silent) = (Counter::default(), Counter::default());
     let counters = (slept.clone(), silent.clone());
     explore(move || {
@@ -36,10 +36,15 @@ fn no_kick_is_lost(case: Case, batches: &'static [usize]) {
         let thread = loom::thread::spawn(move || serve(&mut device, &line));
         let mut tokens = 0..total;
         for &batch in batches {
-            for token in tokens.by_ref().take(batch) {
+            let alone = usize::from(submit);
+            for token in tokens.by_ref().take(batch - alone) {
                 driver.add(token);
             }
-            let needed = driver.publish().needed();
+            let needed = match tokens.by_ref().take(alone).next() {
+                Some(token) => driver.submit(token),
+                None => driver.publish(),
+            }
+            .needed();
             if needed {
                 kick.raise();
             }
@@ -62,15 +67,25 @@ fn no_kick_is_lost(case: Case, batches: &'static [usize]) {
 
 #[test]
 fn no_kick_is_lost_one_by_one() {
-    Case::direct().for_each(|case| no_kick_is_lost(case, &[1, 1]));
+    Case::direct().for_each(|case| no_kick_is_lost(case, &[1, 1], false));
 }
 
 #[test]
 fn no_kick_of_a_batch_is_lost() {
-    Case::direct().for_each(|case| no_kick_is_lost(case, &[2]));
+    Case::direct().for_each(|case| no_kick_is_lost(case, &[2], false));
 }
 
 #[test]
 fn no_kick_of_a_table_is_lost() {
-    Case::indirect().for_each(|case| no_kick_is_lost(case, &[1]));
+    Case::indirect().for_each(|case| no_kick_is_lost(case, &[1], false));
+}
+
+#[test]
+fn no_kick_of_what_is_sent_in_one_is_lost() {
+    Case::indirect().for_each(|case| no_kick_is_lost(case, &[1], true));
+}
+
+#[test]
+fn no_kick_of_what_is_sent_behind_another_is_lost() {
+    Case::indirect().for_each(|case| no_kick_is_lost(case, &[2], true));
 }

@@ -5,7 +5,10 @@ use std::collections::VecDeque;
 use proptest::prelude::*;
 use ring_device::Buffer;
 use ring_rig::{Mode, Rig, part};
-use virtio_core::ring::{AddError, Armed, Queue};
+use virtio_core::ring::{AddError, Queue};
+
+mod take;
+use take::{arm, complete, take_all};
 
 /// One step of a history.
 #[derive(Clone, Debug)]
@@ -28,6 +31,11 @@ enum Step {
         written: u32,
     },
     Complete,
+    /// All that an interrupt takes, up to a budget, or until so many buffers were taken.
+    TakeAll {
+        budget: u32,
+        most: usize,
+    },
     Arm,
     ArmDelayed,
     Disarm,
@@ -59,6 +67,7 @@ fn honest() -> impl Strategy<Value = Step> {
         5 => (any::<usize>(), any::<u32>()).prop_map(|(which, written)| Step::Finish { which, written }),
         2 => (1..6_usize, any::<u32>()).prop_map(|(count, written)| Step::FinishBatch { count, written }),
         6 => Just(Step::Complete),
+        3 => (0..6_u32, 1..5_usize).prop_map(|(budget, most)| Step::TakeAll { budget, most }),
         2 => Just(Step::Arm),
         2 => Just(Step::ArmDelayed),
         1 => Just(Step::Disarm),
@@ -206,6 +215,9 @@ fn run(first: (usize, usize), steps: &[Step], honest: bool) -> usize {
             }
             Step::Finish { .. } | Step::FinishBatch { .. } => {}
             Step::Complete => closed += complete(&mut rig, &mut model, honest),
+            Step::TakeAll { budget, most } => {
+                closed += take_all(&mut rig, &mut model, budget, most, honest);
+            }
             Step::Arm | Step::ArmDelayed => arm(&mut rig, &mut model, step, honest),
             Step::Disarm => {
                 rig.driver.disarm();
@@ -335,73 +347,6 @@ fn wake(rig: &mut Rig, model: &mut Model, honest: bool) {
         }
     };
     assert!(!lost, "{:?}: lost interrupt", rig.mode);
-}
-
-fn complete(rig: &mut Rig, model: &mut Model, honest: bool) -> usize {
-    let before = rig.driver.closed();
-    let done = rig.completed();
-    match done {
-        Err(error) => {
-            assert!(!honest, "an honest device was taken for a liar: {error}");
-            assert_eq!(
-                (before, rig.driver.closed()),
-                (None, Some(error)),
-                "reported twice"
-            );
-            return 1;
-        }
-        Ok(done) if honest => {
-            let want = model
-                .used
-                .pop_front()
-                .map(|(token, _, written)| (token, written));
-            assert_eq!(done, want, "{:?}", rig.mode);
-            // Taking buffers moves the mark that the driver waits for.
-            if done.is_some() {
-                model.sleeps = None;
-            }
-        }
-        Ok(_) => {}
-    }
-    0
-}
-
-fn arm(rig: &mut Rig, model: &mut Model, step: &Step, honest: bool) {
-    let delayed = matches!(step, Step::ArmDelayed);
-    let armed = if delayed {
-        rig.driver.arm_delayed()
-    } else {
-        rig.driver.arm()
-    };
-    if !honest {
-        return;
-    }
-    if !delayed {
-        assert_eq!(
-            armed == Armed::Idle,
-            model.used.is_empty(),
-            "{:?}",
-            rig.mode
-        );
-    }
-    let waiting = model.waiting();
-    model.sleeps = match armed {
-        Armed::WorkPending => {
-            assert!(!model.used.is_empty(), "{:?}: woken for nothing", rig.mode);
-            None
-        }
-        Armed::Idle if !delayed => Some(Until::Next),
-        // All that it waits for is used already: it must not sleep, unless nothing was in flight.
-        Armed::Idle if waiting.is_empty() => {
-            assert!(
-                model.used.is_empty(),
-                "{:?}: it sleeps though all is used",
-                rig.mode
-            );
-            Some(Until::Next)
-        }
-        Armed::Idle => Some(Until::All(waiting)),
-    };
 }
 
 /// Uses any id where the device stands or a little ahead, with any length.

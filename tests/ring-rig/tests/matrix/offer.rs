@@ -2,7 +2,7 @@
 
 use ring_rig::{GuestMemory, Mode, Rig, part};
 use virtio_core::mem::DmaRegion;
-use virtio_core::ring::{AddError, IndirectChain, Part};
+use virtio_core::ring::{AddError, IndirectChain, Part, Tables};
 use virtio_core::spec::features::Features;
 
 use crate::{each, largest};
@@ -92,7 +92,9 @@ fn an_array_is_described_and_refused_as_any_parts_are() {
                 let before = table(&any);
                 let mut few = memory.lend(at, len);
                 few.zero();
-                let again = IndirectChain::write_few(&mut few, features, parts, readable);
+                let again = Tables::new(features)
+                    .ok_or(AddError::IndirectNotNegotiated)
+                    .and_then(|tables| IndirectChain::write_few(&mut few, tables, parts, readable));
                 assert_eq!(again, written, "{parts:?} {readable}");
                 if written.is_ok() {
                     assert_eq!(table(&few), before, "{parts:?} {readable}");

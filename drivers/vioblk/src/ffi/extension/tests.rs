@@ -1,6 +1,6 @@
 use super::*;
 use crate::ffi::list::Counted;
-use crate::request::{NO_STATUS, Operation, STATUS_OFFSET};
+use crate::request::{NO_STATUS, Operation, Outcome, STATUS_OFFSET};
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
@@ -34,7 +34,7 @@ impl Block {
     fn request(&mut self, sector: u64) -> RequestBox {
         let srb = self.srb();
         let place = Place::of(&srb).unwrap();
-        place.put(Request::new(Operation::Read, sector, 512));
+        place.put(&srb, Request::new(Operation::Read, sector, 512));
         // SAFETY: put there above.
         unsafe { RequestBox::take(srb) }
     }
@@ -115,6 +115,7 @@ fn a_plain_transfer_has_succeeded_when_it_is_judged_so() {
         // SAFETY: of no block: never written through.
         let place: ScsiStatus = unsafe { core::mem::transmute(request.0) };
         *request = Request::new(operation, 0, 4096);
+        request.enough = if operation == write { 0 } else { 4096 };
         for status in [0, 1, 2, NO_STATUS] {
             // SAFETY: inside of the extension.
             unsafe { head.wrapping_add(STATUS_OFFSET).write(status) };

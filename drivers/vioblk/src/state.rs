@@ -1,0 +1,134 @@
+//! What each request has to look at before it goes the short way, in one word.
+#![forbid(unsafe_code)]
+
+use crate::scsi::{FORCED, STARTED, WRITES};
+use core::sync::atomic::{AtomicU32, Ordering};
+
+/// The device has been removed.
+pub const GONE: u32 = 1 << 16;
+/// The capacity has changed, and the class driver does not know it yet.
+pub const CAPACITY_CHANGED: u32 = 1 << 17;
+/// What MODE SENSE shows has changed, and the class driver does not know it yet.
+pub const MODE_CHANGED: u32 = 1 << 18;
+/// StorPort chooses an interrupt message for each request.
+pub const BY_MESSAGE: u32 = 1 << 19;
+/// Writes may stay in a volatile cache.
+pub const WRITE_CACHE: u32 = 1 << 20;
+/// StorPort stopped the adapter: the device may have no power.
+pub const HALTED: u32 = 1 << 21;
+/// The DPCs cannot be queued yet.
+const NO_DPCS: u32 = 1 << 22;
+/// Interrupt messages are shared by queues, or with the configuration.
+pub const MESSAGES_SHARED: u32 = 1 << 23;
+/// Writes fail.
+pub const READ_ONLY: u32 = WRITES as u32;
+/// No command has stopped the disk.
+pub const RUNNING: u32 = STARTED as u32;
+/// A command that asks for its data to be on the medium needs a flush.
+const FLUSHES: u32 = FORCED as u32;
+
+/// The word. Its lower half is what [`crate::scsi::PlainCommand`] looks at in the first two bytes of a command.
+///
+/// Each bit says something of its own, and Relaxed is enough for it where nothing else is said; a word costs each request one look.
+#[derive(Debug)]
+pub struct State(AtomicU32);
+
+/// What a request found.
+#[derive(Clone, Copy, Debug)]
+pub struct Now(u32);
+
+impl State {
+    /// A disk that is there and runs, and whose adapter is not started yet. `cache_mode`: its cache can be turned on and off, and may be on by the time that it has a write.
+    pub const fn new(read_only: bool, write_cache: bool, cache_mode: bool) -> Self {
+        let mut word = crate::scsi::PLAIN as u32 | RUNNING | HALTED | NO_DPCS | MESSAGES_SHARED;
+        if read_only {
+            word |= READ_ONLY;
+        }
+        if write_cache {
+            word |= WRITE_CACHE;
+        }
+        if write_cache || cache_mode {
+            word |= FLUSHES;
+        }
+        Self(AtomicU32::new(word))
+    }
+
+    /// All of it.
+    #[inline(always)] // part of HwBuildIo and HwStartIo
+    pub fn now(&self) -> Now {
+        Now(self.0.load(Ordering::Relaxed))
+    }
+
+    /// Whether a bit is set.
+    pub fn is(&self, bit: u32) -> bool {
+        self.0.load(Ordering::Relaxed) & bit != 0
+    }
+
+    /// Sets a bit, or clears it. Whether it was set.
+    pub fn set(&self, bit: u32, on: bool) -> bool {
+        let before = if on {
+            self.0.fetch_or(bit, Ordering::Relaxed)
+        } else {
+            self.0.fetch_and(!bit, Ordering::Relaxed)
+        };
+        before & bit != 0
+    }
+
+    /// The DPCs can be queued.
+    ///
+    /// SeqCst, and so is the look in [`Self::dpcs_may_run`]: see `Disk::passive`. It also orders the DPCs' initialisation before their use.
+    pub fn let_dpcs_run(&self) {
+        self.0.fetch_and(!NO_DPCS, Ordering::SeqCst);
+    }
+
+    /// Whether DPCs can be queued, and may be.
+    ///
+    /// `Disk::stop` says no with the interrupt locks held, so an interrupt routine that runs later sees it.
+    #[inline(always)] // part of an interrupt
+    pub fn dpcs_may_run(&self) -> bool {
+        self.0.load(Ordering::SeqCst) & (HALTED | NO_DPCS) == 0
+    }
+
+    /// The same, and every queue has an interrupt message of its own.
+    #[inline(always)] // as above
+    pub fn queue_message_is_simple(&self) -> bool {
+        self.0.load(Ordering::SeqCst) & (HALTED | NO_DPCS | MESSAGES_SHARED) == 0
+    }
+
+    /// Something has changed that the next command is told of.
+    ///
+    /// Release orders what has changed before the word of it; it pairs with the Acquire in [`Self::take`]. Relaxed would let the next
+    /// command be told of a change and the one after it answered with what was before.
+    pub fn tell(&self, change: u32) {
+        self.0.fetch_or(change, Ordering::Release);
+    }
+
+    /// Takes the word of a change back: whether there was any, for one caller.
+    pub fn take(&self, change: u32) -> bool {
+        // Acquire: see `tell`.
+        self.0.fetch_and(!change, Ordering::Acquire) & change != 0
+    }
+}
+
+impl Now {
+    /// What matters in the first two bytes of a command.
+    #[inline(always)] // as above
+    pub const fn commands(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// The disk is there, and there is nothing that a command has to be told.
+    #[inline(always)] // as above
+    pub const fn is_quiet(self) -> bool {
+        self.0 & (GONE | CAPACITY_CHANGED | MODE_CHANGED) == 0
+    }
+
+    /// StorPort chooses an interrupt message for each request.
+    #[inline(always)] // as above
+    pub const fn by_message(self) -> bool {
+        self.0 & BY_MESSAGE != 0
+    }
+}
+
+#[cfg(test)]
+mod tests;
