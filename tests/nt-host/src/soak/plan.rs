@@ -197,12 +197,10 @@ impl Plan {
             return self;
         }
         let mut plan = self.packed();
-        let size = plan.device.iter().find(|(key, _)| key == "queue-size");
-        let size = size.and_then(|(_, size)| size.parse::<u32>().ok());
+        let size = plan.device.iter_mut().find(|(key, _)| key == "queue-size");
         // Only a split ring's has to be a power of two. // Virtio 1.3 §2.8.10.1
-        if let Some(size) = size.filter(|_| dice.below(3) == 0) {
-            plan.device
-                .extend(parse(&format!("queue-size={}", size - 1)));
+        if let Some((_, size)) = size.filter(|_| dice.below(3) == 0) {
+            *size = size.parse().map_or(0, |size: u32| size - 1).to_string();
         }
         if dice.below(4) == 0 {
             plan.device.extend(parse("in-order=on"));
