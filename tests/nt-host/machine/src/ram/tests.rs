@@ -236,9 +236,9 @@ fn accessible(va: *const u8) -> bool {
         iov_base: (&raw mut byte).cast(),
         iov_len: 1,
     };
+    let process = std::process::id().cast_signed();
     // SAFETY: reads into `byte` by a system call that fails where nothing can be read.
-    let read = unsafe {
-        libc::process_vm_readv(libc::getpid(), &raw const local, 1, &raw const vector, 1, 0)
-    };
+    let read =
+        unsafe { libc::process_vm_readv(process, &raw const local, 1, &raw const vector, 1, 0) };
     read == 1
 }
