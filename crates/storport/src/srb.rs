@@ -267,7 +267,7 @@ impl Srb {
         }
     }
 
-    /// The same of a block that is not extended: not StorPort's, but the dump stack's.
+    /// The same of a block that is not extended, as the dump stack's, and as StorPort's before Windows 8.
     #[cold]
     #[inline(never)] // so that no processor looks for both
     fn old_extension(&self) -> *mut u8 {

@@ -4,7 +4,7 @@
 use crate::chain;
 use crate::disk::Disk;
 use crate::ffi::dma::{given, region};
-use crate::ffi::extension::{self, Place};
+use crate::ffi::extension::{self, Building, Place};
 use crate::limits::Limits;
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, Operation, Request, STATUS_OFFSET};
 use crate::scsi::{self, PlainCommand, Plan};
@@ -17,10 +17,12 @@ use virtio_core::ring::{IndirectChain, Part, Tables};
 use virtio_core::spec::blk::{RequestHeader, RequestType};
 
 /// Longest transfer that is built the short way, in bytes: so that no sum of its lengths wraps, and so that its data is one part of a
-/// table.
-pub const fn most(limits: &Limits) -> u32 {
+/// table. Without tables there is none.
+pub const fn most(limits: &Limits, tables: Option<Tables>) -> u32 {
     const MOST: u32 = 1 << 24;
-    if limits.segment_bytes < MOST {
+    if tables.is_none() {
+        0
+    } else if limits.segment_bytes < MOST {
         limits.segment_bytes
     } else {
         MOST
@@ -32,7 +34,7 @@ const SHORT: usize = 3;
 
 /// A transfer that can be carried out, with its data in one piece.
 struct Transfer<'a> {
-    srb: &'a Srb,
+    block: Building<'a>,
     usual: Usual<'a>,
     place: Place,
     memory: Dma,
@@ -68,7 +70,7 @@ impl Transfer<'_> {
             enough,
             ..Request::new(operation, self.sector, self.data.len)
         };
-        self.place.put(self.srb, request);
+        self.place.put(self.block, request);
         Some(())
     }
 }
@@ -79,19 +81,22 @@ impl Disk {
     ///
     /// What can be looked at later is looked at behind the calls, over which little has to be kept.
     #[inline(always)] // part of HwBuildIo
-    pub fn build_short(&self, adapter: Adapter, srb: &Srb) -> Option<()> {
+    pub fn build_short(&self, adapter: Adapter, block: Building<'_>) -> Option<()> {
         let rules = &self.rules;
+        let srb = block.srb();
         let usual = srb.usual()?;
         let place = Place::of_usual(&usual)?;
         // What a stopped disk refuses, or one that is read-only, and what a flush follows (as in `scsi::plan_transfer`), is not found
         // plain.
         let command = PlainCommand::new(usual.cdb(), self.state.now().commands())?;
-        if !usual.is_for_first_unit() {
+        // What has no data, or more than one part, would be looked up in vain: StorPort is asked once for each request.
+        let bytes = usual.data_len();
+        if !usual.is_for_first_unit() || bytes.wrapping_sub(1) >= rules.short {
             return None;
         }
         let data = extension::only_segment(adapter, srb)?;
         // A list of one element that is longer than the request is cut, as others are.
-        if data.len < usual.data_len() {
+        if data.len < bytes {
             return None;
         }
         let memory = place.short_memory(adapter, HEAD_LEN + SHORT * DESCRIPTOR_LEN)?;
@@ -99,16 +104,14 @@ impl Disk {
         let plain = command.transfer(usual.cdb_len())?;
         let (lba, blocks) = (plain.extent.lba, plain.extent.blocks);
         let end = lba.checked_add(u64::from(blocks))?;
-        let bytes = usual.data_len();
         if end > self.blocks.load(Ordering::Relaxed)
-            || bytes.wrapping_sub(1) >= rules.short
             // Others have to be told how much was moved, or are refused. Two factors of 32 bits: it cannot wrap.
             || u64::from(blocks).wrapping_mul(u64::from(rules.config.block_size)) != u64::from(bytes)
         {
             return None;
         }
         let transfer = Transfer {
-            srb,
+            block,
             usual,
             place,
             memory,
@@ -127,7 +130,8 @@ impl Disk {
 
     /// HwBuildIo of all other blocks. False if the block has no extension, so that it cannot be carried out.
     #[must_use]
-    pub fn build_any(&self, srb: &Srb) -> bool {
+    pub fn build_any(&self, block: Building<'_>) -> bool {
+        let srb = block.srb();
         let Some(place) = Place::of(srb) else {
             return false;
         };
@@ -136,7 +140,7 @@ impl Disk {
         if request.operation != Operation::None {
             chain::prepare(&self.rules, srb, &place, &mut request);
         }
-        place.put(srb, request);
+        place.put(block, request);
         true
     }
 

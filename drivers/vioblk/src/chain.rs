@@ -264,7 +264,7 @@ pub fn prepare(rules: &Rules, srb: &Srb, place: &Place, request: &mut Request) {
         return;
     };
     let limits = &rules.limits;
-    request.memory = place.memory(rules.adapter, rules, HEAD_LEN);
+    request.memory = place.memory(rules);
     let parts = Parts::new(list, request.bytes, limits.segment_bytes);
     let written = match request.memory {
         Some(place) if rules.indirect() => write_table(rules, request, place, parts.clone()),

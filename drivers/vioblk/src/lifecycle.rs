@@ -294,7 +294,7 @@ impl Disk {
         }
         let queues = self.queues.len() as u64;
         self.record(Happened::Started, [self.rules.features.bits(), queues]);
-        // SeqCst, and so is the look for wishes below, as in `want` and `issue`: anything weaker lets each side miss the other's
+        // SeqCst, and so is the look for wishes below, as in `want` and `State::dpcs_may_run`: anything weaker lets each side miss the other's
         // store, and a change of the configuration before this moment would go unnoticed.
         self.state.let_dpcs_run();
         if self.work.load(Ordering::SeqCst) != 0 {
@@ -306,7 +306,7 @@ impl Disk {
     /// ScsiStopAdapter, above DISPATCH_LEVEL: StorPort has nothing outstanding.
     pub fn stop(&self) {
         self.state.set(state::HALTED, true);
-        // A reset that is under way on another processor stops the device itself when it finds `halted`. A device that does not
+        // A reset that is under way on another processor stops the device itself when it finds `HALTED`. A device that does not
         // stop is reset again at the restart; StorPort takes no failure here.
         if self.claim_setup() {
             let _ = self.stop_device(STOP_TIMEOUT_US);

@@ -87,7 +87,7 @@ pub enum Extra {
 /// The driver's private part of an SRB extension.
 #[derive(Debug)]
 pub struct Request {
-    /// The request block, while the driver owns it.
+    /// The request block, while the driver owns it. That of a [plain](Self::plain) request is taken only with the request.
     pub srb: Option<Srb>,
     /// The next request, while this one is in a list.
     pub next: MaybeUninit<Option<RequestBox>>,

@@ -7,7 +7,7 @@ use crate::ffi::data::SrbData;
 use crate::ffi::extension::{Place, RequestBox};
 use crate::ffi::lock::{Locks, QueueCell};
 use crate::ranges;
-use crate::request::{HEAD_LEN, Operation, Outcome, Request};
+use crate::request::{Operation, Outcome, Request};
 use crate::ring::{Submitted, Through};
 use crate::scsi::{self, Command, Plan, Reply};
 use crate::state::{self, Now};
@@ -179,7 +179,7 @@ impl Disk {
         request.memory = request
             .srb
             .as_ref()
-            .and_then(|srb| Place::of(srb)?.memory(self.adapter, &self.rules, HEAD_LEN));
+            .and_then(|srb| Place::of(srb)?.memory(&self.rules));
         if work > 0 && !self.prepare_ranges(&mut request, work) {
             return self.end(at, request);
         }

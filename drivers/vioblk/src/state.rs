@@ -20,6 +20,8 @@ pub const HALTED: u32 = 1 << 21;
 const NO_DPCS: u32 = 1 << 22;
 /// Interrupt messages are shared by queues, or with the configuration.
 pub const MESSAGES_SHARED: u32 = 1 << 23;
+/// Completions are looked for by the dump stack, which has no locks: nothing goes the short way.
+pub const POLLED: u32 = 1 << 24;
 /// Writes fail.
 pub const READ_ONLY: u32 = WRITES as u32;
 /// No command has stopped the disk.
@@ -117,10 +119,10 @@ impl Now {
         self.0 as u16
     }
 
-    /// The disk is there, and there is nothing that a command has to be told.
+    /// The disk is there, outside of the dump stack, and there is nothing that a command has to be told.
     #[inline(always)] // as above
     pub const fn is_quiet(self) -> bool {
-        self.0 & (GONE | CAPACITY_CHANGED | MODE_CHANGED) == 0
+        self.0 & (GONE | CAPACITY_CHANGED | MODE_CHANGED | POLLED) == 0
     }
 
     /// StorPort chooses an interrupt message for each request.

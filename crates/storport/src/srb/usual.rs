@@ -25,7 +25,8 @@ pub struct ScsiStatus(NonNull<u8>);
 /// Path, Target and Lun in the word that begins with Path and ends with Reserved.
 const UNIT: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
 const _: () = assert!(
-    offset_of!(STOR_ADDR_BTL8, Path).is_multiple_of(align_of::<u32>())
+    align_of::<STOR_ADDR_BTL8>() >= align_of::<u32>()
+        && offset_of!(STOR_ADDR_BTL8, Path).is_multiple_of(align_of::<u32>())
         && offset_of!(STOR_ADDR_BTL8, Target) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(1)
         && offset_of!(STOR_ADDR_BTL8, Lun) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(2)
         && offset_of!(STOR_ADDR_BTL8, Reserved) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(3)

@@ -3,6 +3,7 @@
 //! ```text
 //!  add_direct / add_indirect ─► publish ─► Kick ─► (after unlocking) Transport::ring
 //!  interrupt ─► disarm ─► completed, completed, … ─► arm / arm_delayed ─► Armed::WorkPending? again : done
+//!  each line in one call: submit_indirect, for a buffer that nothing else waits with; take_all, but for disarm
 //! ```
 //!
 //! A queue never allocates. Its ring lies in a [`DmaRegion`] and its private state in a slice of [`Slot`]s, both lent by

@@ -183,8 +183,8 @@ impl Memory {
     }
 }
 
-/// The adapter of a device extension and the disk in it, for a routine that runs only for an adapter that HwFindAdapter has found, which it has only with a
-/// disk in place: HwBuildIo, HwStartIo, and the DPCs, which are initialised later.
+/// The adapter of a device extension and the disk in it, for a routine that runs only for an adapter that HwInitialize has initialised,
+/// which it does only with a disk in place: HwBuildIo, HwStartIo, and the DPCs, which are initialised later.
 ///
 /// HwInitialize comes after a HwFindAdapter that succeeded (MS: nc-storport-hw_initialize). That no request comes before is said
 /// nowhere in so many words; but until then StorPort knows neither the adapter's units nor the size of a request's extension.

@@ -3,7 +3,7 @@
 use crate::disk::{Disk, work};
 use crate::events;
 use crate::ffi::device_extension::{self, Memory};
-use crate::ffi::extension::{self, RequestBox};
+use crate::ffi::extension::{self, Building, RequestBox};
 use crate::ffi::lock::{Locks, QueueCell};
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
@@ -22,7 +22,7 @@ pub fn miniport(dump: bool) -> Miniport {
         find_adapter,
         initialize,
         build_io,
-        start_io: if dump { start_io_in_dump } else { start_io },
+        start_io,
         interrupt,
         reset_bus,
         adapter_control,
@@ -157,7 +157,7 @@ unsafe extern "system" fn passive_initialize(extension: *mut c_void) -> BOOLEAN 
         return FALSE;
     };
     for cell in disk.queues {
-        // SAFETY: the cells lie in the device extension and never move; no DPC is queued before `dpcs_ready` is set.
+        // SAFETY: the cells lie in the device extension and never move; no DPC is queued before `State::let_dpcs_run`.
         unsafe { cell.dpc.initialize(disk.adapter, queue_dpc) };
     }
     // SAFETY: as above.
@@ -244,7 +244,8 @@ unsafe extern "system" fn build_io(
     let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
     let srb = unsafe { Srb::given(srb) };
-    match disk.build_short(adapter, &srb) {
+    // SAFETY: HwBuildIo, as said above.
+    match disk.build_short(adapter, unsafe { Building::assume(&srb) }) {
         Some(()) => TRUE,
         None => build_any(disk, srb),
     }
@@ -254,7 +255,8 @@ unsafe extern "system" fn build_io(
 #[cold]
 #[inline(never)] // as few requests come here, or long ones
 fn build_any(disk: &Disk, srb: Srb) -> BOOLEAN {
-    if disk.build_any(&srb) {
+    // SAFETY: HwBuildIo, whose block this still is.
+    if disk.build_any(unsafe { Building::assume(&srb) }) {
         return TRUE;
     }
     // Not to be passed to HwStartIo. MS: nc-storport-hw_buildio
@@ -271,29 +273,14 @@ unsafe extern "system" fn start_io(
     let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
     // SAFETY: the block is the driver's, which has no other name for it.
     let srb = unsafe { Srb::given(srb) };
-    // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode. MS: nc-storport-hw_startio
+    // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode (MS: nc-storport-hw_startio); the dump stack runs on one processor,
+    // which nothing interrupts: what DISPATCH_LEVEL promises and more.
     let at = unsafe { Dispatch::assume() };
-    // SAFETY: HwStartIo; the dump stack has another one.
+    // SAFETY: HwStartIo; in the dump stack, where there are no locks, `start` uses it for nothing, as the disk is `state::POLLED`.
     let locks = unsafe { Locks::assume(adapter) };
     // SAFETY: StorPort passes a block on only after HwBuildIo, which put a request there or kept the block. A block that ended with
     // SRB_STATUS_BUSY comes again through HwBuildIo. MS: nc-storport-hw_startio
     disk.start(at, locks, unsafe { RequestBox::take(srb) });
-    TRUE
-}
-
-/// HwStartIo in the dump stack, where there are no locks.
-unsafe extern "system" fn start_io_in_dump(
-    extension: *mut c_void,
-    srb: *mut SCSI_REQUEST_BLOCK,
-) -> BOOLEAN {
-    // SAFETY: as in `start_io`.
-    let (_, disk) = unsafe { device_extension::started_disk(extension) };
-    // SAFETY: as in `start_io`.
-    let srb = unsafe { Srb::given(srb) };
-    // SAFETY: the dump stack runs on one processor, which nothing interrupts: what DISPATCH_LEVEL promises and more.
-    let at = unsafe { Dispatch::assume() };
-    // SAFETY: as in `start_io`.
-    disk.start_any(at, unsafe { RequestBox::take(srb) });
     TRUE
 }
 

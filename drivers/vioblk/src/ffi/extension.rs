@@ -41,6 +41,25 @@ pub const fn room(limits: &Limits) -> u32 {
 /// What the device may be given of the smallest extension.
 const LEAST: usize = (size(1) as usize).saturating_sub(FIXED - HEAD_LEN);
 
+/// A block that HwBuildIo has, so that nobody has a box for its request yet.
+#[derive(Clone, Copy)]
+pub struct Building<'a>(&'a Srb);
+
+impl<'a> Building<'a> {
+    /// # Safety
+    /// HwBuildIo was called with this block, and no more than HwBuildIo uses this `Srb`.
+    #[inline(always)] // nothing
+    pub const unsafe fn assume(srb: &'a Srb) -> Self {
+        Self(srb)
+    }
+
+    /// The block.
+    #[inline(always)] // as above
+    pub const fn srb(self) -> &'a Srb {
+        self.0
+    }
+}
+
 /// The place of a request in the extension of its block.
 pub struct Place(NonNull<u8>);
 
@@ -64,18 +83,16 @@ impl Place {
         NonNull::new(base).map(Self)
     }
 
-    /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even `least` bytes are, which are the
-    /// head or more.
+    /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even the head is.
     ///
-    /// This is the one physical-address lookup of a request.
-    #[inline(always)] // part of HwBuildIo
-    pub fn memory(&self, adapter: Adapter, rules: &Rules, least: usize) -> Option<Dma> {
+    /// This is the one physical-address lookup of a request that does not go the short way.
+    pub fn memory(&self, rules: &Rules) -> Option<Dma> {
         // SAFETY: the head lies there.
         let va = unsafe { self.0.add(PRIVATE) };
         // MS: nf-storport-storportgetphysicaladdress: no SRB for an address that is not in its data or sense buffer.
-        let physical = adapter.physical_address(None, va.as_ptr().cast())?;
+        let physical = rules.adapter.physical_address(None, va.as_ptr().cast())?;
         let len = rules.room.min(physical.len) as usize;
-        (len >= least).then_some(Dma {
+        (len >= HEAD_LEN).then_some(Dma {
             va,
             address: physical.address,
             len,
@@ -85,7 +102,7 @@ impl Place {
     /// The first `len` bytes of the device's part of the extension, which are no more than every extension has. `None` if they are not
     /// contiguous for the device.
     ///
-    /// As [`Self::memory`], for what needs no more.
+    /// As [`Self::memory`], for a request that goes the short way: its one lookup.
     #[inline(always)] // part of HwBuildIo
     pub fn short_memory(&self, adapter: Adapter, len: usize) -> Option<Dma> {
         if len > LEAST {
@@ -118,9 +135,10 @@ impl Place {
 
     /// Puts the request of a block there, which owns the block from HwStartIo on ([`RequestBox::take`]).
     #[inline(always)] // part of HwBuildIo, so that the request is made where it stays
-    pub fn put(self, srb: &Srb, request: Request) {
-        // SAFETY: the block's `Srb` ends with HwBuildIo, and nobody has a box for the request before `take`, which takes the next one.
-        let srb = unsafe { Srb::from_raw(srb.as_raw()) };
+    pub fn put(self, block: Building<'_>, request: Request) {
+        // SAFETY: the block's `Srb` ends with HwBuildIo (`Building`), and nobody has a box for the request before `take`, which takes the
+        // next one.
+        let srb = unsafe { Srb::from_raw(block.srb().as_raw()) };
         let request = Request { srb, ..request };
         // SAFETY: the extension has at least `size(1)` bytes, so an aligned `Request` fits at its start; it is this driver's alone
         // until the block is completed. Only HwBuildIo puts a request, before there is a box for it, and one that is overwritten needs
@@ -183,7 +201,7 @@ impl RequestBox {
         let plain = unsafe { self.plain.unwrap_unchecked() };
         // SAFETY: the request is given up here, so nobody finds what is left behind of it.
         let srb = unsafe { (&raw const self.srb).read() };
-        // SAFETY: `take` put it there, and only `finish` takes it away, with the request.
+        // SAFETY: `put` put it there; `finish` takes it away with the request, and nobody else that of a plain one (`Request::srb`).
         let mut srb = unsafe { srb.unwrap_unchecked() };
         // SAFETY: `plain` is of this block (`take`).
         unsafe { srb.succeed(plain) };

@@ -2,6 +2,7 @@
 
 use crate::ring::Ring;
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use nt::irql::{Device, Dispatch};
 use storport::lock::Lock;
@@ -39,15 +40,17 @@ pub enum Guard {
 }
 
 /// Proof that the locks of an adapter's queues may be taken: HwStartIo or a DPC runs, outside of the dump stack.
+///
+/// It stays on the processor that it was made on.
 #[derive(Clone, Copy, Debug)]
-pub struct Locks(Adapter);
+pub struct Locks(Adapter, PhantomData<*const ()>);
 
 impl Locks {
     /// # Safety
     /// This is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock), and not in the dump stack.
     #[inline(always)] // nothing
     pub const unsafe fn assume(adapter: Adapter) -> Self {
-        Self(adapter)
+        Self(adapter, PhantomData)
     }
 
     /// The adapter.

@@ -1,6 +1,6 @@
 use super::*;
 
-const BITS: [u32; 10] = [
+const BITS: [u32; 11] = [
     GONE,
     CAPACITY_CHANGED,
     MODE_CHANGED,
@@ -9,6 +9,7 @@ const BITS: [u32; 10] = [
     HALTED,
     NO_DPCS,
     MESSAGES_SHARED,
+    POLLED,
     READ_ONLY,
     RUNNING,
 ];
@@ -38,9 +39,11 @@ fn a_change_is_taken_once_and_keeps_requests_off_the_short_way() {
         assert!(state.take(change) && !state.take(change));
         assert!(state.now().is_quiet());
     }
-    let state = State::new(false, true, false);
-    state.set(GONE, true);
-    assert!(!state.now().is_quiet());
+    for bit in [GONE, POLLED] {
+        let state = State::new(false, true, false);
+        state.set(bit, true);
+        assert!(!state.now().is_quiet());
+    }
 }
 
 #[test]

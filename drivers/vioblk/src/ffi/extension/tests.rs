@@ -34,7 +34,9 @@ impl Block {
     fn request(&mut self, sector: u64) -> RequestBox {
         let srb = self.srb();
         let place = Place::of(&srb).unwrap();
-        place.put(&srb, Request::new(Operation::Read, sector, 512));
+        // SAFETY: as HwBuildIo does, before there is a box.
+        let block = unsafe { Building::assume(&srb) };
+        place.put(block, Request::new(Operation::Read, sector, 512));
         // SAFETY: put there above.
         unsafe { RequestBox::take(srb) }
     }
