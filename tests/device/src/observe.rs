@@ -340,7 +340,11 @@ impl<D: Device> Observed<D> {
         if self.queue().layout.size == 0 {
             // The driver left the size that the device proposed.
             let offset = regions.common.offset + common::QUEUE_SIZE;
-            self.queue().layout.size = self.device.read(regions.common.bar, offset, 2) as u16;
+            let size = self.device.read(regions.common.bar, offset, 2) as u16;
+            if size == u16::MAX {
+                return; // It is gone, and enables nothing.
+            }
+            self.queue().layout.size = size;
         }
         let index = self.select;
         self.queue().layout.packed = packed;
