@@ -58,6 +58,8 @@ pub struct Observed<D> {
     outstanding: Vec<Chain>,
     /// Chains that the device may or may not have.
     doubtful: Vec<Chain>,
+    /// Those of them that an entry of before names.
+    named: Vec<u64>,
     /// Queue and id of what the device gave back without having it, which the driver may still have before it.
     forged: Vec<(usize, u32)>,
     published: Vec<Chain>,
@@ -81,6 +83,7 @@ impl<D: Device> Observed<D> {
             resetting: false,
             outstanding: Vec::new(),
             doubtful: Vec::new(),
+            named: Vec::new(),
             forged: Vec::new(),
             published: Vec::new(),
             violations: Vec::new(),
@@ -263,6 +266,7 @@ impl<D: Device> Observed<D> {
         match forged {
             Some(at) => {
                 self.forged.swap_remove(at);
+                self.named.push(chain.number);
                 self.doubtful.push(chain);
             }
             None => self.outstanding.push(chain),
@@ -282,7 +286,12 @@ impl<D: Device> Observed<D> {
                 .min_by_key(|(_, chain)| chain.number)
                 .map(|(position, _)| position);
             if let Some(position) = oldest {
-                chains.swap_remove(position);
+                let chain = chains.swap_remove(position);
+                if let Some(at) = self.named.iter().position(|named| *named == chain.number) {
+                    // The entry that named it before may have ended it: then this one is about the next buffer of the name.
+                    self.named.swap_remove(at);
+                    self.forged.push((queue, id));
+                }
                 return true;
             }
         }
@@ -377,6 +386,7 @@ impl<D: Device> Observed<D> {
         self.queues.clear();
         self.outstanding.clear();
         self.doubtful.clear();
+        self.named.clear();
         self.forged.clear();
         self.features = 0;
         self.select = 0;
