@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use winpv::process::{Conversation, Run};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, kernel as linux};
 use crate::bench::VIOBLK;
 use cost::{Cost, Trace};
 
@@ -250,8 +250,10 @@ fn boot(
     let lines: String = steps.iter().copied().map(Step::line).collect();
     archive::write(&initrd, kernel, init, sys, &lines)?;
     File::create(image(folder))?.set_len(DISK)?;
+    let unpacked = folder.join("kernel");
+    linux::unpack(&kernel.image, &unpacked)?;
     let trace = Trace::new(folder.join("trace"));
-    let guest = qemu(folder, kernel, &initrd, &trace, &DISKS[disk]).start()?;
+    let guest = qemu(folder, &unpacked, &initrd, &trace, &DISKS[disk]).start()?;
     Listener::new(folder, guest, trace, steps).listen()
 }
 
@@ -274,7 +276,7 @@ fn image(folder: &Path) -> PathBuf {
 
 /// A machine with an IOMMU, without which Linux hands out no device. The disk bypasses it (no `iommu_platform`): the package of the
 /// driver under test does not opt in to DMA remapping, so what it hands them are physical addresses.
-fn qemu(folder: &Path, kernel: &archive::Kernel, initrd: &Path, trace: &Trace, disk: &Disk) -> Run {
+fn qemu(folder: &Path, kernel: &Path, initrd: &Path, trace: &Trace, disk: &Disk) -> Run {
     let memory = LINUX + SHARED + FIRMWARE;
     Run::new("qemu-system-x86_64")
         .args(["-machine", "q35", "-accel", "tcg", "-icount", CLOCK])
@@ -283,7 +285,7 @@ fn qemu(folder: &Path, kernel: &archive::Kernel, initrd: &Path, trace: &Trace, d
         .args(["-serial", "stdio", "-device", "intel-iommu,intremap=on"])
         .args(["-m", &format!("{memory}M")])
         .arg("-kernel")
-        .arg(&kernel.image)
+        .arg(kernel)
         .arg("-initrd")
         .arg(initrd)
         .arg("-append")

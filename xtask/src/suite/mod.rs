@@ -1,5 +1,6 @@
 //! `cargo xtask test`: packs, then runs every test of the project and counts them.
 
+mod appliance;
 mod attestation;
 mod bill;
 mod cargo;
@@ -11,6 +12,7 @@ pub mod guest;
 mod host;
 mod inject;
 mod iso;
+mod kernel;
 mod msi;
 mod rebuild;
 mod signing;

@@ -10,6 +10,7 @@ use fake_windows::Windows;
 use fake_windows::disk::{self, Disk};
 use serde_json::Value;
 
+use super::appliance::Appliance;
 use super::inject::{digest, export};
 use super::{Context, Outcome};
 use winpv::drivers::{Arch, DRIVERS, Driver};
@@ -43,7 +44,9 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
     let dir = scratch.path();
     let raw = dir.join("windows.raw");
     let made = Disk::default();
-    made.make(&raw, &Windows::default(), dir)?;
+    let appliance = Appliance::make()?;
+    let run = made.prepare(&raw, &Windows::default(), dir)?;
+    appliance.lend(run).ok()?;
     let manifest: Value = serde_json::from_str(&fs::read_to_string(context.dist.join(MANIFEST))?)?;
     let iso = manifest["iso"]["path"].as_str().context("no ISO named")?;
 
@@ -51,7 +54,7 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
         .iter()
         .find_map(Driver::compatible)
         .context("no driver has a second name")?;
-    let good = convert(&raw, &context.dist.join(iso), &dir.join("good"))?;
+    let good = convert(&appliance, &raw, &context.dist.join(iso), &dir.join("good"))?;
     let back = dir.join("back");
     let mut outcomes = vec![
         Outcome::of(
@@ -67,13 +70,13 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
             Ok(())
         }),
         Outcome::of("the image has the pack's driver, ready to start", || {
-            read_back(&good.image, &made, &block, &back)?;
+            read_back(&appliance, &good.image, &made, &block, &back)?;
             injected(&context.dist, &block, &back)
         }),
     ];
 
     let wrong = other_layout(&context.dist, &dir.join("other"))?;
-    let wrong = convert(&raw, &wrong, &dir.join("wrong"))?;
+    let wrong = convert(&appliance, &raw, &wrong, &dir.join("wrong"))?;
     outcomes.push(Outcome::of(
         "a pack with other folders gives it nothing",
         || {
@@ -88,17 +91,17 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
 }
 
 /// Runs virt-v2v from a raw disk to the folder `to`.
-fn convert(raw: &Path, iso: &Path, to: &Path) -> Result<Converted> {
+fn convert(appliance: &Appliance, raw: &Path, iso: &Path, to: &Path) -> Result<Converted> {
     fs::create_dir(to)?;
-    let output = disk::libguestfs("virt-v2v")
+    let run = disk::libguestfs("virt-v2v")
         .env("VIRTIO_WIN", iso)
         .args(["-v", "-x", "-i", "disk"])
         .arg(raw)
         .args(["-o", "local", "-os"])
         .arg(to)
         .args(["-of", "qcow2", "-on", "guest"])
-        .deadline(DEADLINE)
-        .output()?;
+        .deadline(DEADLINE);
+    let output = appliance.lend(run).output()?;
     let log = output.text();
     let end = log.lines().rev().take(30).collect::<Vec<_>>();
     ensure!(
@@ -170,7 +173,13 @@ fn other_layout(dist: &Path, to: &Path) -> Result<PathBuf> {
 }
 
 /// Copies what virt-v2v writes for a boot driver out of the new disk.
-fn read_back(image: &Path, made: &Disk, block: &Driver, to: &Path) -> Result<()> {
+fn read_back(
+    appliance: &Appliance,
+    image: &Path,
+    made: &Disk,
+    block: &Driver,
+    to: &Path,
+) -> Result<()> {
     fs::create_dir(to)?;
     let download = |path: &str, name: &str| format!("download {path} {}", to.join(name).display());
     let drivers = "/Windows/System32/drivers";
@@ -188,13 +197,12 @@ fn read_back(image: &Path, made: &Disk, block: &Driver, to: &Path) -> Result<()>
     }
     let commands = to.join("script");
     fs::write(&commands, script.join("\n") + "\n")?;
-    let listed = disk::libguestfs("guestfish")
+    let run = disk::libguestfs("guestfish")
         .args(["--ro", "--format=qcow2", "--add"])
         .arg(image)
         .arg("--file")
-        .arg(&commands)
-        .ok()?
-        .stdout;
+        .arg(&commands);
+    let listed = appliance.lend(run).ok()?.stdout;
     let mut names: Vec<&str> = listed.lines().collect();
     names.sort_unstable();
     let wanted = ["cat", "inf", "sys"].map(|ending| format!("{}.{ending}", block.name));

@@ -120,12 +120,12 @@ impl Disk {
         hives::bcd_with(&entries, LOADER, &[LOADER, COPIED_ENTRY, OTHER_ENTRY])
     }
 
-    /// Makes the raw disk `file`, with what lies below in a folder of its own in `scratch`.
+    /// The run of guestfish that makes the raw disk `file`, with what lies below in a folder of its own in `scratch`.
     ///
     /// # Errors
     ///
-    /// guestfish is missing or fails.
-    pub fn make(&self, file: &Path, windows: &Windows, scratch: &Path) -> Result<()> {
+    /// A file cannot be written.
+    pub fn prepare(&self, file: &Path, windows: &Windows, scratch: &Path) -> Result<Run> {
         let tree = scratch.join("disk-tree");
         windows.write(&tree)?;
         let bcd = scratch.join("BCD");
@@ -192,13 +192,11 @@ impl Disk {
         script.push("umount-all".to_owned());
         let commands = scratch.join("disk-script");
         fs::write(&commands, script.join("\n") + "\n")?;
-        libguestfs("guestfish")
+        Ok(libguestfs("guestfish")
             .args(["--rw", "--format=raw", "--add"])
             .arg(file)
             .arg("--file")
-            .arg(&commands)
-            .ok()?;
-        Ok(())
+            .arg(&commands))
     }
 
     /// Overwrites the EFI system partition's first sectors, so that nothing is found on it.

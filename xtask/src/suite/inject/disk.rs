@@ -11,12 +11,45 @@ use fake_windows::disk::{self, COPIED_ENTRY, Disk, Firmware, OTHER_ENTRY};
 use fake_windows::hives::LOADER;
 use fake_windows::{Windows, security};
 
+use super::super::appliance::Appliance;
 use super::faults::{self, Fault};
 use super::{
-    Context, Outcome, complete, digest, export, inject, left_overs, nothing_left, refused, says,
+    Context, Outcome, command, complete, digest, export, left_overs, nothing_left, refused, says,
     unchanged,
 };
-use winpv::process::Run;
+use winpv::process::{Output, Run};
+
+/// What is run, and the appliance that it uses.
+struct Bench<'a> {
+    context: &'a Context,
+    appliance: Appliance,
+}
+
+impl Bench<'_> {
+    /// `winpv inject` with the pack under test.
+    fn inject(&self, image: &Path, arguments: &[&str]) -> Result<Output> {
+        let run = command(self.context, image, arguments)?;
+        self.appliance.lend(run).output()
+    }
+
+    /// Makes a disk.
+    fn make(&self, disk: &Disk, file: &Path, scratch: &Path) -> Result<()> {
+        let run = disk.prepare(file, &Windows::default(), scratch)?;
+        self.appliance.lend(run).ok().map(|_| ())
+    }
+
+    /// Runs guestfish's commands on a disk that is only read.
+    fn read(&self, image: &Path, format: &str, commands: &[String], scratch: &Path) -> Result<()> {
+        let file = scratch.join("script");
+        fs::write(&file, format!("run\n{}\n", commands.join("\n")))?;
+        let run = disk::libguestfs("guestfish")
+            .args(["--ro", &format!("--format={format}"), "--add"])
+            .arg(image)
+            .arg("--file")
+            .arg(&file);
+        self.appliance.lend(run).ok().map(|_| ())
+    }
+}
 
 /// Every case.
 pub fn into_disk(context: &Context) -> Result<Vec<Outcome>> {
@@ -27,15 +60,20 @@ pub fn into_disk(context: &Context) -> Result<Vec<Outcome>> {
         ..Disk::default()
     };
     let raw = dir.join("windows.raw");
-    made.make(&raw, &Windows::default(), dir)?;
-    let mut outcomes = with_esp(context, &made, &raw, dir)?;
-    outcomes.extend(refusals(context, &made, &raw, dir));
-    outcomes.extend(two_roots(context, dir)?);
+    // The injection that succeeds runs in libguestfs's own appliance, as it does for users.
+    let bench = Bench {
+        context,
+        appliance: Appliance::make()?,
+    };
+    bench.make(&made, &raw, dir)?;
+    let mut outcomes = with_esp(&bench, &made, &raw, dir)?;
+    outcomes.extend(refusals(&bench, &made, &raw, dir));
+    outcomes.extend(two_roots(&bench, dir)?);
     Ok(outcomes)
 }
 
 /// A qcow2 disk with an EFI system partition.
-fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Vec<Outcome>> {
+fn with_esp(bench: &Bench, made: &Disk, raw: &Path, dir: &Path) -> Result<Vec<Outcome>> {
     let image = dir.join("windows.qcow2");
     Run::new("qemu-img")
         .args(["convert", "-f", "raw", "-O", "qcow2"])
@@ -44,13 +82,16 @@ fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Ve
         .ok()?;
     let before = digest(&image)?;
     let allowed = ["--enable-testsigning"];
-    let fault = |fault| faults::run(context, "guestfish", fault, &image, &allowed)?.output();
+    let fault = |fault| {
+        let run = faults::run(bench.context, "guestfish", fault, &image, &allowed)?;
+        bench.appliance.lend(run).output()
+    };
     Ok(vec![
         Outcome::of("disk: libguestfs sees a Windows for x64", || {
-            inspect(&image)
+            inspect(bench, &image)
         }),
         Outcome::of("disk: test-signed drivers need testsigning", || {
-            let output = inject(context, &image, &[])?;
+            let output = bench.inject(&image, &[])?;
             ensure!(
                 [LOADER, COPIED_ENTRY]
                     .iter()
@@ -63,7 +104,7 @@ fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Ve
         }),
         Outcome::of(
             "disk: --dry-run says what would be done, and no more",
-            || dry_run(context, &image, &before),
+            || dry_run(bench, &image, &before),
         ),
         Outcome::of("disk: unchanged if a program fails", || {
             refused(fault(Fault::Fails)?, "guestfish", &image, &before)?;
@@ -78,7 +119,8 @@ fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Ve
         ),
         Outcome::of("disk: unchanged if the disk beneath it is full", || {
             let length = fs::metadata(&image)?.len() + (64 << 10);
-            let output = faults::full_disk(context, &image, length, &allowed)?.output()?;
+            let run = faults::full_disk(bench.context, &image, length, &allowed)?;
+            let output = bench.appliance.lend(run).output()?;
             // QEMU reports the error to its guest, which may go on: then reading back shows it.
             ensure!(
                 output.stderr.contains("copy the disk: "),
@@ -102,15 +144,15 @@ fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Ve
         Outcome::of(
             "disk: it gets the drivers, and the next run clears up",
             || {
-                let output = inject(context, &image, &allowed)?;
+                let output = command(bench.context, &image, &allowed)?.output()?;
                 for words in ["testsigning is switched on", "starts another partition"] {
                     ensure!(output.stdout.contains(words), "{}", output.text());
                 }
                 says(output, "done")?;
                 nothing_left(&image)?;
                 let folder = dir.join("back");
-                read_back(&image, made, &folder)?;
-                complete(context, &folder, "amd64", false)?;
+                read_back(bench, &image, made, &folder)?;
+                complete(bench.context, &folder, "amd64", false)?;
                 for (entry, on) in [(LOADER, true), (COPIED_ENTRY, true), (OTHER_ENTRY, false)] {
                     let object = format!(r"\Objects\{entry}\Elements");
                     let elements = export(&folder.join("BCD"), &object)?;
@@ -126,14 +168,14 @@ fn with_esp(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Result<Ve
         ),
         Outcome::of("disk: a second run changes nothing", || {
             let before = digest(&image)?;
-            says(inject(context, &image, &[])?, "nothing to do")?;
+            says(bench.inject(&image, &[])?, "nothing to do")?;
             unchanged(&image, &before)
         }),
     ])
 }
 
 /// The plan of the run that writes it below; the disk is as it was, the same file, and nothing lies beside it.
-fn dry_run(context: &Context, image: &Path, before: &str) -> Result<()> {
+fn dry_run(bench: &Bench, image: &Path, before: &str) -> Result<()> {
     let folder = image.parent().context("a folder")?;
     let names = || -> Result<BTreeSet<_>> {
         let entries = fs::read_dir(folder)?;
@@ -146,7 +188,7 @@ fn dry_run(context: &Context, image: &Path, before: &str) -> Result<()> {
         Ok((metadata.ino(), metadata.mtime(), metadata.mtime_nsec()))
     };
     let (names_before, state_before) = (names()?, state()?);
-    let output = inject(context, image, &["--enable-testsigning", "--dry-run"])?;
+    let output = bench.inject(image, &["--enable-testsigning", "--dry-run"])?;
     for words in ["testsigning is switched on", "vioblk.sys"] {
         ensure!(output.stdout.contains(words), "{}", output.text());
     }
@@ -185,13 +227,13 @@ fn descriptors(folder: &Path) -> Result<()> {
 }
 
 /// Disks that Windows is not done with, or that lack something. Each is made from the raw one without an appliance.
-fn refusals(context: &Context, made: &Disk, raw: &Path, dir: &Path) -> Vec<Outcome> {
+fn refusals(bench: &Bench, made: &Disk, raw: &Path, dir: &Path) -> Vec<Outcome> {
     let case = |name: &str, words: &str, work: &dyn Fn(&Path) -> Result<()>| {
         Outcome::of(format!("disk: {name} is refused"), || {
             let image = copy(raw, dir)?;
             work(&image)?;
             let before = digest(&image)?;
-            let output = inject(context, &image, &["--enable-testsigning", "--format=raw"])?;
+            let output = bench.inject(&image, &["--enable-testsigning", "--format=raw"])?;
             refused(output, words, &image, &before)
         })
     };
@@ -240,7 +282,7 @@ fn copy(raw: &Path, dir: &Path) -> Result<PathBuf> {
 }
 
 /// A disk for a BIOS with two installations.
-fn two_roots(context: &Context, dir: &Path) -> Result<Vec<Outcome>> {
+fn two_roots(bench: &Bench, dir: &Path) -> Result<Vec<Outcome>> {
     let made = Disk {
         second: Some(300 * 2048),
         testsigning: Some(false),
@@ -249,12 +291,12 @@ fn two_roots(context: &Context, dir: &Path) -> Result<Vec<Outcome>> {
     let folder = dir.join("two");
     fs::create_dir(&folder)?;
     let image = folder.join("two.raw");
-    made.make(&image, &Windows::default(), &folder)?;
+    bench.make(&made, &image, &folder)?;
     let before = digest(&image)?;
     let raw = ["--format=raw", "--enable-testsigning"];
     Ok(vec![
         Outcome::of("disk: two installations are not guessed between", || {
-            let output = inject(context, &image, &raw)?;
+            let output = bench.inject(&image, &raw)?;
             ensure!(
                 output.stderr.contains("/dev/sda1, /dev/sda2"),
                 "{}",
@@ -266,13 +308,13 @@ fn two_roots(context: &Context, dir: &Path) -> Result<Vec<Outcome>> {
             "disk: --root chooses one, and the other stays as it was",
             || {
                 let arguments = [&raw[..], &["--root", "/dev/sda2"]].concat();
-                says(inject(context, &image, &arguments)?, "done")?;
+                says(bench.inject(&image, &arguments)?, "done")?;
                 let back = folder.join("back");
                 fs::create_dir(&back)?;
                 let download =
                     |from: &str, to: &str| format!("download {from} {}", back.join(to).display());
                 let system = "/Windows/System32/config/SYSTEM";
-                guestfish(
+                bench.read(
                     &image,
                     "raw",
                     &[
@@ -303,12 +345,11 @@ fn two_roots(context: &Context, dir: &Path) -> Result<Vec<Outcome>> {
 }
 
 /// What virt-inspector says of the disk.
-fn inspect(image: &Path) -> Result<()> {
-    let text = disk::libguestfs("virt-inspector")
+fn inspect(bench: &Bench, image: &Path) -> Result<()> {
+    let run = disk::libguestfs("virt-inspector")
         .args(["--no-applications", "--no-icon", "--format=qcow2", "--add"])
-        .arg(image)
-        .ok()?
-        .stdout;
+        .arg(image);
+    let text = bench.appliance.lend(run).ok()?.stdout;
     for line in [
         "<name>windows</name>",
         "<arch>x86_64</arch>",
@@ -321,7 +362,7 @@ fn inspect(image: &Path) -> Result<()> {
 }
 
 /// Copies what an injection writes out of the disk.
-fn read_back(image: &Path, made: &Disk, to: &Path) -> Result<()> {
+fn read_back(bench: &Bench, image: &Path, made: &Disk, to: &Path) -> Result<()> {
     fs::create_dir(to)?;
     let download = |path: &str, name: &str| format!("download {path} {}", to.join(name).display());
     let descriptor = |path: &str, name: &str| {
@@ -334,7 +375,7 @@ fn read_back(image: &Path, made: &Disk, to: &Path) -> Result<()> {
     let driver = "/Windows/System32/drivers/vioblk.sys";
     let script = "/Windows/Drivers/WinPV/first-boot.cmd";
     let system = "/Windows/System32/config/SYSTEM";
-    guestfish(
+    bench.read(
         image,
         "qcow2",
         &[
@@ -354,17 +395,4 @@ fn read_back(image: &Path, made: &Disk, to: &Path) -> Result<()> {
         ],
         to,
     )
-}
-
-/// Runs commands on a disk that is only read.
-fn guestfish(image: &Path, format: &str, commands: &[String], scratch: &Path) -> Result<()> {
-    let file = scratch.join("script");
-    fs::write(&file, format!("run\n{}\n", commands.join("\n")))?;
-    disk::libguestfs("guestfish")
-        .args(["--ro", &format!("--format={format}"), "--add"])
-        .arg(image)
-        .arg("--file")
-        .arg(&file)
-        .ok()
-        .map(|_| ())
 }
