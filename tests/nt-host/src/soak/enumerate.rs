@@ -33,7 +33,10 @@ pub const TELLING: [&str; 2] = ["MiniportEtwEvent2", "LogSystemEvent"];
 
 /// What vioblk imports and what cannot fail, by Microsoft's pages.
 const SURE: [(&str, &str); 8] = [
-    ("KeBugCheckEx", "nf-wdm-kebugcheckex: does not return"),
+    (
+        "KeBugCheckEx",
+        "nf-wdm-kebugcheckex: brings down the system",
+    ),
     (
         "KeGetCurrentProcessorNumberEx",
         "nf-wdm-kegetcurrentprocessornumberex: returns the number",
