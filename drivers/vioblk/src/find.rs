@@ -17,7 +17,7 @@ use crate::limits::{self, FIXED_DESCRIPTORS, Limits, PAGE};
 use crate::pool::{MAX_PIECES, Pool};
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
 use crate::ring::{RequestQueue, Ring, Rules};
-use crate::state::{POLLED, State};
+use crate::state::State;
 use crate::statistics::History;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use storport::sys::{
@@ -359,12 +359,6 @@ fn set_up(
         bus: config.SystemIoBusNumber,
         slot: config.SlotNumber,
     };
-    let state = State::new(
-        found.features.contains(blk::F_RO),
-        found.features.contains(blk::F_FLUSH),
-        found.config.cache_mode,
-    );
-    state.set(POLLED, found.settings.dump);
     Ok(Disk {
         adapter: find.adapter(),
         transport,
@@ -386,7 +380,12 @@ fn set_up(
         service: Dpc::new(),
         work: AtomicU32::new(0),
         in_setup: AtomicBool::new(false),
-        state,
+        state: State::new(
+            found.settings.dump,
+            found.features.contains(blk::F_RO),
+            found.features.contains(blk::F_FLUSH),
+            found.config.cache_mode,
+        ),
         troubles: AtomicU32::new(0),
         late: AtomicU32::new(0),
         most_messages: found.settings.messages,

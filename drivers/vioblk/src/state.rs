@@ -41,8 +41,11 @@ pub struct Now(u32);
 
 impl State {
     /// A disk that is there and runs, and whose adapter is not started yet. `cache_mode`: its cache can be turned on and off, and may be on by the time that it has a write.
-    pub const fn new(read_only: bool, write_cache: bool, cache_mode: bool) -> Self {
+    pub const fn new(polled: bool, read_only: bool, write_cache: bool, cache_mode: bool) -> Self {
         let mut word = crate::scsi::PLAIN as u32 | RUNNING | HALTED | NO_DPCS | MESSAGES_SHARED;
+        if polled {
+            word |= POLLED;
+        }
         if read_only {
             word |= READ_ONLY;
         }

@@ -86,6 +86,7 @@ impl Place {
     /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even the head is.
     ///
     /// This is the one physical-address lookup of a request that does not go the short way.
+    #[inline(always)] // for the stack of its callers
     pub fn memory(&self, rules: &Rules) -> Option<Dma> {
         // SAFETY: the head lies there.
         let va = unsafe { self.0.add(PRIVATE) };

@@ -17,7 +17,7 @@ const BITS: [u32; 11] = [
 #[test]
 fn bits_are_set_and_cleared_one_by_one() {
     for bit in BITS {
-        let state = State::new(false, false, false);
+        let state = State::new(false, false, false, false);
         let others = |state: &State| BITS.map(|other| other == bit || state.is(other));
         let before = others(&state);
         let was = state.is(bit);
@@ -32,18 +32,17 @@ fn bits_are_set_and_cleared_one_by_one() {
 #[test]
 fn a_change_is_taken_once_and_keeps_requests_off_the_short_way() {
     for change in [CAPACITY_CHANGED, MODE_CHANGED] {
-        let state = State::new(false, true, false);
+        let state = State::new(false, false, true, false);
         assert!(state.now().is_quiet() && !state.take(change));
         state.tell(change);
         assert!(!state.now().is_quiet());
         assert!(state.take(change) && !state.take(change));
         assert!(state.now().is_quiet());
     }
-    for bit in [GONE, POLLED] {
-        let state = State::new(false, true, false);
-        state.set(bit, true);
-        assert!(!state.now().is_quiet());
-    }
+    let state = State::new(false, false, true, false);
+    state.set(GONE, true);
+    assert!(!state.now().is_quiet());
+    assert!(!State::new(true, false, true, false).now().is_quiet());
 }
 
 #[test]
@@ -52,7 +51,7 @@ fn commands_are_looked_at_as_the_disk_is() {
     let look = |state: &State| state.now().commands();
     for (write_cache, cache_mode) in [(false, false), (true, false), (false, true), (true, true)] {
         let flushes = if write_cache || cache_mode { FORCED } else { 0 };
-        let state = State::new(false, write_cache, cache_mode);
+        let state = State::new(false, false, write_cache, cache_mode);
         assert_eq!(look(&state), PLAIN | STARTED | flushes);
         state.set(READ_ONLY, true);
         assert_eq!(look(&state), PLAIN | STARTED | flushes | WRITES);
@@ -68,7 +67,7 @@ fn commands_are_looked_at_as_the_disk_is() {
 
 #[test]
 fn dpcs_run_once_they_may() {
-    let state = State::new(false, false, false);
+    let state = State::new(false, false, false, false);
     assert!(!state.dpcs_may_run());
     state.set(HALTED, false);
     assert!(!state.dpcs_may_run());
