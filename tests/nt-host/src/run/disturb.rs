@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use anyhow::{Context, ensure};
+use anyhow::{Context, anyhow, ensure};
 use host_ntos::sched;
 use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
@@ -13,8 +13,10 @@ use crate::judge::{Disturbance, describe};
 use crate::scenario::Goal;
 use crate::workload::Workload;
 
-/// Resets in [`Goal::Reset`].
+/// Resets in [`Goal::Reset`], if the workload lasts so long: a real device goes on between them.
 const RESETS: u64 = 40;
+/// Of these, so many at least.
+const LEAST_RESETS: u64 = 8;
 
 /// Workloads in [`Goal::Silent`], [`Goal::NeedsReset`] and [`Goal::GivenUp`], with a stop and a restart after each.
 const CUTS: u32 = 4;
@@ -44,9 +46,20 @@ impl Session<'_> {
     pub(super) fn reset(&mut self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
         let workload = self.disturbed(adapter, address)?;
         let mut result = Ok(());
+        let operations = self.scenario.operations;
         for round in 1..=RESETS {
-            let result_of = self
-                .until(&workload, round * self.scenario.operations / (RESETS + 1))
+            let from = round * operations / (RESETS + 1);
+            let over = || workload.finished() >= operations;
+            let under_way = || workload.finished() >= from && workload.in_flight() > 0;
+            let reached = sched::run_until(&mut || over() || under_way(), self.scenario.deadline);
+            if reached.is_ok() && over() {
+                if round <= LEAST_RESETS {
+                    result = Err(anyhow!("the workload was over at reset {round}"));
+                }
+                break;
+            }
+            let result_of = reached
+                .context("the workload does not advance")
                 .and_then(|()| self.reset_once(adapter, address, round));
             if result_of.is_err() {
                 result = result_of;
