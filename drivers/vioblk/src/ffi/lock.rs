@@ -39,7 +39,8 @@ pub enum Guard {
     OneProcessor,
 }
 
-/// Proof that the locks of an adapter's queues may be taken: HwStartIo or a DPC runs, outside of the dump stack.
+/// Proof that the locks of an adapter's queues may be taken: HwStartIo or a DPC runs, and if it does so in the dump stack, the token
+/// is used for no queue.
 ///
 /// It stays on the processor that it was made on.
 #[derive(Clone, Copy, Debug)]
@@ -47,7 +48,7 @@ pub struct Locks(Adapter, PhantomData<*const ()>);
 
 impl Locks {
     /// # Safety
-    /// This is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock), and not in the dump stack.
+    /// This is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock), and nothing is locked with the token in the dump stack.
     #[inline(always)] // nothing
     pub const unsafe fn assume(adapter: Adapter) -> Self {
         Self(adapter, PhantomData)

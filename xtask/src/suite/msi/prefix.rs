@@ -17,8 +17,8 @@ const DEADLINE: Duration = Duration::from_secs(60);
 /// leaves while the next program starts can make that program end before it has done anything: Debian's leaves with its last client.
 const SERVER_STAYS: &str = "-p300";
 
-/// How often a program is started that ends before it has begun. Wine 8 does that to about one in two thousand on a busy machine, with
-/// exit code 1 and without a word, also where its server stays.
+/// How often a program is started that ends before it has begun. Wine 8 was seen to do that now and then, with exit code 1 and without
+/// a word, also where its server stays; why is not known.
 const STARTS: usize = 3;
 
 /// What programs print, beside a prefix's drives.

@@ -1,21 +1,26 @@
 //! The driver takes buffers back and asks for interrupts, and the model knows what it has to find.
 
 use ring_rig::Rig;
-use virtio_core::ring::{Armed, Taken};
+use virtio_core::ring::{Armed, QueueError, Taken};
 
 use super::{Model, Step, Until};
+
+/// The queue was closed just now, by what a device said that lies.
+fn closed_once(rig: &Rig, before: Option<QueueError>, error: QueueError, honest: bool) {
+    assert!(!honest, "an honest device was taken for a liar: {error}");
+    assert_eq!(
+        (before, rig.driver.closed()),
+        (None, Some(error)),
+        "reported twice"
+    );
+}
 
 pub(super) fn complete(rig: &mut Rig, model: &mut Model, honest: bool) -> usize {
     let before = rig.driver.closed();
     let done = rig.completed();
     match done {
         Err(error) => {
-            assert!(!honest, "an honest device was taken for a liar: {error}");
-            assert_eq!(
-                (before, rig.driver.closed()),
-                (None, Some(error)),
-                "reported twice"
-            );
+            closed_once(rig, before, error, honest);
             return 1;
         }
         Ok(done) if honest => {
@@ -45,12 +50,7 @@ pub(super) fn take_all(
     let (done, ended) = rig.take_all(budget, most);
     let ended = match ended {
         Err(error) => {
-            assert!(!honest, "an honest device was taken for a liar: {error}");
-            assert_eq!(
-                (before, rig.driver.closed()),
-                (None, Some(error)),
-                "reported twice"
-            );
+            closed_once(rig, before, error, honest);
             return 1;
         }
         Ok(ended) => ended,
