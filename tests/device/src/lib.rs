@@ -55,6 +55,15 @@ pub trait Device {
     /// # Errors
     /// The device is gone although nobody removed it (QEMU died, or did not answer in time).
     fn poll(&mut self, wait: Duration) -> anyhow::Result<Interrupts>;
+    /// Switches the power of the device's slot: without it there is nothing in configuration space, and with it again the device is
+    /// as new.
+    ///
+    /// # Errors
+    /// The slot has no such switch.
+    fn set_power(&mut self, on: bool) -> anyhow::Result<()> {
+        let _ = on;
+        anyhow::bail!("the device has no slot whose power can be switched")
+    }
     /// Takes the device away without warning. Its DMA has stopped when this returns.
     fn remove(&mut self);
     /// What the driver did that the specification forbids, as far as this device noticed; taken out by the call.
@@ -161,6 +170,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn poll(&mut self, wait: Duration) -> anyhow::Result<Interrupts> {
         (**self).poll(wait)
+    }
+    fn set_power(&mut self, on: bool) -> anyhow::Result<()> {
+        (**self).set_power(on)
     }
     fn remove(&mut self) {
         (**self).remove();

@@ -467,6 +467,12 @@ impl<D: Device> Device for Observed<D> {
         found
     }
 
+    fn set_power(&mut self, on: bool) -> anyhow::Result<()> {
+        self.device.set_power(on)?;
+        self.forget(); // as it has
+        Ok(())
+    }
+
     fn remove(&mut self) {
         self.device.remove();
         self.forget();

@@ -1,6 +1,6 @@
 //! PCI configuration space, as far as a bus driver needs it: capabilities, BARs and where virtio's structures lie.
 
-use crate::{Bar, BarKind};
+use crate::{Bar, BarKind, Device};
 
 /// Command register. // PCI 3.0 §6.2.2
 pub const COMMAND: u16 = 0x04;
@@ -24,6 +24,20 @@ pub const CAPABILITIES: u16 = 0x34;
 pub const CAP_VENDOR: u8 = 0x09;
 /// Capability id: MSI-X. // PCI 3.0 §6.8.2
 pub const CAP_MSIX: u8 = 0x11;
+/// Capability id: power management. // PCI Power Management 1.2 §3.2
+pub const CAP_POWER: u8 = 0x01;
+/// Power management: control and status, PMCSR. // PCI Power Management 1.2 §3.2.4
+pub const POWER_CONTROL: u16 = 4;
+/// PMCSR: the state, 0 to 3; 3 is D3hot.
+pub const POWER_STATE: u32 = 3;
+/// PMCSR: a wake-up has been signalled; writing 1 clears it.
+pub const POWER_EVENT: u32 = 1 << 15;
+/// Capability id: PCI Express.
+pub const CAP_EXPRESS: u8 = 0x10;
+/// PCI Express: device control. // PCI Express 3.0 §7.8.4
+pub const EXPRESS_DEVICE_CONTROL: u16 = 8;
+/// PCI Express: link control. // PCI Express 3.0 §7.8.7
+pub const EXPRESS_LINK_CONTROL: u16 = 0x10;
 /// MSI-X message control: enable.
 pub const MSIX_ENABLE: u32 = 1 << 15;
 /// MSI-X message control: all vectors masked.
@@ -54,6 +68,14 @@ pub fn capabilities(config: &mut impl Config) -> Vec<(u8, u16)> {
         at = (config.read(at + 1, 1) & 0xfc) as u16;
     }
     found
+}
+
+/// Where the first capability with this id is.
+pub fn capability(config: &mut impl Config, id: u8) -> Option<u16> {
+    let all = capabilities(config);
+    all.into_iter()
+        .find(|found| found.0 == id)
+        .map(|found| found.1)
 }
 
 /// A part of a BAR.
@@ -89,6 +111,18 @@ pub struct VirtioRegions {
     pub isr: Region,
     /// Device-specific configuration.
     pub device: Region,
+}
+
+impl VirtioRegions {
+    /// Whether the registers answer: one keeps what is written to it, which is left at 0.
+    pub fn answer(&self, device: &mut dyn Device) -> bool {
+        // The common configuration's first, device_feature_select. // Virtio 1.3 §4.1.4.3
+        let Region { bar, offset, .. } = self.common;
+        [1, 0].into_iter().all(|value| {
+            device.write(bar, offset, 4, value);
+            device.read(bar, offset, 4) == value
+        })
+    }
 }
 
 /// Finds virtio's structures; none if one of the four is missing.
@@ -135,9 +169,7 @@ pub struct Msix {
 
 /// Finds the MSI-X capability.
 pub fn msix(config: &mut impl Config) -> Option<Msix> {
-    let (_, at) = capabilities(config)
-        .into_iter()
-        .find(|&(id, _)| id == CAP_MSIX)?;
+    let at = capability(config, CAP_MSIX)?;
     let vectors = (config.read(at + 2, 2) & 0x7ff) as u16 + 1;
     let table = config.read(at + 4, 4);
     Some(Msix {

@@ -5,8 +5,8 @@ mod client;
 use client::{Client, IOERR, OK};
 use host_machine::ram::Ram;
 use test_device::image::Image;
-use test_device::qemu::{Builder, InjectedError, Operation};
-use test_device::{Device, InterruptMode};
+use test_device::qemu::{Builder, InjectedError, Operation, STAYS_ON_BEFORE, version};
+use test_device::{Device, InterruptMode, pci};
 
 fn exercise(builder: &Builder, image: &Image, mode: InterruptMode) {
     let ram = Ram::new(32 << 20, 1).unwrap();
@@ -119,4 +119,59 @@ fn removal_gives_all_ones() {
             .unwrap()
             .is_empty()
     );
+}
+
+#[test]
+fn a_device_behind_a_port_sleeps() {
+    let image = image();
+    let ram = Ram::new(32 << 20, 1).unwrap();
+    let builder = Builder::new("virtio-blk-pci").image(image.path());
+    let mut device = builder.behind_port(true).start(&ram).unwrap();
+    let mut config = |offset, width| device.config_read(offset, width);
+    let regions = pci::virtio_regions(&mut config).unwrap();
+    let control = pci::capability(&mut config, pci::CAP_POWER).unwrap() + pci::POWER_CONTROL;
+    let bar = pci::BAR0 + 4 * u16::from(regions.common.bar);
+    let (id, address) = (device.config_read(0, 4), device.config_read(bar, 4));
+    device.config_write(pci::COMMAND, 2, pci::COMMAND_MEMORY);
+    assert!(regions.answer(&mut device));
+
+    device.config_write(control, 2, pci::POWER_STATE);
+    assert_eq!(device.config_read(control, 2) & 3, 3);
+    if version().unwrap() >= STAYS_ON_BEFORE {
+        assert!(!regions.answer(&mut device));
+    }
+    device.config_write(control, 2, 0);
+    assert!(regions.answer(&mut device));
+
+    device.set_power(false).unwrap();
+    assert_eq!(device.config_read(0, 4), u32::MAX);
+    assert!(!regions.answer(&mut device));
+    device.set_power(true).unwrap();
+    assert_eq!(device.config_read(0, 4), id);
+    device.config_write(pci::COMMAND, 2, pci::COMMAND_MEMORY);
+    assert!(!regions.answer(&mut device), "its BARs are where they were");
+    device.config_write(bar, 4, address);
+    assert!(regions.answer(&mut device));
+}
+
+#[test]
+fn a_device_behind_a_port_works_with_either_interrupt() {
+    for mode in [InterruptMode::Messages(2), InterruptMode::Line] {
+        exercise(
+            &Builder::new("virtio-blk-pci").behind_port(true),
+            &image(),
+            mode,
+        );
+    }
+}
+
+#[test]
+fn a_device_on_the_root_bus_has_no_power_switch() {
+    let ram = Ram::new(32 << 20, 1).unwrap();
+    let image = image();
+    let mut device = Builder::new("virtio-blk-pci")
+        .image(image.path())
+        .start(&ram)
+        .unwrap();
+    assert!(device.set_power(false).is_err());
 }

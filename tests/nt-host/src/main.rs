@@ -226,7 +226,7 @@ fn run_command(args: &RunArgs) -> anyhow::Result<bool> {
                 disk: args.disk.clone(),
                 iommu: args.iommu,
                 read_only: args.read_only,
-                bad_sectors: 0,
+                ..Qemu::default()
             };
             table::plain("run", device, Backend::Qemu(qemu))
         }

@@ -23,6 +23,7 @@ use host_disk::Disk;
 
 mod disturb;
 mod dump;
+mod sleep;
 mod statistics;
 
 /// Guest memory. Sparse: what is not used costs nothing.
@@ -331,6 +332,7 @@ impl Session<'_> {
                 self.work(adapter, address, operations - operations / 2, 1)?;
                 adapter.stop().context("the adapter was not stopped")
             }
+            Goal::Sleep => self.sleep(adapter, address),
             Goal::SlowResets => states::slow_resets(adapter, address),
             Goal::CacheStaysOn => states::cache_stays_on(adapter, address, self.scenario.block),
             Goal::Protect => states::becomes_read_only(adapter, address, self.scenario.block),

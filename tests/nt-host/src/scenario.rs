@@ -129,6 +129,8 @@ pub struct Qemu {
     pub disk: String,
     /// Put an IOMMU into the machine.
     pub iommu: bool,
+    /// Put the device behind a root port, where it has power management.
+    pub behind_port: bool,
     /// Open the image read-only.
     pub read_only: bool,
     /// This many sectors fail on reading, and as many others on writing.
@@ -160,6 +162,8 @@ pub enum Goal {
     Protect,
     /// The device gets other addresses while it is used, and is removed while it is stopped.
     Rebalance,
+    /// The device sleeps in D3 under load, with its power and without it.
+    Sleep,
     /// Requests for a reset end when the device, which takes long, has been reset.
     SlowResets,
     /// The device keeps its write cache on although a command turned it off: all writes reach the medium or fail.
@@ -266,6 +270,7 @@ impl Scenario {
                     .image(image)
                     .read_only(qemu.read_only)
                     .iommu(qemu.iommu)
+                    .behind_port(qemu.behind_port)
                     .errors(&errors)
                     .start(ram)?;
                 Ok(Box::new(device))

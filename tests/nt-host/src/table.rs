@@ -9,6 +9,7 @@ use crate::scenario::{Backend, Goal, Qemu, Scenario};
 mod dump;
 mod features;
 mod provoke;
+mod sleep;
 
 pub use provoke::{provoke, provoke_dump};
 
@@ -59,6 +60,7 @@ pub fn scenarios(kind: Kind) -> Vec<Scenario> {
         all.extend(in_process());
         all.extend(features::scenarios());
         all.extend(dump::scenarios());
+        all.extend(sleep::scenarios());
         all.extend(refused());
     }
     all

@@ -13,7 +13,7 @@ use serde_json::json;
 use super::doorbell::Doorbell;
 use super::process::{self, Process};
 use super::qtest::Session;
-use super::{DOORBELL_SLOT, MOST_RAM, Qemu, SLOT};
+use super::{DEVICE, DOORBELL, MOST_RAM, Place, Qemu, port};
 
 /// An error that QEMU's blkdebug driver injects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -57,6 +57,7 @@ pub struct Builder {
     read_only: bool,
     errors: Vec<InjectedError>,
     iommu: bool,
+    behind_port: bool,
     vectors: u16,
     disk: String,
 }
@@ -73,6 +74,7 @@ impl Builder {
             read_only: false,
             errors: Vec::new(),
             iommu: false,
+            behind_port: false,
             vectors: 32,
             disk: String::new(),
         }
@@ -103,6 +105,14 @@ impl Builder {
     #[must_use]
     pub fn iommu(mut self, iommu: bool) -> Self {
         self.iommu = iommu;
+        self
+    }
+
+    /// Puts the device behind a root port, as PCI Express has it: only there QEMU gives a virtio device power management, and
+    /// [`Device::set_power`] works. It is a modern one then.
+    #[must_use]
+    pub fn behind_port(mut self, behind_port: bool) -> Self {
+        self.behind_port = behind_port;
         self
     }
 
@@ -142,7 +152,7 @@ impl Builder {
         // The first reply comes after QEMU has opened its files, so that the BIOS may go.
         session.ask("inl 0xcf8").context("QEMU did not come up")?;
         drop(bios);
-        Qemu::set_up(session, doorbell)
+        Qemu::set_up(session, doorbell, self.behind_port)
     }
 
     fn arguments(&self, ram: &Ram, bios: &Path, qtest: i32, doorbell: i32) -> Vec<OsString> {
@@ -177,13 +187,17 @@ impl Builder {
         if let Some(image) = &self.image {
             option("-blockdev", self.drive(image).into());
         }
+        if self.behind_port {
+            option("-device", port::option().into());
+        }
         for device in self.devices() {
             option("-device", device.into());
         }
-        let vectors = self.vectors;
+        let (vectors, Place { slot, .. }) = (self.vectors, DOORBELL);
         option(
             "-device",
-            format!("ivshmem-doorbell,chardev=doorbell,vectors={vectors},bus=pcie.0,addr={DOORBELL_SLOT}").into(),
+            format!("ivshmem-doorbell,chardev=doorbell,vectors={vectors},bus=pcie.0,addr={slot}")
+                .into(),
         );
         arguments.extend(["-nodefaults".into(), "-no-user-config".into()]);
         arguments
@@ -192,7 +206,12 @@ impl Builder {
     /// The device under test, and the disk behind it where that is a device of its own.
     fn devices(&self) -> Vec<String> {
         const POLICIES: [&str; 2] = ["rerror", "werror"];
-        let mut device = format!("{},bus=pcie.0,addr={SLOT}", self.device);
+        let (bus, Place { slot, .. }) = if self.behind_port {
+            (port::BUS_NAME, port::DEVICE)
+        } else {
+            ("pcie.0", DEVICE)
+        };
+        let mut device = format!("{},bus={bus},addr={slot}", self.device);
         if self.image.is_none() {
             return vec![device];
         }

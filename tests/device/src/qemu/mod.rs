@@ -6,6 +6,7 @@
 
 pub(crate) mod builder;
 mod doorbell;
+mod port;
 pub(crate) mod process;
 mod qtest;
 #[cfg(test)]
@@ -18,6 +19,7 @@ use anyhow::{Context, ensure};
 
 pub use self::builder::{Builder, InjectedError, Operation};
 use self::doorbell::Doorbell;
+pub use self::port::STAYS_ON_BEFORE;
 pub use self::process::{OLDEST, version};
 use self::qtest::Session;
 use crate::{Bar, BarKind, Device, InterruptMode, Interrupts, all_ones, pci};
@@ -28,17 +30,30 @@ const ECAM: u64 = 0xb000_0000;
 const MEMORY_BARS: u64 = 0xe000_0000;
 /// Where I/O BARs are assigned, above every port of the chipset.
 const IO_BARS: u64 = 0xc000;
-/// Slot of the device under test.
-const SLOT: u8 = 4;
-/// Slot of the ivshmem device.
-const DOORBELL_SLOT: u8 = 5;
-/// The I/O APIC input of [`SLOT`]'s INTA#: q35 routes pin p of slot s below 25 to input 16 + 4 + (s + p) mod 4.
-const LINE: u32 = 16 + 4 + (SLOT as u32) % 4;
+/// The device under test, unless it is behind a port.
+const DEVICE: Place = Place { bus: 0, slot: 4 };
+/// The ivshmem device.
+const DOORBELL: Place = Place { bus: 0, slot: 5 };
 /// More RAM would be split around the hole below 4 GiB and no longer be linear in its file.
 const MOST_RAM: usize = 2 << 30;
 
+/// Where a function 0 is in the machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Place {
+    bus: u8,
+    slot: u8,
+}
+
+impl Place {
+    /// The I/O APIC input of its INTA#, on bus 0: q35 routes pin p of slot s below 25 to input 16 + 4 + (s + p) mod 4.
+    const fn line(self) -> u32 {
+        16 + 4 + (self.slot as u32) % 4
+    }
+}
+
 /// A device in a running QEMU.
 pub struct Qemu {
+    place: Place,
     session: Session,
     doorbell: Doorbell,
     doorbell_address: u64,
@@ -51,7 +66,7 @@ pub struct Qemu {
 }
 
 impl Qemu {
-    fn set_up(mut session: Session, doorbell: Doorbell) -> anyhow::Result<Self> {
+    fn set_up(mut session: Session, doorbell: Doorbell, behind_port: bool) -> anyhow::Result<Self> {
         // PCIEXBAR of the q35 host bridge: base, 256 MiB, enabled. // Intel 3 Series datasheet, register 60h
         for (register, value) in [(0x64u64, 0), (0x60, ECAM | 1)] {
             session.ask(&format!("outl 0xcf8 {:#x}", 0x8000_0000 | register))?;
@@ -59,6 +74,7 @@ impl Qemu {
         }
         doorbell.watch(session.as_fd())?;
         let mut qemu = Self {
+            place: if behind_port { port::DEVICE } else { DEVICE },
             session,
             doorbell,
             doorbell_address: 0,
@@ -70,29 +86,37 @@ impl Qemu {
             removed: false,
         };
         let mut next = (MEMORY_BARS, IO_BARS);
-        let theirs = qemu.assign_bars(DOORBELL_SLOT, &mut next);
-        qemu.bars = qemu.assign_bars(SLOT, &mut next);
-        qemu.msix = pci::msix(&mut |offset, width| qemu.slot_read(SLOT, offset, width));
+        let theirs = qemu.assign_bars(DOORBELL, &mut next);
+        if behind_port {
+            qemu.number_bus();
+            next.0 = next.0.next_multiple_of(port::WINDOW);
+        }
+        let start = next.0;
+        qemu.bars = qemu.assign_bars(qemu.place, &mut next);
+        if behind_port {
+            qemu.open_window(start, next.0);
+        }
+        qemu.msix = pci::msix(&mut |offset, width| qemu.config_read(offset, width));
         qemu.doorbell_address = pci::bar(&theirs, 0)
             .context("QEMU's ivshmem-doorbell has no BAR 0")?
             .address
             + doorbell::REGISTER;
-        qemu.slot_write(DOORBELL_SLOT, pci::COMMAND, 2, pci::COMMAND_MEMORY);
+        qemu.function_write(DOORBELL, pci::COMMAND, 2, pci::COMMAND_MEMORY);
         match qemu.failure.take() {
             None => Ok(qemu),
             Some(failure) => Err(anyhow::Error::msg(failure)),
         }
     }
 
-    /// Sizes and assigns every BAR of a slot.
-    fn assign_bars(&mut self, slot: u8, next: &mut (u64, u64)) -> Vec<Bar> {
+    /// Sizes and assigns every BAR of a function.
+    fn assign_bars(&mut self, place: Place, next: &mut (u64, u64)) -> Vec<Bar> {
         let mut bars = Vec::new();
         let mut index = 0;
         while index < 6 {
             let at = pci::BAR0 + 4 * u16::from(index);
             let mut size = |at| {
-                self.slot_write(slot, at, 4, u32::MAX);
-                self.slot_read(slot, at, 4)
+                self.function_write(place, at, 4, u32::MAX);
+                self.function_read(place, at, 4)
             };
             let low = size(at);
             let high = if low & 7 == 4 { size(at + 4) } else { 0 };
@@ -106,9 +130,9 @@ impl Qemu {
             };
             let address = next.next_multiple_of(len);
             *next = address + len;
-            self.slot_write(slot, at, 4, address as u32);
+            self.function_write(place, at, 4, address as u32);
             if wide {
-                self.slot_write(slot, at + 4, 4, (address >> 32) as u32);
+                self.function_write(place, at + 4, 4, (address >> 32) as u32);
             }
             bars.push(Bar {
                 index,
@@ -144,19 +168,19 @@ impl Qemu {
         }
     }
 
-    fn slot_read(&mut self, slot: u8, offset: u16, width: u8) -> u32 {
-        let address = ECAM + (u64::from(slot) << 15) + u64::from(offset);
+    fn function_read(&mut self, place: Place, offset: u16, width: u8) -> u32 {
+        let address = configuration(place, offset);
         self.ask(&format!("read{} {address:#x}", suffix(width)), width) as u32
     }
 
-    fn slot_write(&mut self, slot: u8, offset: u16, width: u8, value: u32) {
-        let address = ECAM + (u64::from(slot) << 15) + u64::from(offset);
+    fn function_write(&mut self, place: Place, offset: u16, width: u8, value: u32) {
+        let address = configuration(place, offset);
         self.post(&format!("write{} {address:#x} {value:#x}", suffix(width)));
     }
 
     fn command(&mut self, set: u32, clear: u32) {
-        let command = self.slot_read(SLOT, pci::COMMAND, 2);
-        self.slot_write(SLOT, pci::COMMAND, 2, (command | set) & !clear);
+        let command = self.config_read(pci::COMMAND, 2);
+        self.config_write(pci::COMMAND, 2, (command | set) & !clear);
     }
 
     /// A failure since the last call, as an error.
@@ -173,6 +197,11 @@ impl Qemu {
     }
 }
 
+/// Where configuration space shows a register.
+fn configuration(place: Place, offset: u16) -> u64 {
+    ECAM + (u64::from(place.bus) << 20) + (u64::from(place.slot) << 15) + u64::from(offset)
+}
+
 /// The letter that qtest and string instructions name a width by.
 fn suffix(width: u8) -> char {
     match width {
@@ -185,11 +214,11 @@ fn suffix(width: u8) -> char {
 
 impl Device for Qemu {
     fn config_read(&mut self, offset: u16, width: u8) -> u32 {
-        self.slot_read(SLOT, offset, width)
+        self.function_read(self.place, offset, width)
     }
 
     fn config_write(&mut self, offset: u16, width: u8, value: u32) {
-        self.slot_write(SLOT, offset, width, value);
+        self.function_write(self.place, offset, width, value);
     }
 
     fn bars(&self) -> Vec<Bar> {
@@ -237,8 +266,7 @@ impl Device for Qemu {
                     self.doorbell.vectors()
                 );
                 self.command(on | pci::COMMAND_INTX_DISABLE, 0);
-                self.slot_write(
-                    SLOT,
+                self.config_write(
                     msix.capability + 2,
                     2,
                     pci::MSIX_ENABLE | pci::MSIX_MASK_ALL,
@@ -255,11 +283,11 @@ impl Device for Qemu {
                     self.write(msix.table.bar, entry + 8, 4, data.into());
                     self.write(msix.table.bar, entry + 12, 4, mask);
                 }
-                self.slot_write(SLOT, msix.capability + 2, 2, pci::MSIX_ENABLE);
+                self.config_write(msix.capability + 2, 2, pci::MSIX_ENABLE);
             }
             InterruptMode::Line => {
                 if let Some(msix) = self.msix {
-                    self.slot_write(SLOT, msix.capability + 2, 2, 0);
+                    self.config_write(msix.capability + 2, 2, 0);
                 }
                 if !self.intercepted {
                     self.session.ask("irq_intercept_in /machine/q35/ioapic")?;
@@ -270,13 +298,13 @@ impl Device for Qemu {
             }
         }
         // A reply to a read says that the writes before it have been carried out.
-        self.slot_read(SLOT, pci::COMMAND, 2);
+        self.config_read(pci::COMMAND, 2);
         self.check()
     }
 
     fn disable_interrupts(&mut self) {
         if let Some(msix) = self.msix {
-            self.slot_write(SLOT, msix.capability + 2, 2, 0);
+            self.config_write(msix.capability + 2, 2, 0);
         }
         self.command(pci::COMMAND_INTX_DISABLE, 0);
         self.line = false;
@@ -300,11 +328,20 @@ impl Device for Qemu {
                 self.failure = Some(format!("{error:#}"));
                 return self.check().map(|()| found);
             }
-            found.line = self.line && self.session.line_asserted(LINE);
+            found.line = self.line && self.session.line_asserted(self.input());
             if !found.is_empty() || Instant::now() >= deadline {
                 return Ok(found);
             }
         }
+    }
+
+    fn set_power(&mut self, on: bool) -> anyhow::Result<()> {
+        ensure!(
+            self.place == port::DEVICE,
+            "only a device behind a port has a slot whose power can be switched"
+        );
+        self.switch_slot(on)?;
+        self.check()
     }
 
     fn remove(&mut self) {

@@ -11,6 +11,7 @@ use crate::counters::Counters;
 use crate::events::{Event, Trace};
 use crate::interrupt;
 use crate::io;
+use crate::power::{self, Asleep, Sleep};
 use crate::request::{Address, Data, Limits, Outcome, Request};
 use crate::scan::Unit;
 use crate::start;
@@ -166,6 +167,23 @@ impl Adapter {
     /// It is not stopped, the miniport fails, or the run cannot go on.
     pub fn restart(&self) -> Result<(), Failure> {
         self.in_thread("restart", control::restart)
+    }
+
+    /// Puts the function of a stopped adapter into D3, as the bus driver does after [`Adapter::stop`].
+    ///
+    /// # Errors
+    /// It is not stopped, its function has no power management, or it does not obey.
+    pub fn power_down(&self, sleep: Sleep) -> Result<Asleep, Failure> {
+        power::down(&self.state, sleep)
+    }
+
+    /// Puts it back into D0 with its configuration, as the bus driver does before [`Adapter::restart`]. Whether the configuration
+    /// had been lost.
+    ///
+    /// # Errors
+    /// The function does not obey.
+    pub fn power_up(&self, asleep: &Asleep) -> Result<bool, Failure> {
+        power::up(&self.state, asleep)
     }
 
     /// Stops the adapter, gives its device other addresses, and starts it.
