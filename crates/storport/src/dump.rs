@@ -19,9 +19,13 @@ pub enum Dump {
     Transfer,
 }
 
+/// What ArgumentString begins with in the dump stack.
+const ARGUMENT: &[u8] = b"dump=1";
+
 impl FindAdapter<'_> {
-    /// What a dump stack wants, from Windows 8 on. DriverEntry tells as well whether there is one ([`crate::driver_entry`]).
-    /// MS: ns-storport-_port_configuration_information, DumpMode
+    /// What a dump stack wants. From Windows 8 on the configuration says it (MS: ns-storport-_port_configuration_information,
+    /// DumpMode), in any the argument string (MS: "Restrictions on Miniport Drivers that Manage the Boot Drive"). DriverEntry tells as
+    /// well whether there is one ([`crate::driver_entry`]).
     #[must_use]
     pub fn dump(&mut self) -> Option<Dump> {
         let config = self.config();
@@ -29,8 +33,17 @@ impl FindAdapter<'_> {
         match config.DumpMode {
             DUMP_MODE_MARK_MEMORY if known => Some(Dump::MarkMemory),
             1.. if known => Some(Dump::Transfer),
-            _ => None,
+            _ => self.says_dump().then_some(Dump::Transfer),
         }
+    }
+
+    /// Whether the argument string is "dump=1", perhaps with more arguments behind it. No more of it is read.
+    fn says_dump(&self) -> bool {
+        let mut bytes = self.arguments();
+        let same = ARGUMENT.iter().all(|byte| bytes.next() == Some(*byte));
+        same && !bytes
+            .next()
+            .is_some_and(|byte| byte.is_ascii_alphanumeric())
     }
 
     /// Says that memory has to outlive hibernation. From HwFindAdapter only. A StorPort from before Windows 8 takes no notice.

@@ -2,7 +2,7 @@
 
 use crate::adapter::Adapter;
 use crate::carve::{Carver, Dma};
-use core::ffi::{CStr, c_void};
+use core::ffi::{CStr, c_char, c_void};
 use core::mem::size_of;
 use core::ptr::NonNull;
 use nt_sys::storport::*;
@@ -12,6 +12,7 @@ use nt_sys::types::{BOOLEAN, FALSE};
 #[derive(Debug)]
 pub struct FindAdapter<'a> {
     adapter: Adapter,
+    arguments: *const c_char,
     config: NonNull<PORT_CONFIGURATION_INFORMATION>,
     _call: core::marker::PhantomData<&'a mut ()>,
 }
@@ -28,19 +29,21 @@ pub struct Mapped {
 }
 
 impl FindAdapter<'_> {
-    /// The arguments of HwFindAdapter. `None` if one is NULL.
+    /// The arguments of HwFindAdapter. `None` if one is NULL but the argument string.
     ///
     /// # Safety
-    /// They are the arguments of the running call, used nowhere else during it.
+    /// They are the arguments of the running call, used nowhere else during it; a string ends with 0.
     #[must_use]
     pub unsafe fn from_raw(
         device_extension: *mut c_void,
+        arguments: *const c_char,
         config: *mut PORT_CONFIGURATION_INFORMATION,
     ) -> Option<Self> {
         // SAFETY: StorPort's device extension, says the caller.
         let adapter = unsafe { Adapter::from_raw(device_extension) }?;
         Some(Self {
             adapter,
+            arguments,
             config: NonNull::new(config)?,
             _call: core::marker::PhantomData,
         })
@@ -50,6 +53,23 @@ impl FindAdapter<'_> {
     #[must_use]
     pub const fn adapter(&self) -> Adapter {
         self.adapter
+    }
+
+    /// The bytes of the argument string, without its end. MS: nc-storport-hw_find_adapter, ArgumentString
+    pub(crate) fn arguments(&self) -> impl Iterator<Item = u8> {
+        let mut at = self.arguments.cast::<u8>();
+        core::iter::from_fn(move || {
+            if at.is_null() {
+                return None;
+            }
+            // SAFETY: a byte of the string, which is valid for the call, or its end, which is not passed.
+            let byte = unsafe { at.read() };
+            if byte == 0 {
+                return None;
+            }
+            at = at.wrapping_add(1);
+            Some(byte)
+        })
     }
 
     /// What StorPort knows and the miniport answers.

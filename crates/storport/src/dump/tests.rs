@@ -1,19 +1,25 @@
 //! How a miniport learns that it belongs to a dump stack, and what it answers beforehand.
 
 use super::*;
+use core::ffi::CStr;
 use std::vec::Vec;
 
 /// What HwFindAdapter with this mode, in a structure of this length, belongs to.
 fn dump(mode: u8, length: usize) -> Option<Dump> {
+    dump_by(c"", mode, length)
+}
+
+/// The same with an argument string.
+fn dump_by(arguments: &CStr, mode: u8, length: usize) -> Option<Dump> {
     // SAFETY: integers, nullable pointers and optional functions.
     let mut config: PORT_CONFIGURATION_INFORMATION = unsafe { core::mem::zeroed() };
     config.Length = length as u32;
     config.DumpMode = mode;
     let mut extension = [0_u64; 1];
-    // SAFETY: both live until the end of this function.
-    let mut find =
-        unsafe { FindAdapter::from_raw(extension.as_mut_ptr().cast(), &raw mut config) }.unwrap();
-    find.dump()
+    let extension = extension.as_mut_ptr().cast();
+    // SAFETY: all live until the end of this function.
+    let find = unsafe { FindAdapter::from_raw(extension, arguments.as_ptr(), &raw mut config) };
+    find.unwrap().dump()
 }
 
 #[test]
@@ -27,6 +33,31 @@ fn the_mode_says_what_is_wanted() {
     assert_eq!(dump(3, WHOLE), Some(Dump::MarkMemory));
     let before = offset_of!(PORT_CONFIGURATION_INFORMATION, DumpMode);
     assert_eq!(dump(1, before), None, "an older Windows has no such member");
+}
+
+#[test]
+fn the_argument_string_says_it_too() {
+    const WHOLE: usize = size_of::<PORT_CONFIGURATION_INFORMATION>();
+    let before = offset_of!(PORT_CONFIGURATION_INFORMATION, DumpMode);
+    for length in [before, WHOLE] {
+        for dumps in [c"dump=1", c"dump=1;", c"dump=1 queues=2"] {
+            assert_eq!(dump_by(dumps, 0, length), Some(Dump::Transfer), "{dumps:?}");
+        }
+        for others in [
+            c"",
+            c"d",
+            c"dump",
+            c"dump=",
+            c"dump=0",
+            c"dump=10",
+            c"dump=1x",
+            c"nodump=1",
+        ] {
+            assert_eq!(dump_by(others, 0, length), None, "{others:?}");
+        }
+    }
+    // The mode says more.
+    assert_eq!(dump_by(c"dump=1", 3, WHOLE), Some(Dump::MarkMemory));
 }
 
 #[test]

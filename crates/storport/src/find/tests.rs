@@ -64,8 +64,14 @@ fn find<R>(
     config.NumberOfAccessRanges = ranges.len() as u32;
     let mut extension = [0_u64; 1];
     // SAFETY: both live until the end of this function.
-    let mut find =
-        unsafe { FindAdapter::from_raw(extension.as_mut_ptr().cast(), &raw mut config) }.unwrap();
+    let mut find = unsafe {
+        FindAdapter::from_raw(
+            extension.as_mut_ptr().cast(),
+            core::ptr::null(),
+            &raw mut config,
+        )
+    }
+    .unwrap();
     let result = body(&mut find);
     PORT.with_borrow(|port| assert!(port.buffer.is_none(), "the registry buffer was not freed"));
     result

@@ -47,14 +47,14 @@ unsafe extern "system" fn find_adapter(
     extension: *mut c_void,
     _context: *mut c_void,
     _bus: *mut c_void,
-    _arguments: *mut c_char,
+    arguments: *mut c_char,
     config: *mut PORT_CONFIGURATION_INFORMATION,
     _again: *mut BOOLEAN,
 ) -> u32 {
     // SAFETY: StorPort calls HwFindAdapter before any other routine of the adapter, and after all of them have ended.
     let memory = unsafe { Memory::new(extension) };
     // SAFETY: the arguments of this call.
-    let find = unsafe { FindAdapter::from_raw(extension, config) };
+    let find = unsafe { FindAdapter::from_raw(extension, arguments, config) };
     let (Some(memory), Some(mut find)) = (memory, find) else {
         return SP_RETURN_BAD_CONFIG;
     };

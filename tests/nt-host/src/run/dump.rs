@@ -61,8 +61,11 @@ impl Session<'_> {
         } else {
             None
         };
-        let dump = Dump::load(sys, &name, adapter).context("the dump stack was not loaded")?;
-        dump.mark_memory().context("no memory was marked")?;
+        let dump = Dump::load(sys, &name, adapter, plan.mode);
+        let dump = dump.context("the dump stack was not loaded")?;
+        if plan.mode != DumpMode::ByArgument {
+            dump.mark_memory().context("no memory was marked")?;
+        }
         self.work(adapter, address, operations, 0)
             .context("with the dump stack loaded")?;
 

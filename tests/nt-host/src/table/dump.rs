@@ -23,6 +23,13 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             DumpEnd::Written,
         ),
         dump(
+            "dump-by-argument",
+            "the same when nothing but HwFindAdapter's argument string says that it is a dump stack",
+            "queues=2 vectors=3",
+            DumpMode::ByArgument,
+            DumpEnd::Written,
+        ),
+        dump(
             "dump-bounced",
             "the same on a device that takes one segment a request",
             "seg-max=1",

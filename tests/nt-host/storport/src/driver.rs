@@ -69,7 +69,7 @@ pub fn load(image: &[u8], name: &str, options: DriverOptions) -> Result<Driver, 
     } else {
         options.service.clone()
     };
-    let object = driver_object(&ram, &image, &service).ok_or(LoadFailure::NotInstalled)?;
+    let object = self::object(&ram, &image, &service).ok_or(LoadFailure::NotInstalled)?;
     let entry = image.entry;
     let state = Rc::new(DriverState {
         name: name.to_owned(),
@@ -80,10 +80,7 @@ pub fn load(image: &[u8], name: &str, options: DriverOptions) -> Result<Driver, 
     });
     state::with(|port| port.drivers.push(Rc::clone(&state)));
     let driver = Driver { state };
-    let args = [
-        driver.state.object.at() as u64,
-        (driver.state.object.at() + PATH_AT) as u64,
-    ];
+    let args = arguments(&driver.state.object);
     let status = run_thread("DriverEntry", PATIENCE, move || {
         callback::call("DRIVER_INITIALIZE", entry, &args) as u32
     })?
@@ -104,7 +101,7 @@ pub fn load(image: &[u8], name: &str, options: DriverOptions) -> Result<Driver, 
 }
 
 /// A DRIVER_OBJECT with its extension, and the registry path as a UNICODE_STRING (MS: nc-wdm-driver_initialize).
-fn driver_object(ram: &Ram, image: &image::Image, service: &str) -> Option<Region> {
+pub fn object(ram: &Ram, image: &image::Image, service: &str) -> Option<Region> {
     let region = Region::new(ram, TEXT_AT + TEXT_ROOM, Placement::Scattered, 0)?;
     let at = region.at();
     // IO_TYPE_DRIVER
@@ -126,6 +123,11 @@ fn driver_object(ram: &Ram, image: &image::Image, service: &str) -> Option<Regio
     UNICODE_STRING::MaximumLength.set(at + PATH_AT, text.len() as u64 + 2);
     UNICODE_STRING::Buffer.set(at + PATH_AT, (at + TEXT_AT) as u64);
     Some(region)
+}
+
+/// DriverEntry's arguments.
+pub fn arguments(object: &Region) -> [u64; 2] {
+    [object.at() as u64, (object.at() + PATH_AT) as u64]
 }
 
 impl Driver {
@@ -222,9 +224,9 @@ const SIZE_WINDOWS_8: usize = HW_INITIALIZATION_DATA::HwUnitControl.offset;
 
 /// StorPortInitialize (MS: nf-storport-storportinitialize). An unknown size is refused with STATUS_REVISION_MISMATCH.
 pub fn storport_initialize(object: usize, registry_path: usize, data: usize) -> u32 {
-    // In the dump stack DriverEntry has no arguments to pass on.
+    // In the dump stack DriverEntry may have no arguments to pass on.
     let dumping = state::with(|port| port.dumping.clone()).flatten();
-    let dumping = dumping.filter(|_| object == 0 && registry_path == 0);
+    let dumping = dumping.filter(|driver| [0, driver.object.at()].contains(&object));
     if data == 0 || dumping.is_none() && (object == 0 || registry_path == 0) {
         return nt::INVALID_PARAMETER;
     }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use host_machine::image;
 use host_machine::ram::Placement;
 use host_ntos::{callback, export, rules, sched};
-use test_device::{Bar, Device, InterruptMode, Interrupts};
+use test_device::Device;
 
 use crate::adapter::{Adapter, Failure, StartError, run_thread};
 use crate::codes::nt;
@@ -26,11 +26,18 @@ use crate::request::{Limits, Outcome, Request};
 use crate::rules::{DUMP_CALL, DUMP_MEMORY, DUMP_UNMARKED};
 use crate::start;
 use crate::state::{self, AdapterState, Callback, DriverState, Phase};
-use crate::{complete, interrupt};
+use crate::{complete, driver, interrupt};
+
+mod nothing;
+
+use self::nothing::Nothing;
 
 /// `PORT_CONFIGURATION_INFORMATION::DumpMode` (`DUMP_MODE_*`, storport.h).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Mode {
+    /// The structure does not say. MS: "Restrictions on Miniport Drivers that Manage the Boot Drive" names two signals: a DriverEntry
+    /// without arguments and "dump=1" in HwFindAdapter's ArgumentString; here the second stands alone.
+    ByArgument = 0,
     /// A crash dump is written.
     Crash = 1,
     /// The hibernation file is written.
@@ -144,7 +151,12 @@ pub fn callback_name(name: &'static str) -> &'static str {
 
 /// StorPortGetUncachedExtension: "not guaranteed align" (storahci), and with the device extension within the limit.
 pub fn uncached_extension(adapter: &AdapterState, length: usize) -> Option<Region> {
-    let extension = adapter.init().device_extension as usize;
+    // Its size was said by a DriverEntry that did not know.
+    let unknowing = adapter.dump.get() == Some(Mode::ByArgument);
+    let extension = match adapter.init().device_extension as usize {
+        _ if unknowing => 0,
+        size => size,
+    };
     if extension + length > MEMORY {
         rules::violate(
             DUMP_MEMORY,
@@ -169,11 +181,17 @@ pub struct Dump {
 }
 
 impl Dump {
-    /// Loads the driver for the dump stack of `adapter` and calls its DriverEntry, without arguments, at HIGH_LEVEL.
+    /// Loads the driver for the dump stack of `adapter` and calls its DriverEntry at HIGH_LEVEL, without arguments unless the mode is
+    /// [`Mode::ByArgument`].
     ///
     /// # Errors
     /// It is no driver, its DriverEntry fails, or the run cannot go on.
-    pub fn load(sys: &[u8], name: &str, adapter: &Adapter) -> Result<Self, LoadFailure> {
+    pub fn load(
+        sys: &[u8],
+        name: &str,
+        adapter: &Adapter,
+        mode: Mode,
+    ) -> Result<Self, LoadFailure> {
         let ram = state::with(|port| port.ram.clone()).ok_or(LoadFailure::NotInstalled)?;
         // "The driver name will have a prefix of dump_."
         let name = format!("dump_{name}");
@@ -181,19 +199,22 @@ impl Dump {
             .map_err(LoadFailure::Image)?;
         rules::add_image(&image.name, image.base, image.size);
         let entry = image.entry;
-        let object = Region::new(&ram, 1, Placement::Contiguous, 0);
+        let object = driver::object(&ram, &image, &name).ok_or(LoadFailure::NotInstalled)?;
+        let args = match mode {
+            Mode::ByArgument => driver::arguments(&object),
+            _ => [0, 0],
+        };
         let driver = Rc::new(DriverState {
             name,
             options: DriverOptions::default(),
             image: Some(image).into(),
-            object: object.ok_or(LoadFailure::NotInstalled)?,
+            object,
             init: None.into(),
         });
         state::with(|port| port.dumping = Some(Rc::clone(&driver)));
-        let status = at_high_level(move || {
-            callback::call("DRIVER_INITIALIZE (dump)", entry, &[0, 0]) as u32
-        })?
-        .unwrap_or(nt::NOT_SUPPORTED);
+        let status =
+            at_high_level(move || callback::call("DRIVER_INITIALIZE (dump)", entry, &args) as u32)?
+                .unwrap_or(nt::NOT_SUPPORTED);
         state::with(|port| port.dumping = None);
         // NT_SUCCESS
         if status.cast_signed() < 0 {
@@ -215,7 +236,7 @@ impl Dump {
         let mut dump = AdapterState::new(number, driver, Box::new(Nothing), options, &ram);
         dump.bars.clone_from(&adapter.state.bars);
         let dump = Rc::new(dump);
-        dump.dump.set(Some(Mode::MarkMemory));
+        dump.dump.set(Some(mode));
         state::with(|port| port.adapters.push(Rc::clone(&dump)));
         Ok(Self { adapter: dump })
     }
@@ -431,34 +452,6 @@ fn at_high_level<R: 'static>(f: impl FnOnce() -> R + 'static) -> Result<Option<R
     });
     export::set_judge(None);
     result
-}
-
-/// No device: what an instance finds that must not look.
-struct Nothing;
-
-impl Device for Nothing {
-    fn config_read(&mut self, _: u16, width: u8) -> u32 {
-        u32::MAX >> (32 - 8 * u32::from(width.clamp(1, 4)))
-    }
-    fn config_write(&mut self, _: u16, _: u8, _: u32) {}
-    fn bars(&self) -> Vec<Bar> {
-        Vec::new()
-    }
-    fn read(&mut self, _: u8, _: u64, width: u8) -> u64 {
-        u64::MAX >> (64 - 8 * u32::from(width.clamp(1, 8)))
-    }
-    fn write(&mut self, _: u8, _: u64, _: u8, _: u64) {}
-    fn msix_vectors(&self) -> u16 {
-        0
-    }
-    fn enable_interrupts(&mut self, _: InterruptMode) -> anyhow::Result<()> {
-        Ok(())
-    }
-    fn disable_interrupts(&mut self) {}
-    fn poll(&mut self, _: Duration) -> anyhow::Result<Interrupts> {
-        Ok(Interrupts::default())
-    }
-    fn remove(&mut self) {}
 }
 
 #[cfg(test)]
