@@ -46,6 +46,17 @@ pub mod notice {
     pub const AGAIN: u8 = 2;
 }
 
+/// Who sets the device up.
+pub mod setup {
+    /// Nobody.
+    pub const NOBODY: u32 = 0;
+
+    /// What runs on this processor. Any IRQL; below DISPATCH_LEVEL it may move to another one and keeps the name.
+    pub fn here() -> u32 {
+        nt::cpu::current_index().saturating_add(1)
+    }
+}
+
 /// What a command wanted of the write cache.
 pub mod cache {
     /// Nothing: it is as the device has it.
@@ -75,8 +86,8 @@ pub struct Disk {
     pub service: Dpc,
     /// Bits of [`work`].
     pub work: AtomicU32,
-    /// Somebody sets the device up or down; nobody else may.
-    pub in_setup: AtomicBool,
+    /// Who sets the device up or down: a value of [`setup`]. Nobody else may.
+    pub in_setup: AtomicU32,
     /// What each request looks at.
     pub state: State,
     /// Looks at a reset that is late; 0: none is.

@@ -3,7 +3,7 @@
 
 use crate::build;
 use crate::config::{Config, Raw, Refusal};
-use crate::disk::{Disk, cache, notice};
+use crate::disk::{Disk, cache, notice, setup};
 use crate::dump::{self, DUMP_QUEUE_SIZE};
 use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::{MAX_QUEUES, Memory};
@@ -379,7 +379,7 @@ fn set_up(
         queues,
         service: Dpc::new(),
         work: AtomicU32::new(0),
-        in_setup: AtomicBool::new(false),
+        in_setup: AtomicU32::new(setup::NOBODY),
         state: State::new(
             found.settings.dump,
             found.features.contains(blk::F_RO),

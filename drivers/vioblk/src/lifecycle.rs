@@ -1,7 +1,7 @@
 //! Bringing the device up and down: start, stop, restart, reset, removal.
 #![forbid(unsafe_code)]
 
-use crate::disk::{Disk, notice, work};
+use crate::disk::{Disk, notice, setup, work};
 use crate::events::{Event, code};
 use crate::ffi::dpc;
 use crate::ffi::lock::{Level, QueueCell};
@@ -27,8 +27,10 @@ pub const PASSIVE_RESET_TIMEOUT_US: u64 = 10_000_000;
 /// How long it may take when StorPort stops the adapter, which may take the memory away afterwards.
 const STOP_TIMEOUT_US: u64 = 2 * RESET_TIMEOUT_US;
 
-/// How long a routine above DISPATCH_LEVEL waits for a reset on another processor, in microseconds: longer than that takes, which
-/// may stop the device three times.
+/// How long a routine at or above DISPATCH_LEVEL waits for a reset on another processor, in microseconds: longer than that takes,
+/// which may stop the device three times. Only a device that does not answer takes so long; StorPort calls HwResetBus when requests
+/// have timed out after many seconds. Microsoft's own storahci waits up to half a second in HwResetBus, with the interrupt lock held, for
+/// a port that does not stop (AhciPortReset, P_NotRunning).
 const SETUP_TIMEOUT_US: u64 = 4 * RESET_TIMEOUT_US;
 
 /// Nobody knows whether there are interrupt messages.
@@ -166,31 +168,51 @@ impl Disk {
         let _ = self.stop_device(RESET_TIMEOUT_US);
     }
 
+    /// Takes the set-up if nobody has it. Any IRQL.
+    ///
+    /// # Errors
+    /// Who has it.
+    #[inline(never)] // used twice or more
+    pub(crate) fn take_setup(&self) -> Result<(), u32> {
+        // Acquire orders what follows after the last owner's work; it pairs with the release in `release_setup`. Relaxed would let
+        // the registers be read as they were before.
+        self.in_setup
+            .compare_exchange(
+                setup::NOBODY,
+                setup::here(),
+                Ordering::Acquire,
+                Ordering::Relaxed,
+            )
+            .map(|_| ())
+    }
+
     /// Claims the set-up, at any IRQL. False: somebody else keeps it.
     ///
-    /// The wait is bounded because the owner may be a DPC that waits itself, interrupted, for the interrupt lock that the caller
-    /// holds.
+    /// An owner on this processor is below on this stack: it was interrupted, or it completes a request and StorPort called back from
+    /// there. It does not go on before the caller has returned. One on another processor is waited for, as what it does is what most
+    /// callers want done: HwResetBus has to end in itself what the bus had (MS: nc-storport-hw_reset_bus; "Multi-Tier Reset in
+    /// Storport": a synchronous callback routine). The wait is bounded because that owner may be a DPC that waits itself, interrupted,
+    /// for the interrupt lock that the caller holds.
     #[inline(never)] // used twice or more
     pub(crate) fn claim_setup(&self) -> bool {
         const POLL_US: u32 = 10;
         let clock = self.clock();
-        // Acquire orders what follows after the last owner's work; it pairs with the release below. Relaxed would let the
-        // registers be read as they were before.
-        while self.in_setup.swap(true, Ordering::Acquire) {
-            if clock.now_us() >= SETUP_TIMEOUT_US {
-                return false;
+        loop {
+            match self.take_setup() {
+                Ok(()) => return true,
+                Err(owner) if owner == setup::here() => return false,
+                Err(_) if clock.now_us() >= SETUP_TIMEOUT_US => return false,
+                Err(_) => clock.wait_us(POLL_US),
             }
-            clock.wait_us(POLL_US);
         }
-        true
     }
 
-    /// Release orders the owner's work before this; it pairs with the acquires in `claim_setup` and `service`.
+    /// Release orders the owner's work before this; it pairs with the acquire in `take_setup`.
     #[inline(never)] // used twice or more
     pub(crate) fn release_setup(&self) {
         // SeqCst, both, as in `put_back`: anything weaker lets each side miss the other's store, and a wish for a reset would stay
         // where it is.
-        self.in_setup.store(false, Ordering::SeqCst);
+        self.in_setup.store(setup::NOBODY, Ordering::SeqCst);
         if self.work.load(Ordering::SeqCst) != 0 {
             self.issue_service();
         }

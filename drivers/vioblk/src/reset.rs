@@ -1,7 +1,7 @@
 //! Resets: who wants one, and what becomes of the requests.
 #![forbid(unsafe_code)]
 
-use crate::disk::{Disk, work};
+use crate::disk::{Disk, setup, work};
 use crate::events::{Event, code};
 use crate::ffi::extension::RequestBox;
 use crate::ffi::list::List;
@@ -53,8 +53,7 @@ impl Disk {
             return self.complete(request, SrbStatus::Success); // as in HwResetBus
         }
         request.operation = Operation::Reset;
-        // Acquire: see `release_setup`.
-        if !self.in_setup.swap(true, Ordering::Acquire) {
+        if self.take_setup().is_ok() {
             self.reset_claimed(at, Level::Dispatch(at), Some(request));
         } else if let Some(cell) = self.queues.last() {
             cell.with(self.adapter, at, |ring| ring.wait(request));
@@ -174,7 +173,7 @@ impl Disk {
     fn put_back(&self, bits: u32) {
         // SeqCst, both: see `release_setup`.
         self.work.fetch_or(bits, Ordering::SeqCst);
-        if !self.in_setup.load(Ordering::SeqCst) {
+        if self.in_setup.load(Ordering::SeqCst) == setup::NOBODY {
             self.issue_service();
         }
     }
@@ -190,8 +189,7 @@ impl Disk {
         // The reset finds a device that is gone, and ends everything.
         let trouble = asks || status.is_err() || wanted & work::BROKEN != 0;
         if trouble || wanted & (work::RESET | work::REMOVED) != 0 {
-            // Acquire: see `release_setup`.
-            if self.in_setup.swap(true, Ordering::Acquire) {
+            if self.take_setup().is_err() {
                 // The status is looked at again then.
                 return self.put_back(wanted | work::CONFIG);
             }

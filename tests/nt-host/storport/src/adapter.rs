@@ -217,6 +217,15 @@ impl Adapter {
         })
     }
 
+    /// Calls HwResetBus from within a completion, where a requester is told at once ([`AdapterOptions::told_at_once`]). Microsoft
+    /// says nowhere that StorPort does not.
+    ///
+    /// [`AdapterOptions::told_at_once`]: crate::AdapterOptions::told_at_once
+    #[must_use]
+    pub fn reset_bus_here(&self, path: u8) -> bool {
+        timeout::reset_bus(&self.state, path)
+    }
+
     /// Scans the buses again.
     ///
     /// # Errors
