@@ -1,25 +1,27 @@
 //! An observer between driver and device: it follows the rings in memory and knows what the device may still touch.
 
-use std::sync::atomic::{Ordering, fence};
 use std::time::Duration;
 
 use host_machine::ram::Ram;
 
-use crate::memory::{GuestMemory, IndexCell};
+use crate::memory::GuestMemory;
 pub use crate::ring::Part;
-use crate::ring::{Layout, Walk, walk};
+use crate::ring::{Layout, Walk};
 use crate::{Bar, Device, InterruptMode, Interrupts, Violation, common, pci};
 
+mod account;
 mod chain;
 mod packed;
+mod split;
 
+use self::account::Account;
 pub use self::chain::Chain;
 
 /// A queue that the driver is setting up or has enabled.
 #[derive(Default)]
 struct Queue {
     layout: Layout,
-    live: Option<Live>,
+    live: Option<split::Follower>,
     packed: Option<packed::Follower>,
 }
 
@@ -32,14 +34,6 @@ impl Queue {
     fn followed(&self) -> bool {
         self.live.is_some() || self.packed.as_ref().is_some_and(packed::Follower::knows)
     }
-}
-
-/// What is followed of an enabled split queue.
-struct Live {
-    avail: IndexCell,
-    used: IndexCell,
-    seen_avail: u16,
-    seen_used: u16,
 }
 
 /// A device with an observer in front. It sees every register access and reads the rings, but changes nothing.
@@ -55,13 +49,7 @@ pub struct Observed<D> {
     feature_select: u32,
     features: u64,
     resetting: bool,
-    outstanding: Vec<Chain>,
-    /// Chains that the device may or may not have.
-    doubtful: Vec<Chain>,
-    /// Those of them that an entry of before names.
-    named: Vec<u64>,
-    /// Queue and id of what the device gave back without having it, which the driver may still have before it.
-    forged: Vec<(usize, u32)>,
+    account: Account,
     published: Vec<Chain>,
     violations: Vec<Violation>,
     numbered: u64,
@@ -81,10 +69,7 @@ impl<D: Device> Observed<D> {
             feature_select: 0,
             features: 0,
             resetting: false,
-            outstanding: Vec::new(),
-            doubtful: Vec::new(),
-            named: Vec::new(),
-            forged: Vec::new(),
+            account: Account::default(),
             published: Vec::new(),
             violations: Vec::new(),
             numbered: 0,
@@ -120,15 +105,13 @@ impl<D: Device> Observed<D> {
     /// Brings every queue up to date.
     fn look(&mut self) {
         for queue in 0..self.queues.len() {
-            let Some(live) = self.queues.get(queue).and_then(|queue| queue.live.as_ref()) else {
-                self.follow_packed(queue);
-                continue;
-            };
-            // The used index first: what it covers was available before, so the available index read later covers it too.
-            let used = live.used.load();
-            let avail = live.avail.load();
-            if avail != live.seen_avail || used != live.seen_used {
-                self.follow(queue, avail, used);
+            match self.queues.get(queue).and_then(|queue| queue.live.as_ref()) {
+                Some(live) => {
+                    if let Some(moved) = live.moved() {
+                        self.follow_split(queue, moved);
+                    }
+                }
+                None => self.follow_packed(queue),
             }
         }
     }
@@ -150,7 +133,7 @@ impl<D: Device> Observed<D> {
     /// was waited for, and after removal.
     #[must_use]
     pub fn outstanding(&self) -> &[Chain] {
-        &self.outstanding
+        self.account.outstanding()
     }
 
     /// What the specification calls wrong, found by the observer or the device; taken out by the call. A device's own faults are
@@ -161,95 +144,8 @@ impl<D: Device> Observed<D> {
         all
     }
 
-    /// Brings one queue up to date.
-    ///
-    /// A driver can take completions and make new buffers available many times between two looks, so entries of either
-    /// ring may have been overwritten unseen. Then it is not certain which chains the device still has, and none is claimed
-    /// until its head is seen again.
-    fn follow(&mut self, queue: usize, avail: u16, used: u16) {
-        let Some((layout, live)) = self
-            .queues
-            .get_mut(queue)
-            .and_then(|queue| Some((queue.layout, queue.live.as_mut()?)))
-        else {
-            return;
-        };
-        let seen_avail = std::mem::replace(&mut live.seen_avail, avail);
-        let seen_used = std::mem::replace(&mut live.seen_used, used);
-        let size = layout.size;
-        if avail.wrapping_sub(used) > size {
-            self.violations.push(Violation {
-                section: "Virtio 1.3 §2.7.6.1",
-                what: format!(
-                    "queue {queue}: avail.idx went from {seen_avail} to {avail} with used.idx at {used} and a size of {size}"
-                ),
-            });
-            return;
-        }
-        let added = avail.wrapping_sub(seen_avail);
-        if added > size {
-            self.doubt(queue);
-        }
-        for back in (1..=added.min(size)).rev() {
-            self.published(queue, &layout, avail.wrapping_sub(back));
-        }
-        let returned = used.wrapping_sub(seen_used);
-        let readable = returned.min(size);
-        let ids: Option<Vec<u32>> = (1..=readable)
-            .rev()
-            .map(|back| {
-                self.memory
-                    .read_u32(layout.used_entry(used.wrapping_sub(back)))
-            })
-            .collect();
-        let Some(ids) = ids else { return };
-        // The device goes on meanwhile: what it has overwritten by now was perhaps not read as it was. Orders the reads above
-        // before the index; pairs with the device's publication of it. Without it an entry could be read after it changed
-        // and an index from before.
-        fence(Ordering::Acquire);
-        let latest = self.queues[queue]
-            .live
-            .as_ref()
-            .map_or(used, |live| live.used.load());
-        let unread = latest.wrapping_sub(seen_used).saturating_sub(size);
-        let overwritten = usize::from(unread.saturating_sub(returned - readable));
-        for id in ids.into_iter().skip(overwritten) {
-            if !self.returned(queue, id) && unread == 0 && added <= size {
-                self.forged.push((queue, id));
-                self.violations.push(Violation {
-                    section: "Virtio 1.3 §2.7.8",
-                    what: format!(
-                        "the device gave back {id} on queue {queue}, which it did not have"
-                    ),
-                });
-            }
-        }
-        if unread > 0 {
-            self.doubt(queue);
-        }
-    }
-
-    /// Takes in the available ring's entry at `position`.
-    fn published(&mut self, queue: usize, layout: &Layout, position: u16) {
-        let mut head = [0; 2];
-        if !self.memory.read(layout.avail_entry(position), &mut head) {
-            return;
-        }
-        let head = u16::from_le_bytes(head);
-        let indirect = self.features & common::INDIRECT_DESC != 0;
-        match walk(&self.memory, layout, head, indirect) {
-            Ok(walk) => {
-                self.publish(queue, head, walk);
-            }
-            Err(violation) => self.violations.push(violation),
-        }
-    }
-
     /// Takes in a buffer that was made available. False: it cannot be claimed that the device has it.
     fn publish(&mut self, queue: usize, head: u16, walk: Walk) -> bool {
-        // A head that is used again has been given back.
-        self.doubtful
-            .retain(|chain| usize::from(chain.queue) != queue || chain.head != head);
         let chain = Chain {
             queue: queue as u16,
             head,
@@ -259,52 +155,7 @@ impl<D: Device> Observed<D> {
         };
         self.numbered += 1;
         self.published.push(chain.clone());
-        // A driver that makes a buffer available and only then comes to a used entry of before with its id cannot tell
-        // that the entry is not about it.
-        let told = (queue, u32::from(head));
-        let forged = self.forged.iter().position(|forged| *forged == told);
-        match forged {
-            Some(at) => {
-                self.forged.swap_remove(at);
-                self.named.push(chain.number);
-                self.doubtful.push(chain);
-            }
-            None => self.outstanding.push(chain),
-        }
-        forged.is_none()
-    }
-
-    /// Removes the oldest chain with head `id`, first from those that are certain; false if there is none.
-    fn returned(&mut self, queue: usize, id: u32) -> bool {
-        for chains in [&mut self.outstanding, &mut self.doubtful] {
-            let oldest = chains
-                .iter()
-                .enumerate()
-                .filter(|(_, chain)| {
-                    usize::from(chain.queue) == queue && u32::from(chain.head) == id
-                })
-                .min_by_key(|(_, chain)| chain.number)
-                .map(|(position, _)| position);
-            if let Some(position) = oldest {
-                let chain = chains.swap_remove(position);
-                if let Some(at) = self.named.iter().position(|named| *named == chain.number) {
-                    // The entry that named it before may have ended it: then this one is about the next buffer of the name.
-                    self.named.swap_remove(at);
-                    self.forged.push((queue, id));
-                }
-                return true;
-            }
-        }
-        false
-    }
-
-    /// Claims no longer of any chain of a queue that the device has it.
-    fn doubt(&mut self, queue: usize) {
-        let (doubtful, certain) = std::mem::take(&mut self.outstanding)
-            .into_iter()
-            .partition::<Vec<_>, _>(|chain| usize::from(chain.queue) == queue);
-        self.outstanding = certain;
-        self.doubtful.extend(doubtful);
+        self.account.published(chain)
     }
 
     /// Notes what a write to the common configuration means.
@@ -372,22 +223,14 @@ impl<D: Device> Observed<D> {
             self.memory.index_cell(layout.used_idx()),
         );
         if let (true, (Some(avail), Some(used))) = (sound, cells) {
-            self.queue().live = Some(Live {
-                seen_avail: 0,
-                seen_used: used.load(),
-                avail,
-                used,
-            });
+            self.queue().live = Some(split::Follower::new(avail, used));
         }
     }
 
     fn forget(&mut self) {
         self.resetting = false;
         self.queues.clear();
-        self.outstanding.clear();
-        self.doubtful.clear();
-        self.named.clear();
-        self.forged.clear();
+        self.account = Account::default();
         self.features = 0;
         self.select = 0;
     }

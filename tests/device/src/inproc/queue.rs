@@ -15,9 +15,21 @@ pub(super) use self::packed::Packed;
 /// A buffer that the device has taken.
 pub(super) struct Taken {
     head: u16,
+    /// In a split ring, of the buffers of its name it is that one.
+    number: u32,
     pub(super) walk: Walk,
-    /// The driver may have been made to believe that it has the buffer back.
-    pub(super) doubtful: bool,
+}
+
+/// What became of the buffers of one name.
+///
+/// The driver takes the nth entry with a name for its nth buffer of that name, and uses the name again only then. So after an entry
+/// too many it believes to have back what the device has.
+#[derive(Clone, Copy, Default)]
+struct Name {
+    /// Buffers that were taken.
+    taken: u32,
+    /// Entries that were shown.
+    shown: u32,
 }
 
 /// A queue.
@@ -28,11 +40,9 @@ pub(super) struct Queue {
     /// The driver has notified, and the device has not yet found the ring empty since.
     pub(super) active: bool,
     pub(super) taken: Vec<Taken>,
-    busy: Vec<bool>,
-    /// Ids that were given back without a buffer: buffers of that name may be used again before they are taken.
-    forged: Vec<u32>,
-    /// Descriptors that the device has, and that the driver may have been made to believe it has back.
-    doubtful: Vec<bool>,
+    /// For each descriptor of a split ring: the buffer that has it, by name and number.
+    holders: Vec<Option<(u16, u32)>>,
+    names: Vec<Name>,
     next: u16,
     used: u16,
     notified: u16,
@@ -58,9 +68,8 @@ impl Queue {
             enabled: false,
             active: false,
             taken: Vec::new(),
-            busy: Vec::new(),
-            forged: Vec::new(),
-            doubtful: Vec::new(),
+            holders: Vec::new(),
+            names: Vec::new(),
             next: 0,
             used: 0,
             notified: 0,
@@ -78,8 +87,8 @@ impl Queue {
         if self.layout.packed {
             self.packed = Some(Packed::new(number, &self.layout, features, memory)?);
         } else {
-            self.busy = vec![false; self.layout.size.into()];
-            self.doubtful.clone_from(&self.busy);
+            self.holders = vec![None; self.layout.size.into()];
+            self.names = vec![Name::default(); self.layout.size.into()];
         }
         self.enabled = true;
         Ok(())
@@ -91,7 +100,13 @@ impl Queue {
     }
 
     /// Takes the next available buffer, if there is one; goes idle if there is none.
-    pub(super) fn take(&mut self, memory: &GuestMemory, features: u64) -> Result<bool, Violation> {
+    ///
+    /// An error without a violation: a lie has led the driver to where the device cannot go on.
+    pub(super) fn take(
+        &mut self,
+        memory: &GuestMemory,
+        features: u64,
+    ) -> Result<bool, Option<Violation>> {
         if let Some(packed) = &mut self.packed {
             let next = packed.take(memory, features)?;
             return Ok(match next {
@@ -118,37 +133,55 @@ impl Queue {
         }
         self.check_flags(memory, event_idx)?;
         let head = self.head(memory, self.next).unwrap_or(0);
-        let told = self.forged.iter().position(|id| *id == u32::from(head));
-        let doubtful = told.map(|at| self.forged.swap_remove(at)).is_some();
+        let name = self.names.get(usize::from(head));
+        let number = name.map_or(0, |name| name.taken + 1);
+        let is_over = self.is_over(head, number);
         let walk = match self.walk(memory, features, head) {
             Ok(walk) => walk,
             // What was used again since is not what was made available.
-            Err(_) if doubtful => {
-                self.next = self.next.wrapping_add(1);
+            Err(_) if is_over => {
+                self.came(head);
                 return Ok(true);
             }
-            Err(violation) => return Err(violation),
+            Err(violation) => return Err(Some(violation)),
         };
         for &descriptor in &walk.descriptors {
-            let at = usize::from(descriptor);
-            let busy = std::mem::replace(&mut self.busy[at], true);
-            let before = std::mem::replace(&mut self.doubtful[at], doubtful);
-            if busy && !before && !doubtful {
-                return Err(Violation {
+            let holder = self.holders[usize::from(descriptor)];
+            let held = holder.is_some_and(|(head, number)| !self.is_over(head, number));
+            if held && !is_over {
+                return Err(Some(Violation {
                     section: "Virtio 1.3 §2.7.13.1",
                     what: format!(
                         "descriptor {descriptor} made available while the device still has it"
                     ),
-                });
+                }));
+            }
+            if !held {
+                self.holders[usize::from(descriptor)] = Some((head, number));
             }
         }
-        self.next = self.next.wrapping_add(1);
-        self.taken.push(Taken {
-            head,
-            walk,
-            doubtful,
-        });
+        self.came(head);
+        self.taken.push(Taken { head, number, walk });
         Ok(true)
+    }
+
+    /// Goes on behind the next available buffer, which has this name.
+    fn came(&mut self, head: u16) {
+        self.next = self.next.wrapping_add(1);
+        if let Some(name) = self.names.get_mut(usize::from(head)) {
+            name.taken += 1;
+        }
+    }
+
+    /// Whether the driver may believe that it has this buffer back.
+    fn is_over(&self, head: u16, number: u32) -> bool {
+        let name = self.names.get(usize::from(head));
+        name.is_some_and(|name| name.shown >= number)
+    }
+
+    /// Whether the driver may believe that it has back what the device has taken.
+    pub(super) fn is_believed_over(&self, taken: &Taken) -> bool {
+        self.is_over(taken.head, taken.number)
     }
 
     /// Follows the chain at `head`, which lies in memory.
@@ -159,19 +192,25 @@ impl Queue {
         Ok(walk)
     }
 
-    fn available(&self, memory: &GuestMemory) -> Result<u16, Violation> {
+    fn available(&self, memory: &GuestMemory) -> Result<u16, Option<Violation>> {
         let index = memory
             .load_u16(self.layout.avail_idx())
             .unwrap_or(self.next);
         let available = index.wrapping_sub(self.next);
         if available > self.layout.size {
-            return Err(Violation {
+            // Buffers that the driver may have taken back before the device came to them, and what it used again is overwritten.
+            let ahead = self.names.iter();
+            let ahead = ahead.map(|name| name.shown.saturating_sub(name.taken));
+            if u32::from(available - self.layout.size) <= ahead.sum() {
+                return Err(None);
+            }
+            return Err(Some(Violation {
                 section: "Virtio 1.3 §2.7.6.1",
                 what: format!(
                     "avail.idx went from {} to {index}, the size is {}",
                     self.next, self.layout.size
                 ),
-            });
+            }));
         }
         Ok(available)
     }
@@ -208,28 +247,21 @@ impl Queue {
         self.give_back_as(memory, taken, taken.head.into(), written);
     }
 
-    /// Notes that this id was given back without a buffer of its own. A driver that has a buffer of this name, or makes one before it
-    /// looks, takes it for done.
-    pub(super) fn forge(&mut self, id: u32) {
-        match self
-            .taken
-            .iter_mut()
-            .find(|taken| id == u32::from(taken.head))
-        {
-            Some(taken) => {
-                taken.doubtful = true;
-                for &descriptor in &taken.walk.descriptors {
-                    self.doubtful[usize::from(descriptor)] = true;
-                }
-            }
-            None => self.forged.push(id),
+    /// Notes that an entry with this id was shown.
+    fn show(&mut self, id: u32) {
+        let name = usize::try_from(id).ok();
+        if let Some(name) = name.and_then(|id| self.names.get_mut(id)) {
+            name.shown += 1;
         }
     }
 
     /// Forgets a taken buffer.
     pub(super) fn forget(&mut self, taken: &Taken) {
         for &descriptor in &taken.walk.descriptors {
-            self.busy[usize::from(descriptor)] = false;
+            let holder = &mut self.holders[usize::from(descriptor)];
+            if *holder == Some((taken.head, taken.number)) {
+                *holder = None;
+            }
         }
     }
 
@@ -246,6 +278,7 @@ impl Queue {
         element[..4].copy_from_slice(&id.to_le_bytes());
         element[4..].copy_from_slice(&written.to_le_bytes());
         let _ = memory.write(self.layout.used_entry(self.used), &element);
+        self.show(id);
         self.used = self.used.wrapping_add(1);
         let _ = memory.store_u16(self.layout.used_idx(), self.used);
     }
@@ -255,7 +288,7 @@ impl Queue {
         if by == 1
             && let Some(id) = memory.read_u32(self.used_place())
         {
-            self.forge(id);
+            self.show(id);
         }
         self.used = self.used.wrapping_add(by);
         let _ = memory.store_u16(self.layout.used_idx(), self.used);
@@ -273,7 +306,7 @@ impl Queue {
         let waiting: Vec<u16> = (0..waiting)
             .filter_map(|at| self.head(memory, self.next.wrapping_add(at)))
             .collect();
-        let idle = |at: &u16| !self.busy[usize::from(*at)] && !waiting.contains(at);
+        let idle = |at: &u16| self.holders[usize::from(*at)].is_none() && !waiting.contains(at);
         (0..self.layout.size).find(idle).map(u32::from)
     }
 

@@ -59,7 +59,7 @@ impl<D: Device> Observed<D> {
             || !self.take_available(queue, &mut follower);
         if follower.lost {
             follower.due = false;
-            self.doubt(queue);
+            self.account.doubt(queue);
         }
         self.queues[queue].packed = Some(follower);
     }
@@ -69,7 +69,7 @@ impl<D: Device> Observed<D> {
         while let Ok(Some((id, ..))) = follower.ring.used(&self.memory) {
             if let Some(descriptors) = follower.ring.forget(id) {
                 follower.ring.skip_used(descriptors);
-                self.returned(queue, id.into());
+                self.account.returned(queue, id.into());
                 continue;
             }
             self.violations.push(Violation {
@@ -80,7 +80,7 @@ impl<D: Device> Observed<D> {
             if !follower.single || follower.ring.next_used() == follower.ring.next_avail() {
                 return false;
             }
-            self.forged.push((queue, id.into()));
+            self.account.expect(queue, id.into());
             follower.ring.skip_used(1);
         }
         true
@@ -117,6 +117,7 @@ impl<D: Device> Observed<D> {
             if !self.publish(queue, buffer.id, walk) {
                 // It counts as given back already.
                 follower.ring.forget(buffer.id);
+                self.account.forget_deceived(queue, buffer.id.into());
             }
         }
     }

@@ -73,6 +73,12 @@ impl Rig {
         assert!(self.memory.store_u16(USED + 2, self.used));
     }
 
+    /// Moves used.idx without writing entries.
+    fn show_used(&mut self, index: u16) {
+        self.used = index;
+        assert!(self.memory.store_u16(USED + 2, index));
+    }
+
     /// The heads that the device has, ascending, after a look.
     fn heads(&mut self) -> Vec<u16> {
         self.observed.refresh();
@@ -194,4 +200,101 @@ fn an_id_given_back_before_its_buffer_was_made_available_is_believed_once() {
     // No other id is in doubt.
     rig.publish(3);
     assert_eq!(rig.heads(), [1, 2, 3]);
+}
+
+#[test]
+fn an_entry_too_many_is_passed_on_from_buffer_to_buffer() {
+    let mut rig = Rig::new();
+    rig.publish(4);
+    rig.publish(1);
+    rig.give_back(1);
+    rig.give_back(1);
+    rig.observed.refresh();
+    assert_eq!(rig.observed.take_violations().len(), 1);
+    for _ in 0..3 {
+        // The second entry is taken for the answer to this one.
+        rig.publish(1);
+        assert_eq!(rig.heads(), [4]);
+        // And its own for the answer to the next one.
+        rig.give_back(1);
+        assert_eq!(rig.heads(), [4]);
+    }
+    // The same if the next one is there when the device comes to answer.
+    rig.publish(1);
+    rig.publish(1);
+    assert_eq!(rig.heads(), [1, 4]);
+    rig.give_back(1);
+    assert_eq!(rig.heads(), [4]);
+    rig.give_back(1);
+    rig.publish(1);
+    assert_eq!(rig.heads(), [4]);
+    // One more buffer than entries: that one is certain.
+    rig.publish(1);
+    assert_eq!(rig.heads(), [1, 4]);
+}
+
+#[test]
+fn an_index_beyond_the_entries_shows_an_old_one_which_is_about_one_buffer() {
+    let mut rig = Rig::new();
+    rig.publish(3);
+    rig.publish(5);
+    // Nobody has written the second entry: it names descriptor 0.
+    rig.give_back(3);
+    rig.show_used(2);
+    rig.observed.refresh();
+    assert_eq!(rig.observed.take_violations().len(), 1);
+    rig.publish(0);
+    rig.publish(6);
+    assert_eq!(rig.heads(), [5, 6]);
+}
+
+#[test]
+fn an_index_ahead_of_what_is_available_hides_no_entry() {
+    let mut rig = Rig::new();
+    rig.publish(3);
+    assert_eq!(rig.heads(), [3]);
+    rig.give_back(3);
+    rig.show_used(2);
+    rig.observed.refresh();
+    let violations = rig.observed.take_violations();
+    assert!(
+        violations
+            .iter()
+            .all(|found| found.section == "Virtio 1.3 §2.7.8")
+    );
+    assert!(rig.heads().is_empty());
+    rig.publish(5);
+    assert_eq!(rig.heads(), [5]);
+}
+
+#[test]
+fn no_buffer_is_given_back_by_an_index_beyond_the_ring() {
+    let mut rig = Rig::new();
+    rig.publish(3);
+    assert_eq!(rig.heads(), [3]);
+    rig.show_used(SIZE + 1);
+    rig.observed.refresh();
+    assert_eq!(
+        rig.observed.take_violations()[0].section,
+        "Virtio 1.3 §2.7.8"
+    );
+    assert_eq!(rig.heads(), [3]);
+}
+
+#[test]
+fn an_index_that_goes_back_gives_back_again_what_is_written_anew() {
+    let mut rig = Rig::new();
+    (1..6).for_each(|head| rig.publish(head));
+    rig.give_back(1);
+    rig.give_back(2);
+    assert_eq!(rig.heads(), [3, 4, 5]);
+    rig.show_used(1);
+    assert_eq!(rig.heads(), [3, 4, 5]);
+    rig.give_back(4);
+    assert_eq!(rig.heads(), [3, 5]);
+    // As many in flight as the driver may have that came as far as the index has ever been.
+    for head in [0, 6, 7, 1, 2] {
+        rig.publish(head);
+    }
+    assert_eq!(rig.heads(), [0, 1, 2, 3, 5, 6, 7]);
 }

@@ -92,8 +92,8 @@ impl Packed {
         in_memory(memory, buffer.id, &walk)?;
         Ok(Next::Taken(Taken {
             head: buffer.id,
+            number: 0,
             walk,
-            doubtful: false,
         }))
     }
 

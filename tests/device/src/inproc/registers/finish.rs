@@ -43,7 +43,7 @@ impl Registers {
                 room
             }
             // What a lie made the driver use again is no fault of its own.
-            _ if taken.doubtful => {
+            _ if queue.is_believed_over(taken) => {
                 disk.execute(memory, &taken.walk, self.features, &mut Vec::new())
             }
             _ => disk.execute(memory, &taken.walk, self.features, &mut self.violations),
@@ -97,7 +97,6 @@ fn give_back(queue: &mut Queue, memory: &GuestMemory, taken: &Taken, written: u3
                 .idle_descriptor(memory)
                 .unwrap_or(u32::from(queue.layout.size) + 1);
             queue.give_back_as(memory, taken, id, written);
-            queue.forge(id);
         }
         RingLie::OtherId => match queue.taken.pop() {
             Some(other) => {
@@ -109,7 +108,6 @@ fn give_back(queue: &mut Queue, memory: &GuestMemory, taken: &Taken, written: u3
         RingLie::IdTwice => {
             queue.give_back(memory, taken, written);
             queue.give_back(memory, taken, written);
-            queue.forge(taken.head().into());
         }
         RingLie::IndexAhead => {
             queue.give_back(memory, taken, written);

@@ -23,8 +23,8 @@ impl Registers {
             let at = self.below(self.queues.len() as u32) as usize;
             if self.below(2) == 0 {
                 self.take(at, msix);
-            } else {
-                self.complete(at, msix);
+            } else if self.complete(at, msix) {
+                return;
             }
         }
     }
@@ -44,17 +44,19 @@ impl Registers {
             return;
         };
         if let Err(violation) = queue.take(memory, features) {
-            self.violations.push(violation);
+            self.violations.extend(violation);
             // The device cannot go on with a driver that does this. // Virtio 1.3 §2.1.2
             self.status |= common::NEEDS_RESET;
             self.interrupt(self.config_vector, ISR_CONFIG, msix);
         }
     }
 
-    /// Gives back up to three buffers in random order, then interrupts once if the driver wants it.
-    fn complete(&mut self, at: usize, msix: bool) {
+    /// Gives back up to three buffers in random order, then interrupts once if the driver wants it. Whether its turn is over: an index
+    /// that goes back is seen before it goes on.
+    fn complete(&mut self, at: usize, msix: bool) -> bool {
         let count = 1 + self.below(3);
         let mut any = false;
+        let mut over = false;
         for _ in 0..count {
             let waiting = self.queues.get(at).map_or(0, |queue| queue.taken.len());
             if waiting == 0 {
@@ -81,15 +83,16 @@ impl Registers {
                 self.disk.skip();
                 self.status |= common::NEEDS_RESET;
                 self.interrupt(self.config_vector, ISR_CONFIG, msix);
-                return;
+                return false;
             }
             let lie = self.liar.ring(number);
             if self.finish(at, &taken, lie) {
                 any = true;
             }
             match lie {
-                Some(RingLie::NoInterrupt) => return,
+                Some(RingLie::NoInterrupt) => return false,
                 Some(RingLie::EveryInterrupt) => self.raised.extend(0..self.config.vectors),
+                Some(RingLie::IndexBack) => over = true,
                 _ => {}
             }
             let planned = self.config.resize.filter(|(at, _)| *at == number);
@@ -101,14 +104,18 @@ impl Registers {
                 self.resize(sectors);
                 self.interrupt(self.config_vector, ISR_CONFIG, msix);
             }
+            if over {
+                break;
+            }
         }
         let Some(queue) = self.queues.get_mut(at) else {
-            return;
+            return over;
         };
         if any && queue.wants_interrupt(&self.memory, self.features) {
             let vector = queue.vector;
             self.interrupt(vector, ISR_QUEUE, msix);
         }
+        over
     }
 
     fn interrupt(&mut self, vector: u16, isr: u8, msix: bool) {
