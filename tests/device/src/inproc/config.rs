@@ -82,6 +82,12 @@ pub struct Config {
     pub access_platform: bool,
     /// Refuse FEATURES_OK whatever the driver takes.
     pub refuse_features: bool,
+    /// Bytes between the places where two queues are notified. // Virtio 1.3 §4.1.4.4
+    pub notify_multiplier: u32,
+    /// Bits of the ISR status that read as ones whatever has happened. // Virtio 1.3 §4.1.4.5
+    pub isr_ones: u8,
+    /// Feature bits that are offered besides, and mean nothing to the device.
+    pub more_features: u64,
     /// Bytes of device-specific configuration that exist.
     pub config_len: u16,
     /// Number of device status reads after which a reset is done; none: never.
@@ -181,6 +187,9 @@ impl Config {
             version_1: true,
             access_platform: false,
             refuse_features: false,
+            notify_multiplier: super::function::NOTIFY_MULTIPLIER,
+            isr_ones: 0,
+            more_features: 0,
             config_len: super::blk::CONFIG_LEN,
             reset_reads: Some(1),
             most_resets: None,
@@ -196,12 +205,12 @@ impl Config {
     pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, packed, in-order, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
-        config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
+        notify-multiplier, isr-ones, more-features, config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
     /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
     /// `used=whole|data|serial` ([`Used`]);
-    /// `fail-nth=N[:STATUS]`, `fail-every=N[:STATUS]`, `fail-sector=N[:STATUS]` and `lie=…` ([`Lie::parse`]) may be given more than once.
+    /// `pci=PLACE:BYTES`, hexadecimal, `fail-nth=N[:STATUS]`, `fail-every=N[:STATUS]`, `fail-sector=N[:STATUS]` and `lie=…` ([`Lie::parse`]) may be given more than once.
     ///
     /// # Errors
     /// An unknown key or a value that it cannot have; the error says which there are.
@@ -249,6 +258,9 @@ impl Config {
             "version-1" => self.version_1 = switch(value)?,
             "access-platform" => self.access_platform = switch(value)?,
             "refuse-features" => self.refuse_features = switch(value)?,
+            "notify-multiplier" => self.notify_multiplier = number(value)?,
+            "isr-ones" => self.isr_ones = number(value)?,
+            "more-features" => self.more_features = number(value)?,
             "config-len" => self.config_len = number(value)?,
             "most-resets" => self.most_resets = optional(value)?,
             "reset-reads" => self.reset_reads = optional(value)?,
@@ -258,11 +270,17 @@ impl Config {
             "fail-every" => self.faults.push(fault(value, When::Every)?),
             "fail-sector" => self.faults.push(fault(value, When::Sector)?),
             "pci" => {
-                let (place, byte) = value
+                let (place, bytes) = value
                     .split_once(':')
-                    .context("pci=PLACE:BYTE, hexadecimal")?;
-                let hexadecimal = |digits| u8::from_str_radix(digits, 16);
-                self.pci.push((hexadecimal(place)?, hexadecimal(byte)?));
+                    .context("pci=PLACE:BYTES, hexadecimal")?;
+                let place = u8::from_str_radix(place, 16)?;
+                for at in 0..bytes.len().div_ceil(2) {
+                    let digits = bytes.get(2 * at..bytes.len().min(2 * at + 2));
+                    let byte = u8::from_str_radix(digits.unwrap_or_default(), 16)?;
+                    let place = usize::from(place) + at;
+                    let place = u8::try_from(place).context("behind configuration space")?;
+                    self.pci.push((place, byte));
+                }
             }
             "lie" => self.lies.push(Lie::parse(value)?),
             _ => bail!(

@@ -151,7 +151,7 @@ impl Function {
             self.put(here + 8, &(offset as u32).to_le_bytes());
             self.put(here + 12, &(len as u32).to_le_bytes());
             if kind == 2 {
-                self.put(here + 16, &NOTIFY_MULTIPLIER.to_le_bytes());
+                self.put(here + 16, &config.notify_multiplier.to_le_bytes());
             }
         }
     }

@@ -5,7 +5,6 @@ use rand_pcg::Pcg64Mcg;
 
 use super::Config;
 use super::blk::{Disk, HOST_MANAGED, WRITEBACK, ZONED};
-use super::function::NOTIFY_MULTIPLIER;
 use super::lies::{Liar, What};
 use super::queue::{NO_VECTOR, Queue};
 use crate::memory::GuestMemory;
@@ -55,7 +54,8 @@ impl Registers {
         let offered = transport
             .iter()
             .filter(|(_, offered)| *offered)
-            .fold(disk.features(), |all, (bit, _)| all | bit);
+            .fold(disk.features(), |all, (bit, _)| all | bit)
+            | config.more_features;
         let mut registers = Self {
             memory,
             fields: disk.fields().to_vec(),
@@ -156,7 +156,8 @@ impl Registers {
 
     /// Reading acknowledges. // Virtio 1.3 §4.1.4.5.1
     pub(super) fn isr_read(&mut self) -> u64 {
-        std::mem::take(&mut self.isr).into()
+        let truth = std::mem::take(&mut self.isr);
+        (truth | self.config.isr_ones).into()
     }
 
     pub(super) fn device_read(&mut self, at: u64, width: u8) -> u64 {
@@ -440,9 +441,11 @@ impl Registers {
     }
 
     pub(super) fn notify(&mut self, at: u64, width: u8, value: u64) {
-        let index = at / u64::from(NOTIFY_MULTIPLIER);
+        let apart = u64::from(self.config.notify_multiplier);
+        // The same place for all of them: the value alone says which. // Virtio 1.3 §4.1.4.4.1
+        let index = at.checked_div(apart).unwrap_or(value);
         // Virtio 1.3 §4.1.4.4 and §4.1.5.2
-        if width != 2 || !at.is_multiple_of(NOTIFY_MULTIPLIER.into()) || value != index {
+        if width != 2 || at != index * apart || value != index {
             self.complain(
                 "Virtio 1.3 §4.1.5.2",
                 format!("notified with {value:#x} in {width} bytes at {at:#x}"),

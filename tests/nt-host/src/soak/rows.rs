@@ -1,13 +1,16 @@
 //! The rows of the hostile table that a driver meets, at the driver: the device lies in the same way, and what has to come of it is
 //! said of the adapter instead of the queue.
 //!
-//! Not here are rows of IN_ORDER, which vioblk does not take, and of legacy devices, which the device in this process is none of, and
-//! rows that bind or try virtio-core's caller, of which there is only this one.
+//! Which rows no driver meets, or not this one, says [`EXCLUDED`].
 
 use anyhow::{Context, Result};
 use test_device::inproc::Lie;
 
 use super::plan::{Judgement, Plan, Step, parse};
+
+mod excluded;
+
+pub use self::excluded::EXCLUDED;
 
 /// What has to come of a lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -54,6 +57,7 @@ pub const ROWS: &[Row] = &[
     row("F005", "lie=vanish@2", Refused),
     row("F006", "refuse-features=on", Refused),
     row("F006b", "lie=common=14:3@8", Refused),
+    row("F007", "lie=common=14:3@10", Unharmed),
     row("F008", "lie=common=14:41@2", Refused),
     row("F009", "lie=common=14:4b@4", Refused),
     row("F010", "lie=common=14:4f@8", Refused),
@@ -61,18 +65,29 @@ pub const ROWS: &[Row] = &[
     row("F012", "lie=common=14:0@3", Refused),
     row("F013", "lie=common=14:b@8x0", Refused),
     row("F014", "lie=common=14:83@3", Refused),
+    row("F015", "lie=common=14:3b@8", Unharmed),
+    row("F030", "more-features=0xfffffffdff000000", Unharmed),
     row("F033", "version-1=off", Refused),
+    row("F034", "lie=common=4:0@3", Refused),
     row("F037", "access-platform=on", Refused),
     row("F040", "lie=vanish@6", Refused),
     row("R001", "lie=id-out-of-range@20", CutOff),
     row("R002", "lie=id-all-ones@20", CutOff),
     row("R003", "lie=id-not-outstanding@20", CutOff),
     row("R004", "lie=id-twice@20", Survived),
+    row("R005", "lie=id-twice@20x3", Survived),
     row("R009", "lie=too-long@20", CutOff),
     row("R010", "lie=length-all-ones@20", CutOff),
     row("R014", "lie=too-short@20x6", CutOff),
+    row("R015", "used=whole", Unharmed),
     row("R016", "lie=not-done@20x6", Unharmed),
     row("R017", "lie=id-out-of-range@20x2", CutOff),
+    row("R018", "pace=16 lie=id-out-of-range@23", CutOff),
+    row(
+        "R020",
+        "queues=1 vectors=2 queue-size=16 lie=id-twice@16",
+        Survived,
+    ),
     row("R031a", "lie=used-ones@20", Survived),
     row("R031b", "lie=descriptor-ones@20", Survived),
     row("R035", "lie=request-ones@10x9", Unharmed),
@@ -81,7 +96,10 @@ pub const ROWS: &[Row] = &[
     row("R051", "lie=interrupt=2@100x50", Unharmed),
     row("R052", "lie=no-interrupt@20x2", Survived),
     row("R053", "lie=event@10x0", Survived),
+    row("R060", "lie=no-interrupt@20x3 lie=needs-reset@106", CutOff),
+    row("R061", "", Unharmed),
     row("R065", "lie=id-out-of-range@20x4", CutOff),
+    row("R066", "pace=16 lie=too-long@20", CutOff),
     row("S001", "event-idx=off lie=flags@20x3", Survived),
     row("S002", "lie=flags@1x0", Unharmed),
     row("S003", "event-idx=off lie=event@1x0", Unharmed),
@@ -89,14 +107,62 @@ pub const ROWS: &[Row] = &[
     row("S020", "lie=index-ahead@20", CutOff),
     row("S022", "lie=index-far@20", CutOff),
     row("S023", "lie=index-back@20", CutOff),
+    row("S028", "lie=index-ahead@20x2", CutOff),
+    row("S030", "lie=id-all-ones@20", CutOff),
     row("S032", "lie=entry-changes@20x5", Survived),
-    row("T001", "lie=vanish@1", Refused),
+    row(
+        "T001",
+        "pci=0:ffffffffffffffffffffffffffffffff pci=34:ff",
+        Refused,
+    ),
     row("T002", "pci=7d:40", Refused),
     row("T003", "pci=4d:4c", Refused),
     row("T004", "pci=34:10", Refused),
     row("T005", "pci=34:fc", Refused),
     row("T006", "pci=6:0", Refused),
     row("T007", "pci=34:43", Unharmed),
+    row(
+        "T008",
+        "pci=34:40 pci=40:\
+            0544000005480000054c0000055000000554000005580000055c0000056000000564000005680000056c000005700000\
+            0574000005780000057c0000058000000584000005880000058c0000059000000594000005980000059c000005a00000\
+            05a4000005a8000005ac000005b0000005b4000005b8000005bc000005c0000005c4000005c8000005cc000005d00000\
+            05d4000005d8000005dc000005e0000005e4000005e8000005ec000005f0000005f4000005f8000005fc000005000000",
+        Refused,
+    ),
+    row(
+        "T009",
+        "pci=34:90 pci=90:09a0100004000000ffffffffffffffff\
+            09b0100604000000ffffffffffffffff\
+            0940100704000000ffffffffffffffff",
+        Unharmed,
+    ),
+    row(
+        "T010",
+        "pci=34:90 pci=90:09a01001060000000000000040000000\
+            09b41402070000000000000040000000\
+            00000000\
+            09401003ff0000000000000040000000",
+        Unharmed,
+    ),
+    row(
+        "T011",
+        "pci=34:90 pci=90:09a01001000000000000000040000000\
+            09b41402020000000000000040000000\
+            00000000\
+            09401003050000000000000040000000",
+        Unharmed,
+    ),
+    row(
+        "T012",
+        "pci=7d:90 pci=90:09a41402010000000000000000010000\
+            08000000\
+            09b41004010000000001000000010000\
+            09c41003010000000002000000010000\
+            09001001010000000003000000010000",
+        Unharmed,
+    ),
+    row("T013", "pci=4e:14 pci=5e:14 pci=6e:14 pci=7e:18", Unharmed),
     row("T014", "pci=4e:8", Refused),
     row("T015", "pci=4e:0", Refused),
     row("T016", "pci=7e:10", Refused),
@@ -111,26 +177,83 @@ pub const ROWS: &[Row] = &[
     row("T025", "pci=74:2", Refused),
     row("T027", "pci=8c:1", Refused),
     row("T028", "pci=8c:3", Refused),
+    row(
+        "T029",
+        "pci=34:90 pci=90:09a81808040000000010000000100000\
+            ffffffffffffffff\
+            09401808040100000010000000100000\
+            ffffffffffffffff",
+        Unharmed,
+    ),
+    row("T030", "pci=7d:fc pci=fc:09000409", Unharmed),
+    row(
+        "T031",
+        "pci=34:90 pci=90:0940140500000000ffffffffffffffff\
+            ffffffff",
+        Unharmed,
+    ),
     row("T032", "pci=7f:9", Refused),
     row("T033", "pci=5f:9", Refused),
     row("T034", "pci=4f:9", Refused),
+    row("T035", "pci=34:4c pci=7d:f8 pci=f8:11000780", Refused),
+    row("T050", "pci=2:0110 pci=8:0", Unharmed),
+    row("T052", "pci=2:0110 pci=41:0", Refused),
+    row("T053", "pci=41:0", Refused),
+    row("T054", "pci=0:8680 pci=41:0", Refused),
+    row(
+        "T055",
+        "pci=2:0110 pci=8:0 pci=41:0 pci=10:000000e0",
+        Refused,
+    ),
+    row("T056", "pci=2:0110 pci=8:0 pci=41:0", Refused),
+    row("T058", "pci=2:0110 pci=8:0 pci=7d:40", Refused),
+    row("T059", "pci=2:0110 pci=8:0 pci=57:ff", Refused),
     row("T070", "lie=generation@1x0", Refused),
     row("T071", "lie=generation@1x2", Unharmed),
     row("T072", "lie=common=15:ff@1x0", Unharmed),
     row("T075", "config-len=8", Refused),
     row("T076", "pci=6f:9", Refused),
+    row("T077", "config-len=512", Unharmed),
+    row("T078", "lie=vanish@40", Refused),
     row("T100", "queue-size=0", Refused),
     row("T101", "queue-size=100", Refused),
     row("T102", "queue-size=65535", Refused),
     row("T105", "lie=common=18:4@4x0", Refused),
+    row(
+        "T106",
+        "queue-size=8 lie=common=18:10@7 lie=common=18:10@9",
+        Unharmed,
+    ),
+    row("T109", "queue-size=1024 lie=common=18:400@1x0", Refused),
     row("T110", "lie=common=12:ffff@1x0", Unharmed),
     row("T113", "lie=common=1c:1@1x0", Refused),
     row("T114", "lie=common=10:ffff@1x0", Refused),
     row("T115", "lie=common=1a:ffff@1x0", Refused),
     row("T116", "lie=common=1a:2@1x0", Refused),
     row("T124", "lie=vanish@80", Refused),
+    row("T149", "lie=common=1c:0@1x0", Unharmed),
     row("T160", "lie=common=1e:ffff@1x0", Refused),
+    row(
+        "T161",
+        "notify-multiplier=0x80000000 lie=common=1e:ffff@1x0",
+        Refused,
+    ),
+    row("T164", "notify-multiplier=0", Unharmed),
+    row("T168", "vectors=0 isr-ones=0xff", Unharmed),
+    row("T169", "vectors=0 isr-ones=0xfc", Unharmed),
     row("T171", "lie=vanish@106", Gone),
+    row("T172", "lie=needs-reset@106 lie=vanish@107", Gone),
+    row("T173", "lie=vanish@1", Refused),
+    row(
+        "T177",
+        "pci=34:90 pci=90:09a0100104000000c47f000040000000\
+            09b01002040000000030000000100000\
+            09c41402040000000030000000100000\
+            03000000\
+            09d41003040000000000000000000000\
+            09401004040000000120000000100000",
+        Unharmed,
+    ),
 ];
 
 /// Those that a packed ring has a form of, on packed rings of sixteen: the 24th request of a queue lies in the second lap.
@@ -142,6 +265,7 @@ pub const PACKED: &[Row] = &[
     row("P020", "lie=other-lap@20", CutOff),
     row("P023", "lie=stray-flags@20x6", Unharmed),
     row("P025", "lie=too-far@20", CutOff),
+    row("P029", "indirect=off lie=other-id@20", Survived),
     row("P031", "lie=id-twice@20", Survived),
     row("P033", "queues=1 lie=used-ones@5", CutOff),
     row("P034", "queues=1 lie=used-ones@24", CutOff),
@@ -153,19 +277,30 @@ pub const PACKED: &[Row] = &[
     row("R002", "lie=id-all-ones@20", CutOff),
     row("R003", "lie=id-not-outstanding@20", CutOff),
     row("R004", "lie=id-twice@20x3", Survived),
+    row("R005", "lie=id-twice@20x5", Survived),
     row("R007", "lie=next-used@20x3", Survived),
     row("R009", "lie=too-long@20", CutOff),
     row("R010", "lie=length-all-ones@20", CutOff),
     row("R014", "lie=too-short@20x6", CutOff),
+    row("R015", "used=whole", Unharmed),
     row("R016", "lie=not-done@20x6", Unharmed),
     row("R017", "lie=id-out-of-range@20x2", CutOff),
+    row("R018", "pace=16 lie=id-out-of-range@23", CutOff),
+    row("R020", "queues=1 vectors=2 lie=id-twice@16", Survived),
     row("R035", "lie=request-ones@10x9", Unharmed),
     row("R037", "lie=avail-ones@20", Survived),
     row("R050", "lie=every-interrupt@1x0", Unharmed),
     row("R051", "lie=interrupt=2@100x50", Unharmed),
     row("R052", "lie=no-interrupt@20x2", Survived),
     row("R053", "lie=event@10x0", Survived),
+    row("R060", "lie=no-interrupt@20x3 lie=needs-reset@106", CutOff),
+    row("R061", "", Unharmed),
+    row("R064", "lie=common=4:1@10", Gone),
     row("R065", "lie=id-out-of-range@20x4", CutOff),
+    row("R066", "pace=16 lie=too-long@20", CutOff),
+    row("T103", "queue-size=24", Unharmed),
+    row("T104", "lie=common=18:8001@1x0", Refused),
+    row("T106", "lie=common=18:40@7 lie=common=18:40@9", Unharmed),
 ];
 
 /// The plan of a row on split rings.
@@ -173,7 +308,7 @@ pub const PACKED: &[Row] = &[
 /// # Errors
 /// There is no such row, or a lie in it is none.
 pub fn plan(id: &str) -> Result<Plan> {
-    find(ROWS, id)
+    find(ROWS, id, "")
 }
 
 /// The plan of a row on packed rings.
@@ -181,12 +316,10 @@ pub fn plan(id: &str) -> Result<Plan> {
 /// # Errors
 /// As [`plan`].
 pub fn packed(id: &str) -> Result<Plan> {
-    let mut plan = find(PACKED, id)?.packed();
-    plan.device.extend(parse("queue-size=16"));
-    Ok(plan)
+    Ok(find(PACKED, id, " queue-size=16")?.packed())
 }
 
-fn find(rows: &[Row], id: &str) -> Result<Plan> {
+fn find(rows: &[Row], id: &str, more: &str) -> Result<Plan> {
     let row = rows
         .iter()
         .find(|row| row.id == id)
@@ -206,7 +339,10 @@ fn find(rows: &[Row], id: &str) -> Result<Plan> {
         judgement: Judgement::Row(row.verdict),
         ..Plan::whole_life()
     };
-    plan.device = parse("queues=2 vectors=3");
+    plan.device = parse(&format!("queues=2 vectors=3{more}"));
     plan.device.extend(device);
     Ok(plan)
 }
+
+#[cfg(test)]
+mod tests;
