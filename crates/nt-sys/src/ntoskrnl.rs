@@ -2,7 +2,9 @@
 //!
 //! source: wdm.h; since: Windows XP
 
-use crate::types::{KIRQL, KSPIN_LOCK, PROCESSOR_NUMBER, PVOID, SINGLE_LIST_ENTRY, ULONG_PTR};
+use crate::types::{
+    KIRQL, KSPIN_LOCK, PHYSICAL_ADDRESS, PROCESSOR_NUMBER, PVOID, SINGLE_LIST_ENTRY, ULONG_PTR,
+};
 
 pub const PASSIVE_LEVEL: KIRQL = 0;
 pub const APC_LEVEL: KIRQL = 1;
@@ -72,4 +74,6 @@ unsafe extern "system" {
     pub fn KeQueryActiveProcessorCountEx(GroupNumber: u16) -> u32;
     /// Any IRQL; the answer holds only while the thread cannot move (IRQL >= DISPATCH_LEVEL). since: Windows 7
     pub fn KeGetCurrentProcessorNumberEx(ProcNumber: *mut PROCESSOR_NUMBER) -> u32;
+    /// Any IRQL. `BaseAddress` has to be valid.
+    pub fn MmGetPhysicalAddress(BaseAddress: PVOID) -> PHYSICAL_ADDRESS;
 }

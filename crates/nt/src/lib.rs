@@ -16,6 +16,7 @@
 
 pub mod cpu;
 pub mod irql;
+pub mod memory;
 #[cfg(all(windows, panic = "abort"))]
 mod panic;
 #[cfg(windows)]

@@ -7,7 +7,7 @@ use crate::disk::{Disk, cache, notice, setup};
 use crate::dump::{self, DUMP_QUEUE_SIZE};
 use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::{MAX_QUEUES, Memory};
-use crate::ffi::dma::{StorPort, region};
+use crate::ffi::dma::{StorPort, is_remapped, region};
 use crate::ffi::extension;
 use crate::ffi::lock::{Guard, Once};
 use crate::ffi::registers;
@@ -31,23 +31,13 @@ use virtio_core::spec::blk::{self, ZoneModel};
 use virtio_core::spec::features::Features;
 use virtio_core::transport::{CONFIG_LEN, DeviceStopped, Locations, Transport, TransportError};
 
-/// Whether the INF opts in to DMA remapping (`DmaRemappingCompatible`). A test of the package compares.
-///
-/// While it does not, addresses are not translated for the device, so ACCESS_PLATFORM is not accepted; a device that
-/// insists on it is refused. Virtio 1.3 §6.1
-pub const DMA_REMAPPING_OPT_IN: bool = false;
-
 /// What the driver accepts of what the device offers.
 fn wanted(dump: bool) -> Features {
-    let platform = if DMA_REMAPPING_OPT_IN {
-        Features::ACCESS_PLATFORM
-    } else {
-        Features::empty()
-    };
     let always = [
         Features::VERSION_1,
         Features::INDIRECT_DESC,
-        // Virtio 1.3 §6.1: a driver should accept it; a device in hardware may refuse one that does not.
+        // Virtio 1.3 §6.1: a driver should accept these two; a device may refuse one that does not.
+        Features::ACCESS_PLATFORM,
         Features::ORDER_PLATFORM,
         blk::F_SIZE_MAX,
         blk::F_SEG_MAX,
@@ -69,7 +59,7 @@ fn wanted(dump: bool) -> Features {
     // The dump stack only reads, writes and flushes.
     let live = if dump { &[][..] } else { &live };
     let all = always.iter().chain(live).copied();
-    all.fold(platform, Features::union)
+    all.fold(Features::empty(), Features::union)
 }
 
 /// Requests that StorPort may have outstanding, whatever the queues could take.
@@ -353,7 +343,14 @@ fn set_up(
         .queue_cells(usize::from(found.queues), guard, || rings.next())
         .ok_or(none(bytes))?;
     let scratch = carver.take(PAGE as usize, Layout::ALIGN);
-    let scratch = scratch.map_err(|_| none(bytes))?.address;
+    let scratch = scratch.map_err(|_| none(bytes))?;
+    // The dump stack follows a driver that found this out.
+    if !found.settings.dump
+        && !found.features.contains(Features::ACCESS_PLATFORM)
+        && is_remapped(scratch)
+    {
+        return Err(failed(6)(TransportError::Untranslated));
+    }
     let config = find.config();
     let place = Place {
         bus: config.SystemIoBusNumber,
@@ -370,7 +367,7 @@ fn set_up(
             config: found.config,
             sectors_per_block: found.config.sectors_per_block().into(),
             room: extension::room(&found.limits),
-            scratch,
+            scratch: scratch.address,
             short: build::most(&found.limits, Tables::new(found.features)),
             polled: found.settings.dump,
         },

@@ -40,4 +40,3 @@ pub mod statistics;
 mod trace;
 
 pub use ffi::entry::miniport;
-pub use find::DMA_REMAPPING_OPT_IN;

@@ -2,7 +2,7 @@
 //!
 //! Registers are reached by system calls that end in one access of that width by the kernel, and interrupts come as
 //! eventfds. Nothing translates the device's addresses for us: the memory behind it has to be physical memory
-//! ([`Ram::physical`](host_machine::ram::Ram::physical)), as for a driver whose package does not opt in to DMA remapping.
+//! ([`Ram::physical`](host_machine::ram::Ram::physical)), as for a driver whose DMA the system does not remap.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;

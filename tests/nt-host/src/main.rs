@@ -96,7 +96,7 @@ struct RunArgs {
     /// The device in this process, with properties KEY=VALUE.
     #[arg(long, num_args = 0.., value_name = "KEY=VALUE")]
     inproc: Option<Vec<String>>,
-    /// The driver's package opts in to DMA remapping.
+    /// The system remaps the device's DMA.
     #[arg(long)]
     dma_remapping: bool,
     /// Virtual CPUs, 1 to 64.

@@ -29,6 +29,9 @@ mod statistics;
 /// Guest memory. Sparse: what is not used costs nothing.
 const RAM: usize = 256 << 20;
 
+/// How far physical addresses lie from the device's where DMA is remapped, in bytes.
+const REMAPPED: u64 = 1 << 32;
+
 /// What to run besides the scenario.
 #[derive(Debug, Clone)]
 pub struct Options {
@@ -124,6 +127,12 @@ fn attempt(
         cpus: scenario.cpus,
         seed: options.seed,
         clock,
+        // A driver that is provoked is caught with physical addresses in any case.
+        physical_offset: if scenario.dma_remapping || scenario.goal == Goal::Provoke {
+            REMAPPED
+        } else {
+            0
+        },
         ..host_ntos::Config::default()
     };
     host_ntos::boot(config, ram.clone());
@@ -270,7 +279,7 @@ impl Session<'_> {
     fn refused(&mut self, adapter: &Adapter, stage: &'static str, code: u32) -> anyhow::Result<()> {
         let said = format!("refused by {stage} with {code:#x}");
         ensure!(
-            matches!(self.scenario.goal, Goal::Refuse | Goal::MoveOrRefuse),
+            self.scenario.goal == Goal::Refuse,
             "the adapter was {said}; events: {:?}",
             adapter.events()
         );
@@ -288,9 +297,6 @@ impl Session<'_> {
             "the driver took a device that it has to refuse: {}",
             self.scenario.about
         );
-        if self.scenario.goal == Goal::MoveOrRefuse {
-            self.verdict.notes.push("accepted".to_owned());
-        }
         if self.scenario.goal == Goal::Provoke {
             return self.provoke(adapter);
         }
@@ -299,7 +305,7 @@ impl Session<'_> {
         self.write_through = mode.is_success() && cdb::fua_supported(&mode.data);
         let operations = self.scenario.operations;
         match self.scenario.goal {
-            Goal::Move | Goal::MoveOrRefuse | Goal::Repeat => {
+            Goal::Move | Goal::Repeat => {
                 self.work(adapter, address, operations / 2, 0)?;
                 adapter.stop().context("the adapter was not stopped")?;
                 adapter.restart().context("the adapter was not restarted")?;

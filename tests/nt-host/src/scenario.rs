@@ -46,7 +46,7 @@ pub struct Scenario {
     pub depth: usize,
     /// Command forms used.
     pub forms: Vec<Form>,
-    /// Whether the driver's package opts in to DMA remapping, on a machine that has an IOMMU.
+    /// Whether the system remaps the device's DMA.
     pub dma_remapping: bool,
     /// Values in the driver's `Parameters\\Device` key.
     pub settings: Vec<(&'static str, u32)>,
@@ -144,8 +144,6 @@ pub enum Goal {
     Move,
     /// The driver refuses the device, in good order and with an entry in the event log.
     Refuse,
-    /// Either of these, never half.
-    MoveOrRefuse,
     /// As [`Goal::Move`], and a second run from the same seed is identical.
     Repeat,
     /// Buses are reset under load, and nothing is lost but what was in flight.

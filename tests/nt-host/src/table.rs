@@ -99,7 +99,6 @@ fn qemu(kind: Kind) -> Vec<Scenario> {
         let base = scenario(name, about, ",disable-legacy=on,iommu_platform=on");
         changed(base, &|scenario, qemu| {
             scenario.dma_remapping = dma_remapping;
-            scenario.goal = Goal::MoveOrRefuse;
             qemu.iommu = true;
         })
     };
@@ -108,14 +107,10 @@ fn qemu(kind: Kind) -> Vec<Scenario> {
         scenario("modern", "disable-legacy=on", ",disable-legacy=on"),
         iommu(
             "iommu-opted-in",
-            "iommu_platform=on behind intel-iommu, the package opts in to DMA remapping",
+            "iommu_platform=on behind intel-iommu, DMA is remapped",
             true,
         ),
-        iommu(
-            "iommu-opted-out",
-            "the same, the package does not opt in",
-            false,
-        ),
+        iommu("iommu-opted-out", "the same, DMA is not remapped", false),
         changed(
             scenario("queues-1", "num-queues=1", ",num-queues=1"),
             &|scenario, _| scenario.cpus = 1,
@@ -406,9 +401,9 @@ fn refused() -> Vec<Scenario> {
             "refuse-features=on",
         ),
         (
-            "insists-on-iommu",
-            "ACCESS_PLATFORM, and the package does not opt in",
-            "access-platform=on",
+            "remapped",
+            "no ACCESS_PLATFORM, and the system remaps the device's DMA",
+            "",
         ),
         (
             "never-resets",
@@ -427,6 +422,7 @@ fn refused() -> Vec<Scenario> {
         .map(|(name, about, properties)| {
             let backend = Backend::InProcess(parse(properties));
             let mut scenario = plain(&format!("refuse-{name}"), about, backend);
+            scenario.dma_remapping = name == "remapped";
             scenario.goal = Goal::Refuse;
             scenario.size = 1 << 20;
             scenario.cpus = 2;

@@ -274,8 +274,8 @@ fn image(folder: &Path) -> PathBuf {
     folder.join("disk.raw")
 }
 
-/// A machine with an IOMMU, without which Linux hands out no device. The disk bypasses it (no `iommu_platform`): the package of the
-/// driver under test does not opt in to DMA remapping, so what it hands them are physical addresses.
+/// A machine with an IOMMU, without which Linux hands out no device. The disk bypasses it (no `iommu_platform`):
+/// nt-host does not remap DMA there, so what the driver hands the disk are physical addresses.
 fn qemu(folder: &Path, kernel: &Path, initrd: &Path, trace: &Trace, disk: &Disk) -> Run {
     let memory = LINUX + SHARED + FIRMWARE;
     Run::new("qemu-system-x86_64")

@@ -21,6 +21,14 @@ pub unsafe trait Dma {
     /// them. // Virtio 1.3 §6.1
     fn translates(&self) -> bool;
 
+    /// Whether the addresses are those of the platform's DMA interface, so that they are right behind an IOMMU too, be it that it translates
+    /// or that it does not.
+    ///
+    /// Only then is ACCESS_PLATFORM accepted. // Virtio 1.3 §6.1
+    fn is_platforms(&self) -> bool {
+        self.translates()
+    }
+
     /// An address that the platform's DMA interface gave out in another way, as one of a request's scatter list.
     ///
     /// # Safety

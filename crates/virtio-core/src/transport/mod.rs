@@ -119,8 +119,8 @@ impl<R: Registers> Transport<R> {
     /// Maps the registers of a device. The device itself is not touched.
     ///
     /// `dma` is what the device will be given memory by. Where it translates addresses, the device has to offer
-    /// ACCESS_PLATFORM, and it is accepted; where not, it is neither shown nor accepted (§6.1). `map` maps `len` bytes at
-    /// `offset` of a BAR, which for the legacy interface is an I/O BAR.
+    /// ACCESS_PLATFORM; where the addresses are not the platform's, it is neither shown nor accepted (§6.1). `map` maps `len` bytes
+    /// at `offset` of a BAR, which for the legacy interface is an I/O BAR.
     ///
     /// # Errors
     ///
@@ -152,7 +152,7 @@ impl<R: Registers> Transport<R> {
         dma: &impl Dma,
         map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
-        Modern::new(locations, dma.translates(), map).map(Self::Modern)
+        Modern::new(locations, dma, map).map(Self::Modern)
     }
 
     /// Whether the device is driven by the legacy interface.
@@ -192,7 +192,7 @@ impl<R: Registers> Transport<R> {
 
     /// Steps 2, 3 and the first half of 4: tells the device that it has a driver, and reads which features it offers.
     ///
-    /// ACCESS_PLATFORM is shown only to a driver whose addresses are translated for the device. Device configuration may
+    /// ACCESS_PLATFORM is shown only to a driver whose addresses are the platform's. Device configuration may
     /// be read from here on, to decide what to accept. // Virtio 1.3 §3.1.1
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use core::mem::offset_of;
 use super::config::CONFIG_TRIES;
 use super::progress::{Phase, Progress, StatusRegister};
 use super::{ConfigError, ConfigView, DeviceStopped, Location, Locations, Msix, TransportError};
+use crate::mem::Dma;
 use crate::mmio::Registers;
 use crate::spec::features::Features;
 use crate::spec::pci::{CommonCfg, Isr, Status};
@@ -33,6 +34,8 @@ pub struct Modern<R> {
     msix: Option<Msix>,
     /// Whether device addresses are translated by the platform.
     translated: bool,
+    /// Whether they come from the platform's DMA interface.
+    platforms: bool,
     progress: Progress,
 }
 
@@ -62,7 +65,7 @@ impl<R: Registers> Modern<R> {
 
     pub(super) fn new(
         locations: &Locations,
-        translated: bool,
+        dma: &impl Dma,
         mut map: impl FnMut(Location) -> Option<R>,
     ) -> Result<Self, TransportError> {
         let mut map = |location: Location| match map(location) {
@@ -80,7 +83,8 @@ impl<R: Registers> Modern<R> {
                 None => None,
             },
             msix: locations.msix,
-            translated,
+            translated: dma.translates(),
+            platforms: dma.is_platforms(),
             progress: Progress::new(),
         })
     }
@@ -173,7 +177,7 @@ impl<R: Registers> Modern<R> {
     }
 
     /// The features that the device offers now and that can be meant: no feature whose register the device does not have,
-    /// and ACCESS_PLATFORM only where addresses are translated.
+    /// and ACCESS_PLATFORM only where addresses are the platform's.
     fn offered(&self) -> Features {
         let half = |select| {
             self.common.write32(at!(device_feature_select), select);
@@ -189,7 +193,7 @@ impl<R: Registers> Modern<R> {
                 impossible |= feature;
             }
         }
-        if !self.translated {
+        if !self.platforms {
             impossible |= Features::ACCESS_PLATFORM;
         }
         offered.difference(impossible)

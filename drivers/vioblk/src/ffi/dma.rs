@@ -2,10 +2,9 @@
 //!
 //! `StorPortGetPhysicalAddress` gives the address for a DMA operation, "physical or bus-relative", of the uncached extension and
 //! of SRB extensions (MS: nf-storport-storportgetphysicaladdress, STOR_PHYSICAL_ADDRESS), `StorPortGetScatterGatherList` those
-//! of a request's data. Whether Windows translates them on the device's way to memory depends on the driver's opt-in (MS:
-//! enabling-dma-remapping-for-device-drivers), so on [`DMA_REMAPPING_OPT_IN`] alone.
+//! of a request's data. Whether Windows translates them on the device's way to memory depends on the machine and on what the INF and the
+//! administrator opt in to (MS: enabling-dma-remapping-for-device-drivers); they are right either way.
 
-use crate::find::DMA_REMAPPING_OPT_IN;
 use core::ptr::NonNull;
 use virtio_core::mem::{DeviceAddress, Dma, DmaRegion};
 
@@ -14,14 +13,28 @@ pub struct StorPort(pub storport::Adapter);
 
 // SAFETY: StorPort answers for memory that it gave this adapter, and only such is lent; the mapping stays until it is freed.
 unsafe impl Dma for StorPort {
+    /// Nobody says so; [`is_remapped`] finds out once there is memory to ask about, before the device is given any.
     fn translates(&self) -> bool {
-        DMA_REMAPPING_OPT_IN
+        false
+    }
+
+    fn is_platforms(&self) -> bool {
+        true
     }
 
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
         let found = self.0.physical_address(None, base.as_ptr().cast())?;
         (found.len as usize >= len).then(|| given(found.address))
     }
+}
+
+/// Whether Windows translates the device's addresses: that of a part of the uncached extension is not the physical one. Any IRQL.
+///
+/// virtio-win's drivers for WDF tell it in the same way.
+pub fn is_remapped(part: storport::Dma) -> bool {
+    // SAFETY: the uncached extension is resident.
+    let physical = unsafe { nt::memory::physical_address(part.va) };
+    physical != part.address
 }
 
 /// An address that came from StorPort: of an SRB extension or of an element of a request's scatter list.
@@ -38,8 +51,9 @@ struct Located(storport::Dma);
 // SAFETY: StorPort gave memory and address together (`extension::memory`, the adapter's uncached extension) and says that they
 // are contiguous for `len` bytes; the mapping stays until the request is completed or the adapter freed.
 unsafe impl Dma for Located {
+    /// Nobody asks: [`StorPort`] is what the transport is given.
     fn translates(&self) -> bool {
-        DMA_REMAPPING_OPT_IN
+        false
     }
 
     #[inline]

@@ -38,12 +38,18 @@ impl Clock for TestClock {
     }
 }
 
-/// A platform that translates, and has nothing to lend.
-struct Translating;
+/// A platform's DMA interface that has nothing to lend.
+struct Platform {
+    translates: bool,
+}
 
 // SAFETY: it gives no address.
-unsafe impl Dma for Translating {
+unsafe impl Dma for Platform {
     fn translates(&self) -> bool {
+        self.translates
+    }
+
+    fn is_platforms(&self) -> bool {
         true
     }
 
@@ -111,11 +117,20 @@ impl Bench {
     }
 
     /// The same, on a platform that translates the device's addresses.
-    pub(super) fn translated(mut self) -> Self {
+    pub(super) fn translated(self) -> Self {
+        self.behind(true)
+    }
+
+    /// The same, on a platform that gives addresses which happen to be physical ones.
+    pub(super) fn untranslated(self) -> Self {
+        self.behind(false)
+    }
+
+    fn behind(mut self, translates: bool) -> Self {
         self.transport = connect(
             self.interface,
             &found(self.interface, 8),
-            &Translating,
+            &Platform { translates },
             &self.device,
         );
         self

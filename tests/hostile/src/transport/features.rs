@@ -122,7 +122,7 @@ pub(super) const ROWS: &[Row] = &[
     row(
         "F037",
         RESERVED,
-        "ACCESS_PLATFORM is offered to a driver whose addresses are not translated",
+        "ACCESS_PLATFORM is offered to a driver whose addresses are not the platform's",
         Refused("NotOffered"),
         MODERN,
         |interface| {
@@ -143,13 +143,25 @@ pub(super) const ROWS: &[Row] = &[
         "ACCESS_PLATFORM is offered to a driver whose addresses are translated: it is accepted",
         Kept,
         MODERN,
+        |interface| accepts_platform(Bench::new(interface).translated()),
+    ),
+    row(
+        "F044",
+        RESERVED,
+        "ACCESS_PLATFORM is offered to a driver whose addresses are the platform's and physical: it is accepted",
+        Kept,
+        MODERN,
+        |interface| accepts_platform(Bench::new(interface).untranslated()),
+    ),
+    row(
+        "F045",
+        RESERVED,
+        "a device does not offer ACCESS_PLATFORM to a driver whose addresses are the platform's and physical: it is driven",
+        Kept,
+        BOTH,
         |interface| {
-            let bench = Bench::new(interface).translated();
-            bench.device.with(|state| state.offered |= 1 << 33);
-            let offered = bench.acknowledge().expect("honest");
-            assert!(offered.contains(Features::ACCESS_PLATFORM));
-            let features = offered & Features::IMPLEMENTED;
-            bench.transport.accept(features).expect("honest");
+            let bench = Bench::new(interface).untranslated();
+            bench.negotiate(Features::empty()).expect("honest");
             bench.judge(Outcome::Kept)
         },
     ),
@@ -226,6 +238,15 @@ pub(super) const ROWS: &[Row] = &[
         },
     ),
 ];
+
+fn accepts_platform(bench: Bench) -> Outcome {
+    bench.device.with(|state| state.offered |= 1 << 33);
+    let offered = bench.acknowledge().expect("honest");
+    assert!(offered.contains(Features::ACCESS_PLATFORM));
+    let features = offered & Features::IMPLEMENTED;
+    bench.transport.accept(features).expect("honest");
+    bench.judge(Outcome::Kept)
+}
 
 /// A common configuration that ends before the register of a feature.
 fn without_register(feature: Features, len: u32) -> Outcome {

@@ -35,7 +35,8 @@ pub struct Config {
     pub cpus: u32,
     /// Of the generator that makes every choice.
     pub seed: u64,
-    /// MmGetPhysicalAddress gives the device address plus this: a driver that uses it for DMA is caught.
+    /// MmGetPhysicalAddress gives the device address plus this. Not 0 where DMA is remapped: a driver that tells the device physical
+    /// addresses is caught.
     pub physical_offset: u64,
     /// How often the generator pre-empts.
     pub preempt: Preempt,
@@ -53,7 +54,7 @@ impl Default for Config {
         Config {
             cpus: 2,
             seed: 1,
-            physical_offset: 0x1_0000_0000,
+            physical_offset: 0,
             preempt: Preempt { one_in: 8 },
             clock: Clock::Virtual,
             dispatch_limit: Duration::from_secs(1),

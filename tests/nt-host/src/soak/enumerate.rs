@@ -32,7 +32,7 @@ pub const MORE_NAMES: [&str; 3] = ["MiniportEtwEvent2", "LogSystemEvent", "StorP
 pub const TELLING: [&str; 2] = ["MiniportEtwEvent2", "LogSystemEvent"];
 
 /// What vioblk imports and what cannot fail, by Microsoft's pages.
-const SURE: [(&str, &str); 8] = [
+const SURE: [(&str, &str); 9] = [
     (
         "KeBugCheckEx",
         "nf-wdm-kebugcheckex: brings down the system",
@@ -44,6 +44,10 @@ const SURE: [(&str, &str); 8] = [
     (
         "KeQueryActiveProcessorCountEx",
         "nf-wdm-kequeryactiveprocessorcountex: 0 only for a group that does not exist",
+    ),
+    (
+        "MmGetPhysicalAddress",
+        "nf-ntddk-mmgetphysicaladdress: returns the address of a valid one",
     ),
     (
         "StorPortExtendedFunction",

@@ -140,20 +140,29 @@ fn bad_templates_are_errors() {
     }
 }
 
+/// MS: enabling-dma-remapping-for-device-drivers. Both forms say: only where Driver Verifier or an external port asks for it.
 #[test]
-fn the_inf_and_the_driver_agree_on_dma_remapping() {
+fn the_inf_opts_in_to_dma_remapping_where_every_disk_can_take_it() {
+    let wanted = [
+        (Home::Service, "Parameters", "DmaRemappingCompatible", 2),
+        (Home::Hardware, "DMA Management", "RemappingSupported", 1),
+        (Home::Hardware, "DMA Management", "RemappingFlags", 1),
+    ];
     for arch in Arch::ALL {
         let inf = Inf::parse(rendered(&DRIVERS[0], arch).as_bytes());
         let package = Package::new(&inf);
         for install in 0..package.installs.len() {
-            let mut lines = package
-                .of(install, Role::Registry(Home::Service))
-                .flat_map(|part| &part.section.entries)
-                .filter(|entry| entry.values[2].is("DmaRemappingCompatible"));
-            let line = lines.next().unwrap();
-            assert!(line.values[1].is("Parameters"));
-            assert_eq!(inf.number(&line.values[3]), Some(0x0001_0001));
-            assert_eq!(line.values[4].is("1"), vioblk::DMA_REMAPPING_OPT_IN);
+            for (home, key, name, value) in wanted {
+                let mut lines = package
+                    .of(install, Role::Registry(home))
+                    .flat_map(|part| &part.section.entries)
+                    .filter(|entry| entry.values[2].is(name));
+                let line = lines.next().unwrap();
+                assert!(line.values[1].is(key));
+                assert_eq!(inf.number(&line.values[3]), Some(0x0001_0001));
+                assert_eq!(inf.number(&line.values[4]), Some(value));
+                assert!(lines.next().is_none());
+            }
         }
     }
 }

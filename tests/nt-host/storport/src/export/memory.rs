@@ -126,15 +126,14 @@ fn find(adapter: &AdapterState, srb: usize, at: usize) -> Option<(u64, usize)> {
     {
         return Some(found);
     }
-    let io = adapter.io.borrow();
-    if let Some(found) = io
-        .outstanding
-        .values()
-        .find_map(|o| extension_of(&o.slot, at))
-    {
-        return Some(found);
+    // Microsoft's StorAhci sample (io.c): for an address in an SRB extension the SRB is needed where DMA is remapped.
+    if !adapter.options.dma_remapping {
+        let io = adapter.io.borrow();
+        let mut all = io.outstanding.values();
+        if let Some(found) = all.find_map(|o| extension_of(&o.slot, at)) {
+            return Some(found);
+        }
     }
-    drop(io);
     let contiguous = adapter.contiguous.borrow();
     if let Some(found) = contiguous.values().find_map(|r| r.device_address(at)) {
         return Some(found);
