@@ -84,6 +84,20 @@ pub trait Device {
     fn works_when_polled(&self) -> bool {
         false
     }
+    /// The fields of the device configuration that the driver has read, and how often each; of a device outside of this process
+    /// nobody knows.
+    fn fields_read(&self) -> Vec<(Field, u64)> {
+        Vec::new()
+    }
+}
+
+/// A field of the device configuration, as a driver reads it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Field {
+    /// Where it begins.
+    pub at: u64,
+    /// Its bytes.
+    pub width: u8,
 }
 
 /// A base address register.
@@ -188,6 +202,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn works_when_polled(&self) -> bool {
         (**self).works_when_polled()
+    }
+    fn fields_read(&self) -> Vec<(Field, u64)> {
+        (**self).fields_read()
     }
 }
 

@@ -7,7 +7,7 @@ use host_machine::ram::Ram;
 use crate::memory::GuestMemory;
 pub use crate::ring::Part;
 use crate::ring::{Layout, Walk};
-use crate::{Bar, Device, InterruptMode, Interrupts, Violation, common, pci};
+use crate::{Bar, Device, Field, InterruptMode, Interrupts, Violation, common, pci};
 
 mod account;
 mod chain;
@@ -335,6 +335,10 @@ impl<D: Device> Device for Observed<D> {
 
     fn works_when_polled(&self) -> bool {
         self.device.works_when_polled()
+    }
+
+    fn fields_read(&self) -> Vec<(Field, u64)> {
+        self.device.fields_read()
     }
 }
 

@@ -117,7 +117,11 @@ impl Disk {
         put(8, &config.size_max.unwrap_or(0).to_le_bytes());
         put(12, &config.seg_max.unwrap_or(0).to_le_bytes());
         put(20, &config.blk_size.unwrap_or(0).to_le_bytes());
-        put(24, &[config.physical_block_exp.unwrap_or(0)]);
+        if let Some(exponent) = config.physical_block_exp {
+            put(24, &[exponent, config.alignment_offset]);
+            put(26, &config.min_io_size.to_le_bytes());
+            put(28, &config.opt_io_size.to_le_bytes());
+        }
         put(WRITEBACK, &[config.writeback.into()]);
         let queues = config.num_queues_field.unwrap_or(config.queues);
         put(34, &queues.to_le_bytes());

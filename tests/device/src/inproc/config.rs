@@ -54,6 +54,12 @@ pub struct Config {
     pub blk_size: Option<u32>,
     /// Offer TOPOLOGY with this physical block exponent.
     pub physical_block_exp: Option<u8>,
+    /// `alignment_offset` of TOPOLOGY: the first logical block that begins a physical one.
+    pub alignment_offset: u8,
+    /// `min_io_size` of TOPOLOGY, logical blocks.
+    pub min_io_size: u16,
+    /// `opt_io_size` of TOPOLOGY, logical blocks.
+    pub opt_io_size: u32,
     /// Offer DISCARD.
     pub discard: Option<Ranges>,
     /// Offer WRITE_ZEROES.
@@ -173,6 +179,9 @@ impl Config {
             seg_max: Some(126),
             blk_size: Some(512),
             physical_block_exp: None,
+            alignment_offset: 0,
+            min_io_size: 0,
+            opt_io_size: 0,
             discard: None,
             write_zeroes: None,
             lifetime: None,
@@ -203,7 +212,7 @@ impl Config {
 
     /// The keys that [`Config::set`] knows.
     pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, packed, in-order, flush, config-wce, \
-        writeback, size-max, seg-max, blk-size, physical-block-exp, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
+        writeback, size-max, seg-max, blk-size, physical-block-exp, alignment-offset, min-io-size, opt-io-size, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
         notify-multiplier, isr-ones, more-features, config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
 
@@ -241,6 +250,9 @@ impl Config {
             "seg-max" => self.seg_max = optional(value)?,
             "blk-size" => self.blk_size = optional(value)?,
             "physical-block-exp" => self.physical_block_exp = optional(value)?,
+            "alignment-offset" => self.alignment_offset = number(value)?,
+            "min-io-size" => self.min_io_size = number(value)?,
+            "opt-io-size" => self.opt_io_size = number(value)?,
             "discard" => self.discard = Some(ranges(value)?),
             "write-zeroes" => self.write_zeroes = Some(ranges(value)?),
             "lifetime" => self.lifetime = optional(value)?,

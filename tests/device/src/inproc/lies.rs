@@ -3,9 +3,12 @@
 //! WHEN counts, from 1, what the kind of lie is about: the driver's register accesses, its reads of one register, or the requests
 //! that the device finishes. TIMES is how often it lies from then on; 1 if it is not given, 0 for ever.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, bail, ensure};
+
+use crate::Field;
 
 /// A lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -245,6 +248,7 @@ pub(super) struct Liar {
     /// Each with how often what it is about has happened.
     lies: Vec<(Lie, u64)>,
     accesses: u64,
+    fields: BTreeMap<Field, u64>,
 }
 
 impl Liar {
@@ -252,6 +256,7 @@ impl Liar {
         Self {
             lies: lies.iter().map(|lie| (*lie, 0)).collect(),
             accesses: 0,
+            fields: BTreeMap::new(),
         }
     }
 
@@ -282,6 +287,19 @@ impl Liar {
             _ => value,
         })
         .unwrap_or(truth)
+    }
+
+    /// Counts a read of a field of the device configuration.
+    pub(super) fn count(&mut self, field: Field) {
+        *self.fields.entry(field).or_default() += 1;
+    }
+
+    /// How often each field was read.
+    pub(super) fn fields(&self) -> Vec<(Field, u64)> {
+        self.fields
+            .iter()
+            .map(|(field, count)| (*field, *count))
+            .collect()
     }
 
     /// What a read of a byte of the device configuration gives instead of the truth.

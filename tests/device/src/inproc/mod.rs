@@ -21,7 +21,7 @@ pub(crate) use self::function::{Function, NOTIFY_MULTIPLIER, Place};
 pub use self::lies::{Lie, PACKED_LIES, RING_LIES, RingLie, What};
 use self::registers::Registers;
 use crate::memory::GuestMemory;
-use crate::{Bar, Device, InterruptMode, Interrupts, Violation, all_ones};
+use crate::{Bar, Device, Field, InterruptMode, Interrupts, Violation, all_ones};
 
 /// The device.
 pub struct InProcess {
@@ -52,7 +52,7 @@ impl InProcess {
     /// Register accesses so far.
     #[must_use]
     pub fn accesses(&self) -> u64 {
-        self.registers.accesses()
+        self.registers.liar().accesses()
     }
 
     /// Does what lies are due at a register access.
@@ -182,5 +182,9 @@ impl Device for InProcess {
 
     fn works_when_polled(&self) -> bool {
         true
+    }
+
+    fn fields_read(&self) -> Vec<(Field, u64)> {
+        self.registers.liar().fields()
     }
 }

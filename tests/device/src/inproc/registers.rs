@@ -8,7 +8,7 @@ use super::blk::{Disk, HOST_MANAGED, WRITEBACK, ZONED};
 use super::lies::{Liar, What};
 use super::queue::{NO_VECTOR, Queue};
 use crate::memory::GuestMemory;
-use crate::{Violation, common};
+use crate::{Field, Violation, common};
 
 mod finish;
 mod work;
@@ -118,8 +118,8 @@ impl Registers {
         std::mem::take(&mut self.raised)
     }
 
-    pub(super) fn accesses(&self) -> u64 {
-        self.liar.accesses()
+    pub(super) fn liar(&self) -> &Liar {
+        &self.liar
     }
 
     /// Counts a register access; what is due at it and does not concern the registers is the caller's to do.
@@ -167,6 +167,7 @@ impl Registers {
                 "read writeback before FEATURES_OK".to_owned(),
             );
         }
+        self.liar.count(Field { at, width });
         (0..u64::from(width)).rev().fold(0, |value, byte| {
             let field = usize::try_from(at + byte)
                 .ok()

@@ -13,6 +13,7 @@ use host_storport::{
 use serde::{Deserialize, Serialize};
 use test_device::image::Image;
 use test_device::inproc::{Config, InProcess};
+use test_device::{Device, Field};
 
 use super::excuses::{self, Harm};
 use super::plan::{Act, Judgement, Plan, SIZE, Step};
@@ -48,6 +49,9 @@ pub struct Found {
     pub disturbed: u64,
     /// Whether the start was refused.
     pub refused: bool,
+    /// Fields of the device configuration that were read, and how often.
+    #[serde(skip)]
+    pub fields: Vec<(Field, u64)>,
     /// Hash over every event.
     pub trace: u64,
 }
@@ -121,6 +125,7 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
         lost: false,
         timeouts: 0,
         last: 0,
+        fields: Vec::new(),
     };
     let result = life.whole(sys, Box::new(device));
     let Life {
@@ -130,8 +135,10 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
         lost,
         timeouts,
         last,
+        fields,
         ..
     } = life;
+    found.fields = fields;
     found.fired = inject::fired().len() as u64;
     found.calls = inject::seen()
         .into_iter()
@@ -202,10 +209,11 @@ struct Life<'a> {
     timeouts: u64,
     /// Requests that were cut off or failed in the last piece of work.
     last: u64,
+    fields: Vec<(Field, u64)>,
 }
 
 impl Life<'_> {
-    fn whole(&mut self, sys: &[u8], device: Box<dyn test_device::Device>) -> Result<()> {
+    fn whole(&mut self, sys: &[u8], device: Box<dyn Device>) -> Result<()> {
         let driver = match host_storport::load(sys, "driver.sys", DriverOptions::default()) {
             Ok(driver) => driver,
             Err(LoadFailure::Entry(_)) if !inject::fired().is_empty() => {
@@ -246,6 +254,7 @@ impl Life<'_> {
             Err(error) => return Err(error.into()),
         }
         self.timeouts = adapter.counters().timeouts;
+        self.fields = adapter.device(|device| device.fields_read());
         let needless = adapter.device(|device| device.needless_notifications());
         ensure!(
             self.harm > Harm::None || needless == 0,

@@ -6,6 +6,7 @@
 pub mod cycles;
 pub mod enumerate;
 mod excuses;
+mod fields;
 pub mod life;
 pub mod plan;
 pub mod rows;
@@ -41,7 +42,9 @@ pub struct Amount {
 /// # Errors
 /// The driver does not live through a whole life without faults.
 pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String> + use<>> {
-    let accesses = enumerate::learn(sys, &mut Ground::default())?;
+    let mut ground = Ground::default();
+    let accesses = enumerate::learn(sys, &mut ground)?;
+    let fields = fields::names(sys, &mut ground)?;
     let mut names: Vec<String> = rows::ROWS
         .iter()
         .map(|row| format!("row:{}", row.id))
@@ -69,6 +72,7 @@ pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String>
             names.push(format!("access:{lie}:{at}"));
         }
     }
+    names.extend(fields);
     // Starts that fail in HwInitialize and go on in the passive initialisation, with interrupts all the while.
     names.extend(
         (1..100)

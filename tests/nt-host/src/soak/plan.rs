@@ -77,8 +77,8 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of this name: `plan:SEED`, `pair:SEED`, `call:FUNCTION:N`, `access:LIE:N`, `shared:LIE:N` (the same with
-    /// one interrupt message for all, which comes at each register access), `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS` or
-    /// `row:ID`; and `packed:NAME`, the same on packed rings. The ring of a `plan` or `pair` is a matter of chance.
+    /// one interrupt message for all, which comes at each register access), `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS`,
+    /// `field:OFFSET:VALUE:N` or `row:ID`; and `packed:NAME`, the same on packed rings. The ring of a `plan` or `pair` is a matter of chance.
     ///
     /// # Errors
     /// There is no such plan.
@@ -125,6 +125,7 @@ impl Plan {
                 Self::processors(cpus.parse()?, queues, vectors)
             }
             "row" => super::rows::plan(rest)?,
+            "field" => super::fields::plan(rest)?,
             _ => bail!("no plans are called {kind:?}"),
         };
         name.clone_into(&mut plan.name);
@@ -414,7 +415,6 @@ mod tests {
             "call:StorPortGetBusData:1",
             "access:vanish:3",
             "shared:needs-reset:3x2",
-            "cycle:restart:1",
             "cpus:3:64:2",
             "packed:cycle:restart:1",
             "packed:row:P020",
