@@ -45,7 +45,7 @@ pub enum Bench {
         /// Store the counts as the new baseline
         #[arg(long)]
         bless: bool,
-        /// List every instruction of one call of a routine (1 HwBuildIo, 2 HwStartIo, 3 interrupt, 4 DPC), and do nothing else
+        /// List every instruction of one call of a routine (1 HwStartIo, 2 interrupt, 3 DPC), and do nothing else
         #[arg(long, num_args = 2, value_names = ["CASE", "ROUTINE"], conflicts_with_all = ["json", "bless"])]
         list: Option<Vec<String>>,
         /// How often each client has its turn on the daemon; 0: only count

@@ -4,6 +4,7 @@ use crate::srb::{Address, Srb};
 use crate::status::{SrbStatus, StorStatus};
 use core::ffi::c_void;
 use core::marker::PhantomData;
+use core::mem::MaybeUninit;
 use core::ptr::{NonNull, null_mut};
 use nt_sys::storport::*;
 use nt_sys::types::FALSE;
@@ -68,18 +69,25 @@ impl Adapter {
         unsafe { StorPortNotification(RequestComplete, self.as_raw(), srb.into_raw()) };
     }
 
-    /// The device address of memory that StorPort gave out. `srb` is the request whose data or sense buffer `va` lies in,
-    /// and `None` for everything else: uncached extension, request extensions (MS: nf-storport-storportgetphysicaladdress).
-    /// `None` if StorPort cannot convert it.
+    /// The device address of memory that StorPort gave out. `srb` is the request whose extension, data or sense buffer `va` lies in, and
+    /// `None` for the uncached extension. `None` if StorPort cannot convert it.
+    ///
+    /// MS: nf-storport-storportgetphysicaladdress, which names data and sense buffer only; that the request is needed for its extension
+    /// where DMA is remapped says io.c of Microsoft's sample StorAhci, the model of storport-miniport-dma-remapping-support.
     #[must_use]
     pub fn physical_address(self, srb: Option<&Srb>, va: *const c_void) -> Option<Physical> {
-        let mut len = 0;
+        let mut len = MaybeUninit::uninit();
         let srb = srb.map_or(null_mut(), Srb::as_raw);
+        let va = va.cast_mut();
         // SAFETY: StorPort only looks the address up; `len` outlives the call.
-        let found =
-            unsafe { StorPortGetPhysicalAddress(self.as_raw(), srb, va.cast_mut(), &raw mut len) };
+        let found = unsafe { StorPortGetPhysicalAddress(self.as_raw(), srb, va, len.as_mut_ptr()) };
         let address = found.QuadPart.cast_unsigned();
-        (address != 0 && len != 0).then_some(Physical { address, len })
+        if address == 0 {
+            return None;
+        }
+        // SAFETY: with an address StorPort returns the length (MS: as above).
+        let len = unsafe { len.assume_init() };
+        Some(Physical { address, len })
     }
 
     /// The device addresses of a request's data buffer. `None` if it has no data.

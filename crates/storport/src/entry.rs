@@ -13,8 +13,8 @@ pub struct Miniport {
     pub find_adapter: HW_FIND_ADAPTER,
     /// Starts the adapter.
     pub initialize: HW_INITIALIZE,
-    /// Prepares a request, without any lock.
-    pub build_io: HW_BUILDIO,
+    /// Prepares a request, without any lock, if the miniport wants that. MS: ns-storport-_hw_initialization_data-r1
+    pub build_io: Option<HW_BUILDIO>,
     /// Takes a request.
     pub start_io: HW_STARTIO,
     /// Handles a line interrupt.
@@ -72,7 +72,7 @@ impl Miniport {
         data.HwInterrupt = Some(self.interrupt);
         data.HwFindAdapter = Some(self.find_adapter);
         data.HwResetBus = Some(self.reset_bus);
-        data.HwBuildIo = Some(self.build_io);
+        data.HwBuildIo = self.build_io;
         data.HwAdapterControl = Some(self.adapter_control);
         data.HwUnitControl = self.unit_control;
         data.DeviceExtensionSize = self.device_extension;

@@ -4,7 +4,7 @@ use crate::adapter::Adapter;
 use crate::srb::Srb;
 use crate::status::StorStatus;
 use bitflags::bitflags;
-use core::mem::size_of;
+use core::mem::{MaybeUninit, size_of};
 use core::ptr::null_mut;
 use nt_sys::storport::*;
 use nt_sys::types::{FALSE, GROUP_AFFINITY, TRUE};
@@ -128,27 +128,30 @@ impl Adapter {
         })
     }
 
-    /// Which message and channel StorPort chose for a request. From HwStartIo.
+    /// Which interrupt message StorPort chose for a request. From HwStartIo.
     ///
     /// # Errors
     /// What StorPort refused with: no options were negotiated, say.
-    pub fn start_io_channel(self, srb: &Srb) -> Result<STARTIO_PERFORMANCE_PARAMETERS, StorStatus> {
-        let mut parameters = STARTIO_PERFORMANCE_PARAMETERS {
-            Version: STOR_PERF_VERSION_2,
-            Size: size_of::<STARTIO_PERFORMANCE_PARAMETERS>() as u32,
-            MessageNumber: 0,
-            ChannelNumber: 0,
-        };
+    pub fn start_io_message(self, srb: &Srb) -> Result<u32, StorStatus> {
+        let mut parameters = MaybeUninit::<STARTIO_PERFORMANCE_PARAMETERS>::uninit();
+        let at = parameters.as_mut_ptr();
+        // SAFETY: a member of the structure.
+        let size = unsafe { &raw mut (*at).Size };
+        // SAFETY: as above. "The miniport driver needs to set only the size" (MS: nf-storport-storportgetstartioperfparams).
+        unsafe { size.write(size_of::<STARTIO_PERFORMANCE_PARAMETERS>() as u32) };
         // SAFETY: the request is with the miniport and `parameters` outlives the call.
         StorStatus::check(unsafe {
             StorPortExtendedFunction(
                 ExtFunctionGetStartIoPerformanceParameters,
                 self.as_raw(),
                 srb.as_raw(),
-                &raw mut parameters,
+                at,
             )
         })?;
-        Ok(parameters)
+        // SAFETY: a member of the structure.
+        let message = unsafe { &raw const (*at).MessageNumber };
+        // SAFETY: StorPort "will set the other members" (as above), and says that it did; all are integers.
+        Ok(unsafe { message.read() })
     }
 }
 

@@ -128,7 +128,7 @@ impl Srb {
         NonNull::new(raw).map(Self)
     }
 
-    /// The same for a routine that StorPort calls with a request only, as HwBuildIo and HwStartIo.
+    /// The same for a routine that StorPort calls with a request only, as HwStartIo.
     ///
     /// # Safety
     /// As of [`Srb::from_raw`], and `raw` is not NULL.
@@ -365,19 +365,6 @@ impl Srb {
         set!(self.as_raw(), SrbStatus, status);
     }
 
-    /// The command's data where nearly every block has it: first in an extended block. `None` says nothing.
-    #[inline]
-    fn cdb16(&self) -> Option<*mut SRBEX_DATA_SCSI_CDB16> {
-        let block = self.extended()?;
-        let is_scsi = get!(block, SrbFunction) == u32::from(SRB_FUNCTION_EXECUTE_SCSI);
-        if !is_scsi || get!(block, NumSrbExData) == 0 {
-            return None;
-        }
-        let [offset, ..] = get!(block, SrbExDataOffset);
-        let data: *mut SRBEX_DATA_SCSI_CDB16 = part(block, offset)?;
-        (get!(data, Type) == SrbExDataTypeScsiCdb16).then_some(data)
-    }
-
     /// The parts of a SCSI command, or `None` if this is not one.
     fn scsi(&self) -> Option<Scsi> {
         if self.function() != Function::ExecuteScsi {
@@ -459,12 +446,17 @@ fn scsi_at(
 
 /// The part at `offset` of an extended block, if all of a `T` lies between the fixed part and SrbLength, aligned.
 fn part<T>(block: *mut STORAGE_REQUEST_BLOCK, offset: u32) -> Option<*mut T> {
+    packed_part::<T>(block, offset).filter(|part| part.is_aligned())
+}
+
+/// The same at any alignment.
+#[inline(always)] // part of HwStartIo
+fn packed_part<T>(block: *mut STORAGE_REQUEST_BLOCK, offset: u32) -> Option<*mut T> {
     let offset = usize::try_from(offset).ok()?;
     let end = offset.checked_add(size_of::<T>())?;
     let fits =
         offset >= size_of::<STORAGE_REQUEST_BLOCK>() && end <= get!(block, SrbLength) as usize;
-    let part = block.cast::<u8>().wrapping_add(offset).cast::<T>();
-    (fits && part.is_aligned()).then_some(part)
+    fits.then(|| block.cast::<u8>().wrapping_add(offset).cast())
 }
 
 /// The first data block of a type.

@@ -10,6 +10,7 @@ mod dma;
 mod packed;
 mod region;
 mod split;
+mod table;
 #[cfg(test)]
 mod tests;
 
@@ -21,3 +22,4 @@ pub use dma::Dma;
 pub(crate) use packed::{Alone, PackedMemory, PackedWriter};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
 pub(crate) use split::{DeviceWord, DriverWord, SplitDescriptors, SplitMemory};
+pub use table::TableMemory;

@@ -74,7 +74,7 @@ impl<I: Iterator<Item = Part>> Chain<I> {
     }
 }
 
-/// One side of a chain that was not described by HwBuildIo: what the device reads, or what it writes.
+/// One side of a chain that is described when it is added to a queue: what the device reads, or what it writes.
 pub struct Side {
     first: Option<Part>,
     data: Option<Parts<Data>>,
@@ -264,7 +264,7 @@ pub fn prepare(rules: &Rules, srb: &Srb, place: &Place, request: &mut Request) {
         return;
     };
     let limits = &rules.limits;
-    request.memory = place.memory(rules);
+    request.memory = place.memory(rules, srb);
     let parts = Parts::new(list, request.bytes, limits.segment_bytes);
     let written = match request.memory {
         Some(place) if rules.indirect() => write_table(rules, request, place, parts.clone()),

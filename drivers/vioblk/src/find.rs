@@ -1,7 +1,6 @@
 //! HwFindAdapter: is this a device that can be used, and what may StorPort ask of it?
 #![forbid(unsafe_code)]
 
-use crate::build;
 use crate::config::{Config, Raw, Refusal};
 use crate::disk::{Disk, cache, notice, setup};
 use crate::dump::{self, DUMP_QUEUE_SIZE};
@@ -17,6 +16,7 @@ use crate::limits::{self, FIXED_DESCRIPTORS, Limits, PAGE};
 use crate::pool::{MAX_PIECES, Pool};
 use crate::request::{DESCRIPTOR_LEN, HEAD_LEN};
 use crate::ring::{RequestQueue, Ring, Rules};
+use crate::short;
 use crate::state::State;
 use crate::statistics::History;
 use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
@@ -116,14 +116,14 @@ struct Found {
 
 /// Looks at the device, tells StorPort what it can do, and sets everything up that needs no interrupt. PASSIVE_LEVEL, or, in the
 /// dump stack, HIGH_LEVEL.
-pub fn find(find: &mut FindAdapter<'_>, memory: &Memory, dump: bool) -> Result<Disk, Event> {
+pub fn find(find: &mut FindAdapter<'_>, memory: Memory, dump: bool) -> Result<(), Event> {
     let transport = map(find)?;
     let settings = if dump {
         Settings::DUMP
     } else {
         Settings::read(find)
     };
-    match negotiate(find.adapter(), &transport, memory, settings) {
+    match negotiate(find.adapter(), &transport, &memory, settings) {
         Ok(found) => {
             tell_storport(find, &found);
             set_up(find, transport, &found, memory)
@@ -297,14 +297,14 @@ fn outstanding(found: &Found) -> u32 {
     requests.clamp(1, found.settings.depth)
 }
 
-/// Takes memory for rings and pools and builds the disk.
+/// Takes memory for rings and pools, builds the disk and puts it in its place.
 #[inline(never)] // as above
 fn set_up(
     find: &mut FindAdapter<'_>,
     transport: Transport<MmioWindow>,
     found: &Found,
-    memory: &Memory,
-) -> Result<Disk, Event> {
+    memory: Memory,
+) -> Result<(), Event> {
     let none = |bytes: usize| Event::NoMemory {
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
     };
@@ -356,7 +356,7 @@ fn set_up(
         bus: config.SystemIoBusNumber,
         slot: config.SlotNumber,
     };
-    Ok(Disk {
+    memory.finish(Disk {
         adapter: find.adapter(),
         transport,
         rules: Rules {
@@ -368,7 +368,7 @@ fn set_up(
             sectors_per_block: found.config.sectors_per_block().into(),
             room: extension::room(&found.limits),
             scratch: scratch.address,
-            short: build::most(&found.limits, Tables::new(found.features)),
+            short: short::table(&found.limits, found.features),
             polled: found.settings.dump,
         },
         place,
@@ -394,7 +394,8 @@ fn set_up(
         journal: Journal::default(),
         history: History::default(),
         failed: AtomicBool::new(false),
-    })
+    });
+    Ok(())
 }
 
 /// What one queue takes of the uncached extension.
@@ -456,4 +457,4 @@ impl Plan {
     }
 }
 
-const _: () = assert!(size_of::<Slot<crate::ffi::extension::RequestBox>>() <= 24);
+const _: () = assert!(size_of::<Slot<crate::ffi::extension::Token>>() <= 24);

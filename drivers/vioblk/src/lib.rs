@@ -15,7 +15,6 @@
 )]
 #![deny(unsafe_code)]
 
-mod build;
 mod chain;
 mod changes;
 pub mod config;
@@ -34,6 +33,7 @@ mod reset;
 mod ring;
 pub mod scsi;
 mod segments;
+mod short;
 mod start;
 mod state;
 pub mod statistics;

@@ -282,17 +282,17 @@ impl Disk {
         self.messages.store(messages, Ordering::Relaxed);
         self.state
             .set(state::MESSAGES_SHARED, messages <= self.queues.len() as u32);
-        let mut options = Options::DPC_REDIRECTION;
-        if queues > 1 {
-            options |= Options::CONCURRENT_CHANNELS;
-        }
+        // With one queue, too: HwStartIo prepares requests before it locks a queue. A StorPort without channels holds its StartIo lock
+        // meanwhile. MS: nc-storport-hw_startio
+        let mut options = Options::DPC_REDIRECTION | Options::CONCURRENT_CHANNELS;
         // Message 0 is for configuration changes, so requests have messages of their own only if there are two.
         if messages > 1 {
             options |= Options::INTERRUPT_MESSAGE_RANGES;
         }
         let granted = self.adapter.negotiate_performance(&mut Request {
             options,
-            channels: queues,
+            // Calls of HwStartIo, of which each processor may make one at a time. MS: ns-storport-_perf_configuration_data
+            channels: nt::cpu::active_count(),
             messages: (1, messages.saturating_sub(1).max(1)),
             targets: &mut [],
         });

@@ -6,7 +6,6 @@ use crate::limits::FIXED_DESCRIPTORS;
 use crate::ranges::Steps;
 use core::mem::{MaybeUninit, size_of};
 use core::num::NonZeroU8;
-use storport::srb::ScsiStatus;
 use storport::{Dma, Sense, Srb};
 use virtio_core::ring::IndirectChain;
 use virtio_core::spec::blk::{ID_LEN, RequestHeader, RequestStatus, RequestType};
@@ -84,16 +83,16 @@ pub enum Extra {
     Answer([u8; ID_LEN]),
 }
 
-/// The driver's private part of an SRB extension.
+/// A request in full.
 #[derive(Debug)]
 pub struct Request {
-    /// The request block, while the driver owns it. That of a [plain](Self::plain) request is taken only with the request.
+    /// The request block, while the driver owns it.
     pub srb: Option<Srb>,
     /// The next request, while this one is in a list.
     pub next: MaybeUninit<Option<RequestBox>>,
     /// The part of the extension that is contiguous for the device: at least the head. `None`: not even that is.
     pub memory: Option<Dma>,
-    /// The table that HwBuildIo wrote into `memory`, if the request can be sent.
+    /// The table that was written into `memory` before the request came to a queue, if the request can be sent.
     pub chain: Option<IndirectChain>,
     /// First sector.
     pub sector: u64,
@@ -101,8 +100,6 @@ pub struct Request {
     pub bytes: u32,
     /// Data descriptors, of the present step.
     pub parts: u32,
-    /// Bytes that the device says at least that it wrote if it did all of a plain transfer.
-    pub enough: u32,
     /// What the device is asked to do.
     pub operation: Operation,
     /// What it is doing now.
@@ -113,9 +110,6 @@ pub struct Request {
     pub needs_bounce: bool,
     /// That page.
     pub bounce: Option<NonZeroU8>,
-    /// Where the success of a transfer is written that needs nothing more: no flush, and no word of how much was moved. Its head lies in
-    /// the request's own extension.
-    pub plain: Option<ScsiStatus>,
     /// How it ended.
     pub outcome: Outcome,
     /// What only some operations need.
@@ -146,13 +140,11 @@ impl Request {
             sector,
             bytes,
             parts: 0,
-            enough: 0,
             operation,
             stage: Stage::Operation,
             slot: None,
             needs_bounce: false,
             bounce: None,
-            plain: None,
             outcome: Outcome::Done,
             extra: Extra::Nothing,
         }

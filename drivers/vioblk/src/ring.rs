@@ -16,7 +16,7 @@ use crate::chain;
 use crate::config::Config;
 use crate::ffi::bounce;
 use crate::ffi::dma::region;
-use crate::ffi::extension::RequestBox;
+use crate::ffi::extension::{RequestBox, Token};
 use crate::ffi::list::{Counted, List};
 use crate::limits::Limits;
 use crate::pool::Pool;
@@ -24,6 +24,7 @@ use crate::ranges;
 use crate::request::{
     Extra, HEAD_LEN, ID_OFFSET, NO_STATUS, Operation, Outcome, Request, STATUS_OFFSET, Stage,
 };
+use crate::short;
 use crate::statistics::Counters;
 use storport::{Adapter, Dma};
 use virtio_core::ring::{AddError, IndirectChain, Kick, Queue, QueueMemory, Rejected, Tables};
@@ -33,7 +34,7 @@ use virtio_core::transport::Doorbell;
 use zerocopy::{FromBytes, Unaligned};
 
 /// The ring of a queue, with the request as token.
-pub type RequestQueue = Queue<'static, RequestBox>;
+pub type RequestQueue = Queue<'static, Token>;
 
 /// Most requests that wait in one queue. More than StorPort is told that the adapter takes, so only a bound.
 const MAX_WAITING: u32 = 8192;
@@ -57,8 +58,8 @@ pub struct Rules {
     pub room: u32,
     /// Where the device finds a page that it may write anything to.
     pub scratch: u64,
-    /// Longest transfer that HwBuildIo describes the short way, in bytes.
-    pub short: u32,
+    /// How a transfer is described that goes the short way, and how long it may be.
+    pub short: short::Table,
     /// Completions are looked for by the dump stack ([`crate::dump`]); nobody takes interrupts.
     pub polled: bool,
 }
@@ -118,7 +119,7 @@ pub struct Ring {
     swift: bool,
     queue: Option<RequestQueue>,
     /// The queue's memory while there is no queue.
-    memory: Option<QueueMemory<'static, RequestBox>>,
+    memory: Option<QueueMemory<'static, Token>>,
     doorbell: Option<Doorbell>,
     /// Whether the device may be given requests.
     open: bool,
@@ -140,7 +141,7 @@ pub struct Ring {
 
 impl Ring {
     /// A queue that has not been set up.
-    pub const fn new(memory: QueueMemory<'static, RequestBox>, slots: Pool, pages: Pool) -> Self {
+    pub const fn new(memory: QueueMemory<'static, Token>, slots: Pool, pages: Pool) -> Self {
         Self {
             swift: false,
             queue: None,
@@ -158,13 +159,9 @@ impl Ring {
         }
     }
 
-    /// Sends a request that HwBuildIo has described as `chain`. Gives it back, if that cannot be done at once.
+    /// Sends a request that was described as `chain`. Gives it back, if that cannot be done at once.
     #[inline(always)] // part of HwStartIo
-    pub fn submit_now(
-        &mut self,
-        request: RequestBox,
-        chain: IndirectChain,
-    ) -> Result<Notice, RequestBox> {
+    pub fn submit_now(&mut self, request: Token, chain: IndirectChain) -> Result<Notice, Token> {
         let queue = match &mut self.queue {
             Some(queue) if self.swift => queue,
             _ => return Err(request),
@@ -252,7 +249,6 @@ impl Ring {
                 || self.through != Through::None && self.must_flush(&mut request))
         {
             request.chain = None;
-            request.plain = None;
             match self.add(rules, request) {
                 Ok(()) => {}
                 Err(Refused::Wait(request)) => self.backlog.push_back(request),
@@ -312,7 +308,7 @@ impl Ring {
     #[cold]
     #[inline(never)] // used for all but plain transfers
     fn add(&mut self, rules: &Rules, mut request: RequestBox) -> Result<(), Refused> {
-        // What HwBuildIo has described lies where it needs nothing.
+        // What has its table lies where it needs nothing.
         let borrowed = match request.chain {
             Some(_) => Borrowed::Ready,
             None => self.borrow(rules, &mut request),
@@ -345,11 +341,9 @@ impl Ring {
     /// The queue did not take a request.
     #[cold]
     #[inline(never)] // as few requests come here
-    fn rejected(&mut self, rejected: Rejected<RequestBox>) -> Refused {
-        let Rejected {
-            token: mut request,
-            error,
-        } = rejected;
+    fn rejected(&mut self, rejected: Rejected<Token>) -> Refused {
+        let Rejected { token, error } = rejected;
+        let mut request = token.open();
         self.give_back(&mut request);
         match error {
             AddError::Full | AddError::Closed => Refused::Wait(request),
@@ -366,12 +360,17 @@ impl Ring {
         rules: &Rules,
         place: Option<Dma>,
         request: RequestBox,
-    ) -> Result<(), Rejected<RequestBox>> {
-        let reject = |token, error| Err(Rejected { token, error });
+    ) -> Result<(), Rejected<Token>> {
+        let reject = |request: RequestBox, error| {
+            Err(Rejected {
+                token: request.into(),
+                error,
+            })
+        };
         let Some(queue) = &mut self.queue else {
             return reject(request, AddError::Closed);
         };
-        // HwBuildIo wrote the table, unless it had no place for it.
+        // The table is written already, unless there was no place for it.
         let chain = match (request.chain, request.slot) {
             (Some(chain), None) => chain,
             _ => {
@@ -383,7 +382,7 @@ impl Ring {
                 };
                 let (readable, writable) = chain.sides();
                 if !rules.indirect() || !chain::table_fits(&request, table.len()) {
-                    return queue.add_direct(request, readable, writable);
+                    return queue.add_direct(request.into(), readable, writable);
                 }
                 match IndirectChain::write(&mut table, rules.features, readable, writable) {
                     Ok(chain) => chain,
@@ -391,7 +390,7 @@ impl Ring {
                 }
             }
         };
-        queue.add_indirect(request, chain)
+        queue.add_indirect(request.into(), chain)
     }
 
     /// Borrows a slot and a page if the request needs them.

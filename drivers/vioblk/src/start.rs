@@ -4,38 +4,22 @@
 use crate::chain;
 use crate::disk::{Disk, cache};
 use crate::ffi::data::SrbData;
-use crate::ffi::extension::{Place, RequestBox};
-use crate::ffi::lock::{Locks, QueueCell};
+use crate::ffi::extension::{Given, Place, RequestBox};
+use crate::ffi::lock::QueueCell;
 use crate::ranges;
 use crate::request::{Operation, Outcome, Request};
 use crate::ring::{Submitted, Through};
 use crate::scsi::{self, Command, Plan, Reply};
-use crate::state::{self, Now};
+use crate::state;
 use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use storport::srb::Address;
 use storport::{Adapter, Function, Sense, Srb, SrbStatus};
-use virtio_core::ring::IndirectChain;
 
 impl Disk {
-    /// HwStartIo.
-    #[inline(always)] // its only caller
-    pub fn start(&self, at: Dispatch, locks: Locks, request: RequestBox) {
-        let now = self.state.now();
-        if !now.is_quiet() {
-            return self.start_any(at, request);
-        }
-        // What HwBuildIo has described needs nothing more.
-        match request.chain {
-            Some(chain) => self.send_now(at, locks, now, request, chain),
-            None => self.start_any(at, request),
-        }
-    }
-
-    /// [`Self::start`] for all that cannot be sent at once.
-    #[cold]
-    #[inline(never)] // as few requests come here
-    pub fn start_any(&self, at: Dispatch, request: RequestBox) {
+    /// HwStartIo of all that does not go the [short way](Self::start_short).
+    pub fn start_any(&self, at: Dispatch, block: Given<'_>) {
+        let request = self.request_for(block);
         if request.operation != Operation::None {
             return self.execute(at, request);
         }
@@ -63,6 +47,43 @@ impl Disk {
         }
     }
 
+    /// The request of a block, described to the device if it is a transfer.
+    #[inline(never)] // for the stack
+    fn request_for(&self, block: Given<'_>) -> RequestBox {
+        let srb = block.srb();
+        let (operation, sector, bytes) = self.transfer(srb);
+        let mut request = Request::new(operation, sector, bytes);
+        if request.operation != Operation::None {
+            chain::prepare(&self.rules, srb, block.place(), &mut request);
+        }
+        block.put(request)
+    }
+
+    /// The transfer that a block asks for, or [`Operation::None`]; its first sector and its bytes.
+    #[inline]
+    fn transfer(&self, srb: &Srb) -> (Operation, u64, u32) {
+        const OTHER: (Operation, u64, u32) = (Operation::None, 0, 0);
+        if srb.function() != Function::ExecuteScsi || addressee(srb).is_err() {
+            return OTHER;
+        }
+        let Ok(command) = scsi::decode(srb.cdb()) else {
+            return OTHER;
+        };
+        let (_, available) = srb.data();
+        match scsi::plan_transfer(&command, &self.unit(), available) {
+            Some(Ok(Plan::Read(transfer))) => (Operation::Read, transfer.sector, transfer.bytes),
+            Some(Ok(Plan::Write {
+                transfer,
+                force_unit_access,
+            })) => (
+                Operation::Write { force_unit_access },
+                transfer.sector,
+                transfer.bytes,
+            ),
+            _ => OTHER,
+        }
+    }
+
     /// Completes a request that was not with the device.
     pub fn complete(&self, request: RequestBox, status: SrbStatus) {
         if let Some(srb) = request.finish() {
@@ -86,7 +107,7 @@ impl Disk {
         }
     }
 
-    /// Executes a command that HwBuildIo did not recognise as a transfer.
+    /// Executes a command that is no transfer.
     pub fn emulate(&self, at: Dispatch, mut request: RequestBox) {
         let Some(srb) = &request.srb else { return };
         let mut reply = Reply::EMPTY;
@@ -169,7 +190,7 @@ impl Disk {
                 }
                 Operation::Flush { stop: false }
             }
-            // It was no transfer when HwBuildIo looked (the disk was stopped, or shorter): StorPort may try again.
+            // It was no transfer when `transfer` looked (the disk was stopped, or shorter): StorPort may try again.
             Plan::Read(_) | Plan::Write { .. } => {
                 request.outcome = Outcome::Busy;
                 return self.end(at, request);
@@ -179,7 +200,7 @@ impl Disk {
         request.memory = request
             .srb
             .as_ref()
-            .and_then(|srb| Place::of(srb)?.memory(&self.rules));
+            .and_then(|srb| Place::of(srb)?.memory(&self.rules, srb));
         if work > 0 && !self.prepare_ranges(&mut request, work) {
             return self.end(at, request);
         }
@@ -222,32 +243,14 @@ impl Disk {
         self.state.is(state::WRITE_CACHE) == on
     }
 
-    /// Gives a request that HwBuildIo has described to the device, or lets it wait. No lock is held.
-    #[inline(always)] // part of HwStartIo
-    fn send_now(
-        &self,
-        at: Dispatch,
-        locks: Locks,
-        now: Now,
-        request: RequestBox,
-        chain: IndirectChain,
-    ) {
-        let number = self.queue_of(locks.adapter(), now, &request);
-        let Some(own) = self.queues.get(number) else {
-            return self.send(at, request);
-        };
-        let sent = own.with_now(locks, |ring| ring.submit_now(request, chain));
-        match sent {
-            Ok(notice) => self.notify(notice),
-            Err(request) => self.send_from(at, number, request),
-        }
-    }
-
     /// Gives a request to the device, or lets it wait. No lock is held.
     #[cold]
     #[inline(never)] // as few requests come here
     fn send(&self, at: Dispatch, request: RequestBox) {
-        let first = self.queue_of(self.adapter, self.state.now(), &request);
+        let first = match &request.srb {
+            Some(srb) => self.queue_of(self.adapter, srb),
+            None => 0,
+        };
         let first = first.checked_rem(self.queues.len()).unwrap_or(0);
         self.send_from(at, first, request);
     }
@@ -255,7 +258,7 @@ impl Disk {
     /// The same, first to the queue `first`.
     #[cold]
     #[inline(never)] // used twice
-    fn send_from(&self, at: Dispatch, first: usize, request: RequestBox) {
+    pub fn send_from(&self, at: Dispatch, first: usize, request: RequestBox) {
         let (before, from) = self
             .queues
             .split_at_checked(first)
@@ -293,18 +296,19 @@ impl Disk {
 
     /// The queue for a request, modulo the number of queues: the one whose interrupt StorPort prefers, or this processor's.
     #[inline(always)] // part of HwStartIo
-    fn queue_of(&self, adapter: Adapter, now: Now, request: &Request) -> usize {
-        let by_message = now.by_message();
+    pub fn queue_of(&self, adapter: Adapter, srb: &Srb) -> usize {
+        let by_message = self.state.now().by_message();
         if !by_message && self.queues.len() < 2 {
             return 0;
         }
-        let channel = match &request.srb {
-            Some(srb) if by_message => adapter.start_io_channel(srb).ok(),
-            _ => None,
+        let message = if by_message {
+            adapter.start_io_message(srb).ok()
+        } else {
+            None
         };
-        let number = match channel {
+        let number = match message {
             // Message 0 is the configuration's; no queue has the number that it becomes.
-            Some(channel) => channel.MessageNumber.wrapping_sub(1),
+            Some(message) => message.wrapping_sub(1),
             None => nt::cpu::current_index(),
         };
         number as usize

@@ -25,11 +25,16 @@ pub const POLLED: u32 = 1 << 24;
 /// Writes fail.
 pub const READ_ONLY: u32 = WRITES as u32;
 /// No command has stopped the disk.
-pub const RUNNING: u32 = STARTED as u32;
+pub const RUNNING: u32 = 1 << 25;
+/// No command goes the short way while any of these is set: the disk is not there, a command has to be told of something, or nothing may
+/// be locked.
+const NOT_QUIET: u32 = GONE | CAPACITY_CHANGED | MODE_CHANGED | POLLED;
+/// Commands may go the short way: the disk runs, and nothing of [`NOT_QUIET`] is set. Follows from the other bits.
+const SHORT: u32 = STARTED as u32;
 /// A command that asks for its data to be on the medium needs a flush.
 const FLUSHES: u32 = FORCED as u32;
 
-/// The word. Its lower half is what [`crate::scsi::PlainCommand`] looks at in the first two bytes of a command.
+/// The word. Its lower half is what [`crate::scsi::PlainTransfer`] looks at in the first two bytes of a command.
 ///
 /// Each bit says something of its own, and Relaxed is enough for it where nothing else is said; a word costs each request one look.
 #[derive(Debug)]
@@ -55,11 +60,27 @@ impl State {
         if write_cache || cache_mode {
             word |= FLUSHES;
         }
-        Self(AtomicU32::new(word))
+        Self(AtomicU32::new(settled(word)))
+    }
+
+    /// Changes some bits, and [`SHORT`] with them. What they were.
+    fn change(&self, order: Ordering, change: impl Fn(u32) -> u32) -> u32 {
+        let mut before = self.0.load(Ordering::Relaxed);
+        loop {
+            let after = settled(change(before));
+            // A failure reads nothing that anybody relies on.
+            match self
+                .0
+                .compare_exchange_weak(before, after, order, Ordering::Relaxed)
+            {
+                Ok(before) => return before,
+                Err(now) => before = now,
+            }
+        }
     }
 
     /// All of it.
-    #[inline(always)] // part of HwBuildIo and HwStartIo
+    #[inline(always)] // part of HwStartIo
     pub fn now(&self) -> Now {
         Now(self.0.load(Ordering::Relaxed))
     }
@@ -71,19 +92,15 @@ impl State {
 
     /// Sets a bit, or clears it. Whether it was set.
     pub fn set(&self, bit: u32, on: bool) -> bool {
-        let before = if on {
-            self.0.fetch_or(bit, Ordering::Relaxed)
-        } else {
-            self.0.fetch_and(!bit, Ordering::Relaxed)
-        };
-        before & bit != 0
+        let change = |word| if on { word | bit } else { word & !bit };
+        self.change(Ordering::Relaxed, change) & bit != 0
     }
 
     /// The DPCs can be queued.
     ///
     /// SeqCst, and so is the look in [`Self::dpcs_may_run`]: see `Disk::passive`. It also orders the DPCs' initialisation before their use.
     pub fn let_dpcs_run(&self) {
-        self.0.fetch_and(!NO_DPCS, Ordering::SeqCst);
+        self.change(Ordering::SeqCst, |word| word & !NO_DPCS);
     }
 
     /// Whether DPCs can be queued, and may be.
@@ -105,33 +122,37 @@ impl State {
     /// Release orders what has changed before the word of it; it pairs with the Acquire in [`Self::take`]. Relaxed would let the next
     /// command be told of a change and the one after it answered with what was before.
     pub fn tell(&self, change: u32) {
-        self.0.fetch_or(change, Ordering::Release);
+        self.change(Ordering::Release, |word| word | change);
     }
 
     /// Takes the word of a change back: whether there was any, for one caller.
     pub fn take(&self, change: u32) -> bool {
         // Acquire: see `tell`.
-        self.0.fetch_and(!change, Ordering::Acquire) & change != 0
+        self.change(Ordering::Acquire, |word| word & !change) & change != 0
     }
 }
 
 impl Now {
-    /// What matters in the first two bytes of a command.
+    /// What matters in the first two bytes of a command. Nothing is found plain by it on a disk that is stopped or gone, in the dump stack,
+    /// or while there is something that a command has to be told.
     #[inline(always)] // as above
     pub const fn commands(self) -> u16 {
         self.0 as u16
-    }
-
-    /// The disk is there, outside of the dump stack, and there is nothing that a command has to be told.
-    #[inline(always)] // as above
-    pub const fn is_quiet(self) -> bool {
-        self.0 & (GONE | CAPACITY_CHANGED | MODE_CHANGED | POLLED) == 0
     }
 
     /// StorPort chooses an interrupt message for each request.
     #[inline(always)] // as above
     pub const fn by_message(self) -> bool {
         self.0 & BY_MESSAGE != 0
+    }
+}
+
+/// The word with [`SHORT`] as it follows from the other bits.
+const fn settled(word: u32) -> u32 {
+    if word & (RUNNING | NOT_QUIET) == RUNNING {
+        word | SHORT
+    } else {
+        word & !SHORT
     }
 }
 

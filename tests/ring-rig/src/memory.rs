@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ring_device::{Memory, Unreachable};
-use virtio_core::mem::{DeviceAddress, Dma, DmaRegion};
+use virtio_core::mem::{DeviceAddress, Dma, DmaRegion, TableMemory};
 
 /// What lies in memory at first; a driver that takes it for zeros is noticed.
 const FILL: u8 = 0xa5;
@@ -116,6 +116,19 @@ impl GuestMemory {
         // SAFETY: `at` vouches for `len` bytes, which live as long as the rig; the other code that accesses them is the
         // device, through raw pointers.
         unsafe { Dma::lend(self, base, len) }.expect("memory to lend")
+    }
+
+    /// Lends the room for a table at this address, if it is one for a table.
+    ///
+    /// # Panics
+    ///
+    /// If it is not all memory.
+    #[must_use]
+    pub fn lend_table<const N: usize>(&self, address: u64) -> Option<TableMemory<N>> {
+        let lent = self.lend(address, N * size_of::<u128>());
+        let base = self.at(address, lent.len()).expect("memory to lend");
+        // SAFETY: as in `lend`; the memory is aligned for the processor where it is for the device.
+        unsafe { TableMemory::new(base, lent.address()) }
     }
 
     /// Ends all loans, after the driver has given everything back: what it wrote stays, and must not change any more.

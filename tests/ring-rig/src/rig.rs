@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ring_device::{Buffer, Memory};
 use virtio_core::ring::{
-    IndirectChain, Kick, Part, Queue, QueueError, QueueMemory, Rejected, Slot, Tables, Taken,
+    IndirectChain, Kick, Part, Queue, QueueError, QueueMemory, Rejected, Slot, Taken,
 };
 use virtio_core::transport::{ConfigSpace, DeviceStopped, stop_bus_mastering};
 
@@ -206,8 +206,9 @@ impl Rig {
             return Ok(self.publish());
         };
         let mut lent = self.memory.lend(table, self.table_len as usize);
-        let tables = Tables::new(self.mode.features()).expect("the mode has indirect tables");
-        let kick = IndirectChain::write_few(&mut lent, tables, parts, readable)
+        let (reads, writes) = parts.split_at(readable);
+        let (reads, writes) = (reads.iter().copied(), writes.iter().copied());
+        let kick = IndirectChain::write(&mut lent, self.mode.features(), reads, writes)
             .map_err(|error| Rejected { token, error })
             .and_then(|chain| self.driver.submit_indirect(token, chain))?;
         self.tables.pop();

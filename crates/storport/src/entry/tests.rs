@@ -60,7 +60,7 @@ unsafe extern "system" fn control(
 const MINIPORT: Miniport = Miniport {
     find_adapter: found,
     initialize: yes,
-    build_io: take,
+    build_io: None,
     start_io: take,
     interrupt: yes,
     reset_bus: reset,
@@ -75,10 +75,14 @@ const MINIPORT: Miniport = Miniport {
 
 /// Registers with a port driver that takes these sizes: its answer, and the sizes that it was offered.
 fn register(known: &'static [u32]) -> (NTSTATUS, Vec<u32>) {
+    register_one(&MINIPORT, known)
+}
+
+fn register_one(miniport: &Miniport, known: &'static [u32]) -> (NTSTATUS, Vec<u32>) {
     KNOWN.set(known);
     SEEN.take();
     // SAFETY: the port driver above does not look at the driver object or the path.
-    let status = unsafe { MINIPORT.register(null_mut(), null_mut()) };
+    let status = unsafe { miniport.register(null_mut(), null_mut()) };
     (
         status,
         SEEN.with_borrow(|seen| {
@@ -134,6 +138,17 @@ fn the_structure_says_what_the_miniport_is() {
         (data.SrbTypeFlags, data.AddressTypeFlags),
         (SRB_TYPE_FLAG_STORAGE_REQUEST_BLOCK, ADDRESS_TYPE_FLAG_BTL8)
     );
-    assert!(data.HwStartIo.is_some() && data.HwBuildIo.is_some() && data.HwResetBus.is_some());
+    assert!(data.HwStartIo.is_some() && data.HwBuildIo.is_none() && data.HwResetBus.is_some());
     assert!(data.HwUnitControl.is_none() && data.HwDmaStarted.is_none() && data.Reserved.is_null());
+}
+
+#[test]
+fn a_miniport_that_wants_to_prepare_requests_says_so() {
+    let miniport = Miniport {
+        build_io: Some(take),
+        ..MINIPORT
+    };
+    register_one(&miniport, &[208]);
+    let data = SEEN.with_borrow(|seen| seen[0]);
+    assert!(data.HwBuildIo.is_some());
 }

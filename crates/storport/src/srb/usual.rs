@@ -1,6 +1,6 @@
 //! The block as nearly all are, read in one go: extended, with a short command first. Others say nothing here.
 
-use super::{Srb, part};
+use super::{Srb, packed_part};
 use core::marker::PhantomData;
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -10,7 +10,7 @@ use nt_sys::storport::*;
 #[derive(Clone, Copy, Debug)]
 pub struct Usual<'a> {
     block: *mut STORAGE_REQUEST_BLOCK,
-    /// All of it lies inside of the block.
+    /// All of it lies inside of the block, as it is read, at any alignment.
     data: *mut SRBEX_DATA_SCSI_CDB16,
     /// As above.
     address: *mut STOR_ADDR_BTL8,
@@ -25,22 +25,41 @@ pub struct ScsiStatus(NonNull<u8>);
 /// Path, Target and Lun in the word that begins with Path and ends with Reserved.
 const UNIT: u32 = u32::from_ne_bytes([0xff, 0xff, 0xff, 0]);
 const _: () = assert!(
-    align_of::<STOR_ADDR_BTL8>() >= align_of::<u32>()
-        && offset_of!(STOR_ADDR_BTL8, Path).is_multiple_of(align_of::<u32>())
-        && offset_of!(STOR_ADDR_BTL8, Target) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(1)
+    offset_of!(STOR_ADDR_BTL8, Target) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(1)
         && offset_of!(STOR_ADDR_BTL8, Lun) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(2)
         && offset_of!(STOR_ADDR_BTL8, Reserved) == offset_of!(STOR_ADDR_BTL8, Path).wrapping_add(3)
 );
 
+/// Reads a member of a part of the block, as `get!`, at any alignment: to look for it costs each request more than to do without.
+macro_rules! get_packed {
+    ($part:expr, $field:ident) => {{
+        let member = {
+            let part = $part;
+            // SAFETY: the part lies inside of the block, and so does the member.
+            unsafe { &raw const (*part).$field }
+        };
+        // SAFETY: as above; the miniport owns the block, so nobody writes it meanwhile.
+        unsafe { member.read_unaligned() }
+    }};
+}
+
 impl Srb {
     /// The block, if it is as nearly all are.
-    #[inline(always)] // part of HwBuildIo
+    #[inline(always)] // part of HwStartIo
     #[must_use]
     pub fn usual(&self) -> Option<Usual<'_>> {
-        let data = self.cdb16()?;
         let block = self.extended()?;
-        let address: *mut STOR_ADDR_BTL8 = part(block, get!(block, AddressOffset))?;
-        (get!(address, Type) == STOR_ADDRESS_TYPE_BTL8).then_some(Usual {
+        let is_scsi = get!(block, SrbFunction) == u32::from(SRB_FUNCTION_EXECUTE_SCSI);
+        if !is_scsi || get!(block, NumSrbExData) == 0 {
+            return None;
+        }
+        let [offset, ..] = get!(block, SrbExDataOffset);
+        let data: *mut SRBEX_DATA_SCSI_CDB16 = packed_part(block, offset)?;
+        if get_packed!(data, Type) != SrbExDataTypeScsiCdb16 {
+            return None;
+        }
+        let address: *mut STOR_ADDR_BTL8 = packed_part(block, get!(block, AddressOffset))?;
+        (get_packed!(address, Type) == STOR_ADDRESS_TYPE_BTL8).then_some(Usual {
             block,
             data,
             address,
@@ -62,15 +81,15 @@ impl Srb {
 
 impl<'a> Usual<'a> {
     /// Whether it is for unit 0 of target 0 on bus 0.
-    #[inline(always)] // part of HwBuildIo, as are the others
+    #[inline(always)] // part of HwStartIo, as are the others
     #[must_use]
     pub fn is_for_first_unit(&self) -> bool {
         let path = self
             .address
             .cast::<u8>()
             .wrapping_add(offset_of!(STOR_ADDR_BTL8, Path));
-        // SAFETY: four bytes of the address, aligned as the address is, in the block, which the miniport owns.
-        let unit = unsafe { path.cast::<u32>().read() };
+        // SAFETY: four bytes of the address, in the block, which the miniport owns.
+        let unit = unsafe { path.cast::<u32>().read_unaligned() };
         unit & UNIT == 0
     }
 
@@ -91,7 +110,7 @@ impl<'a> Usual<'a> {
     #[inline(always)]
     #[must_use]
     pub fn cdb_len(&self) -> u8 {
-        get!(self.data, CdbLength)
+        get_packed!(self.data, CdbLength)
     }
 
     /// Bytes of the data buffer.

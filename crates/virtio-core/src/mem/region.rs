@@ -29,6 +29,13 @@ impl DeviceAddress {
         self.0
     }
 
+    /// The address `bytes` further on in memory that lies in one piece for the device and goes as far, so that the sum does not wrap.
+    #[must_use]
+    #[inline(always)]
+    pub const fn within(self, bytes: u64) -> Self {
+        Self(self.0.wrapping_add(bytes))
+    }
+
     /// The address `bytes` further on, unless that passes the end of the address space. Whether the device may use what lies
     /// there is not checked.
     #[must_use]

@@ -66,9 +66,25 @@ pub(super) enum TableFormat {
     Packed,
 }
 
+impl TableFormat {
+    /// A descriptor of a table; `next` is the index of the one after it.
+    #[inline(always)]
+    pub(super) fn entry(self, part: Part, flags: DescriptorFlags, next: u16) -> [U64; 2] {
+        match self {
+            Self::Packed => {
+                // Order needs no index, and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
+                let flags = flags.intersection(DescriptorFlags::WRITE).bits();
+                transmute!(packed_descriptor(part, flags, 0))
+            }
+            // In the order that IN_ORDER asks for. // Virtio 1.3 §2.7.5.3
+            Self::None | Self::Split => transmute!(descriptor(part, flags, next)),
+        }
+    }
+}
+
 /// That indirect tables may be used, and how they are written: what the negotiated features say of them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Tables(TableFormat);
+pub struct Tables(pub(super) TableFormat);
 
 impl Tables {
     /// `None` without INDIRECT_DESC.
@@ -117,55 +133,6 @@ impl IndirectChain {
             Err(WriteError::NoRoom { parts }) => Err(AddError::TableTooSmall { parts, entries }),
             Err(WriteError::Refused(error)) => Err(error),
         }
-    }
-
-    /// As [`Self::write`] for a few parts in an array, of which the device reads the first `readable` and writes the others:
-    /// without a call in between, and the same instructions whichever way the data goes. What the features say of tables is in
-    /// `tables`.
-    ///
-    /// # Errors
-    ///
-    /// As of [`Self::write`].
-    #[inline(always)]
-    pub fn write_few<const N: usize>(
-        table: &mut DmaRegion,
-        tables: Tables,
-        parts: [Part; N],
-        readable: usize,
-    ) -> Result<Self, AddError> {
-        const { assert!(0 < N && N <= MAX_QUEUE_SIZE as usize) };
-        let mut table = Lent::new(table, tables)?;
-        let entries = table.table.len().wrapping_div(DESCRIPTOR);
-        if entries < N {
-            return Err(AddError::TableTooSmall { parts: N, entries });
-        }
-        // At most 2¹⁵ lengths of 32 bits: it cannot wrap.
-        let (mut bytes, mut writable) = (0_u64, 0_u32);
-        for (index, part) in parts.into_iter().enumerate() {
-            if part.len == 0 {
-                return Err(AddError::EmptyPart);
-            }
-            bytes = bytes.wrapping_add(u64::from(part.len));
-            let mut flags = DescriptorFlags::empty();
-            if index >= readable {
-                writable = writable.wrapping_add(part.len);
-                flags = flags.union(DescriptorFlags::WRITE);
-            }
-            if index.wrapping_add(1) < N {
-                flags = flags.union(DescriptorFlags::NEXT);
-            }
-            table.put(Place::Later, part, flags)?;
-        }
-        // Virtio 1.3 §2.7.5.2: no chain longer than 2³² bytes.
-        if bytes > u64::from(u32::MAX) {
-            return Err(AddError::TooManyBytes);
-        }
-        Ok(Self {
-            table: table.table.address(),
-            parts: N as u16,
-            writable,
-            format: table.format,
-        })
     }
 
     /// Number of parts.
@@ -231,15 +198,7 @@ impl Table for Lent<'_> {
     fn put(&mut self, _place: Place, part: Part, flags: DescriptorFlags) -> Result<(), AddError> {
         let at = self.at;
         self.at = at.wrapping_add(1);
-        let entry = match self.format {
-            TableFormat::Packed => {
-                // Order needs no index, and WRITE is the only flag. // Virtio 1.3 §2.8.7, §2.8.19
-                let flags = flags.intersection(DescriptorFlags::WRITE).bits();
-                transmute!(packed_descriptor(part, flags, 0))
-            }
-            // In the order that IN_ORDER asks for. // Virtio 1.3 §2.7.5.3
-            TableFormat::None | TableFormat::Split => transmute!(descriptor(part, flags, self.at)),
-        };
+        let entry = self.format.entry(part, flags, self.at);
         // Cannot wrap, as the index has 16 bits.
         let offset = usize::from(at).wrapping_mul(DESCRIPTOR);
         self.table

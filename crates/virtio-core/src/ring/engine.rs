@@ -7,7 +7,7 @@ use super::{
     AddError, Armed, Completion, IndirectChain, Kick, Part, QueueError, Rejected, RingAddresses,
     Slot, Taken, Totals, event,
 };
-use crate::mem::{DmaRegion, Order};
+use crate::mem::{DeviceAddress, DmaRegion, Order};
 use crate::sync::{Ordering, fence};
 
 /// The queue was closed just now.
@@ -194,7 +194,13 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         chain: IndirectChain,
     ) -> Result<Kick, Rejected<T>> {
         if !self.slots.all_published() {
-            return self.submit_behind(token, chain);
+            let IndirectChain {
+                table,
+                parts,
+                writable,
+                format,
+            } = chain;
+            return self.submit_behind(token, table, parts, writable, format);
         }
         if let Some(error) = self.refuse_indirect(chain) {
             return Err(Rejected { token, error });
@@ -217,10 +223,23 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         })
     }
 
-    /// The same behind others that were not shown yet.
+    /// The same behind others that were not shown yet. It takes the chain's members, so that they need not be put together for it.
     #[cold]
     #[inline(never)]
-    fn submit_behind(&mut self, token: T, chain: IndirectChain) -> Result<Kick, Rejected<T>> {
+    fn submit_behind(
+        &mut self,
+        token: T,
+        table: DeviceAddress,
+        parts: u16,
+        writable: u32,
+        format: TableFormat,
+    ) -> Result<Kick, Rejected<T>> {
+        let chain = IndirectChain {
+            table,
+            parts,
+            writable,
+            format,
+        };
         self.add_indirect(token, chain)?;
         // A closed queue takes nothing.
         Ok(self.show())

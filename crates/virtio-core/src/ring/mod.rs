@@ -48,6 +48,7 @@ mod chain;
 mod engine;
 mod error;
 mod event;
+mod framed;
 mod layout;
 mod packed;
 mod position;
@@ -58,6 +59,7 @@ mod tests;
 
 pub use chain::{IndirectChain, Tables};
 pub use error::{AddError, QueueError, Rejected, SetupError};
+pub use framed::{Data, Flow, Framed};
 pub use layout::Layout;
 pub(crate) use position::{LAP, Position, distance, shows, step, step_one};
 pub use slots::Slot;

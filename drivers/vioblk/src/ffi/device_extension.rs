@@ -10,7 +10,7 @@
 
 use crate::disk::Disk;
 use crate::dump::DUMP_QUEUE_SIZE;
-use crate::ffi::extension::RequestBox;
+use crate::ffi::extension::Token;
 use crate::ffi::lock::{Guard, QueueCell};
 use crate::ring::Ring;
 use core::ffi::c_void;
@@ -37,7 +37,7 @@ struct Header {
 }
 
 type Cell = MaybeUninit<QueueCell>;
-type SlotMemory = MaybeUninit<Slot<RequestBox>>;
+type SlotMemory = MaybeUninit<Slot<Token>>;
 
 /// Slots in the dump stack, where memory is short and requests come one at a time.
 const DUMP_SLOTS: usize = DUMP_QUEUE_SIZE as usize;
@@ -131,12 +131,12 @@ impl Memory {
     pub fn slot_parts(
         &self,
         len: usize,
-    ) -> impl Iterator<Item = &'static mut [Slot<RequestBox>]> + use<> {
+    ) -> impl Iterator<Item = &'static mut [Slot<Token>]> + use<> {
         let at = self
             .base
             .as_ptr()
             .wrapping_add(slots_offset(self.queues))
-            .cast::<Slot<RequestBox>>();
+            .cast::<Slot<Token>>();
         let count = self.slots();
         for index in 0..count {
             // SAFETY: `count` slots lie there (`size`), and nobody else uses them (`new`).
@@ -184,7 +184,7 @@ impl Memory {
 }
 
 /// The adapter of a device extension and the disk in it, for a routine that runs only for an adapter that HwInitialize has initialised,
-/// which it does only with a disk in place: HwBuildIo, HwStartIo, and the DPCs, which are initialised later.
+/// which it does only with a disk in place: HwStartIo, and the DPCs, which are initialised later.
 ///
 /// HwInitialize comes after a HwFindAdapter that succeeded (MS: nc-storport-hw_initialize). That no request comes before is said
 /// nowhere in so many words; but until then StorPort knows neither the adapter's units nor the size of a request's extension.

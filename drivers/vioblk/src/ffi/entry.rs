@@ -3,7 +3,7 @@
 use crate::disk::{Disk, work};
 use crate::events;
 use crate::ffi::device_extension::{self, Memory};
-use crate::ffi::extension::{self, Building, RequestBox};
+use crate::ffi::extension::{self, Given, GivenUsual};
 use crate::ffi::lock::{Locks, QueueCell};
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
@@ -21,7 +21,7 @@ pub fn miniport(dump: bool) -> Miniport {
     Miniport {
         find_adapter,
         initialize,
-        build_io,
+        build_io: None,
         start_io,
         interrupt,
         reset_bus,
@@ -68,11 +68,8 @@ unsafe extern "system" fn find_adapter(
         crate::dump::mark(&mut find);
         return SP_RETURN_FOUND;
     }
-    match crate::find::find(&mut find, &memory, dump.is_some()) {
-        Ok(disk) => {
-            memory.finish(disk);
-            SP_RETURN_FOUND
-        }
+    match crate::find::find(&mut find, memory, dump.is_some()) {
+        Ok(()) => SP_RETURN_FOUND,
         Err(event) => {
             // In the dump stack nobody could read it.
             if dump.is_none() {
@@ -235,35 +232,8 @@ unsafe extern "system" fn interrupt(extension: *mut c_void) -> BOOLEAN {
     BOOLEAN::from(disk.interrupt())
 }
 
-#[inline] // see `miniport`
-unsafe extern "system" fn build_io(
-    extension: *mut c_void,
-    srb: *mut SCSI_REQUEST_BLOCK,
-) -> BOOLEAN {
-    // SAFETY: StorPort's device extension; requests come only after HwFindAdapter (`started_disk`).
-    let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
-    // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
-    let srb = unsafe { Srb::given(srb) };
-    // SAFETY: HwBuildIo, as said above.
-    match disk.build_short(adapter, unsafe { Building::assume(&srb) }) {
-        Some(()) => TRUE,
-        None => build_any(disk, srb),
-    }
-}
-
-/// The same for a block that is not like nearly every other.
-#[cold]
-#[inline(never)] // as few requests come here, or long ones
-fn build_any(disk: &Disk, srb: Srb) -> BOOLEAN {
-    // SAFETY: HwBuildIo, whose block this still is.
-    if disk.build_any(unsafe { Building::assume(&srb) }) {
-        return TRUE;
-    }
-    // Not to be passed to HwStartIo. MS: nc-storport-hw_buildio
-    disk.adapter.complete(srb, SrbStatus::Error);
-    FALSE
-}
-
+/// There is no HwBuildIo. What it is for, to prepare requests without the lock that HwStartIo runs under, HwStartIo does itself before it
+/// locks a queue: with concurrent channels StorPort takes no lock for it. MS: nc-storport-hw_startio
 #[inline] // see `miniport`
 unsafe extern "system" fn start_io(
     extension: *mut c_void,
@@ -271,17 +241,33 @@ unsafe extern "system" fn start_io(
 ) -> BOOLEAN {
     // SAFETY: StorPort's device extension; requests come only after HwFindAdapter (`started_disk`).
     let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
-    // SAFETY: the block is the driver's, which has no other name for it.
+    // SAFETY: the block is the driver's from this call on, and this is its only name until the end of the function.
     let srb = unsafe { Srb::given(srb) };
     // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode (MS: nc-storport-hw_startio); the dump stack runs on one processor,
     // which nothing interrupts: what DISPATCH_LEVEL promises and more.
     let at = unsafe { Dispatch::assume() };
-    // SAFETY: HwStartIo; in the dump stack, where there are no locks, `start` uses it for nothing, as the disk is `state::POLLED`.
+    // SAFETY: HwStartIo; in the dump stack, where there are no locks, nothing goes the short way, as the disk is `state::POLLED`.
     let locks = unsafe { Locks::assume(adapter) };
-    // SAFETY: StorPort passes a block on only after HwBuildIo, which put a request there or kept the block. A block that ended with
-    // SRB_STATUS_BUSY comes again through HwBuildIo. MS: nc-storport-hw_startio
-    disk.start(at, locks, unsafe { RequestBox::take(srb) });
+    // SAFETY: HwStartIo, as said above.
+    let block = unsafe { GivenUsual::new(&srb) };
+    if block
+        .and_then(|block| disk.start_short(at, locks, block))
+        .is_none()
+    {
+        start_any(disk, at, srb);
+    }
     TRUE
+}
+
+/// The same for a block that is not like nearly every other.
+#[cold]
+#[inline(never)] // as few requests come here, or long ones
+fn start_any(disk: &Disk, at: Dispatch, srb: Srb) {
+    // SAFETY: HwStartIo, whose block this still is.
+    match unsafe { Given::new(&srb) } {
+        Some(block) => disk.start_any(at, block),
+        None => disk.adapter.complete(srb, SrbStatus::Error),
+    }
 }
 
 unsafe extern "system" fn reset_bus(extension: *mut c_void, _path: u32) -> BOOLEAN {

@@ -1,30 +1,62 @@
 //! SRB extensions: where a request lives, and the part of it that the device sees.
 //!
 //! ```text
-//!  ┌ to 16 ┬─────────┬────────────────────────────────┬──────────────────────────┐
-//!  │       │ Request │ header 16 · serial 20 · status │ indirect table, 16 a row │
-//!  └───────┴─────────┴────────────────────────────────┴──────────────────────────┘
-//!            private   HEAD_LEN, seen by the device     seen by the device
+//!  ┌ to 16 ┬───────────────┬────────────────────────────────┬──────────────────────────┐
+//!  │       │ Short or Full │ header 16 · serial 20 · status │ indirect table, 16 a row │
+//!  └───────┴───────────────┴────────────────────────────────┴──────────────────────────┘
+//!            private         HEAD_LEN, seen by the device     seen by the device
 //! ```
 
+use crate::ffi::dma;
 use crate::limits::{self, Limits};
-use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, NO_STATUS, Request, STATUS_OFFSET};
+use crate::request::{DESCRIPTOR_LEN, HEAD_LEN, NO_STATUS, Operation, Request, STATUS_OFFSET};
 use crate::ring::Rules;
-use core::mem::size_of;
+use core::mem::{MaybeUninit, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
-use storport::srb::Usual;
+use storport::srb::{ScsiStatus, Usual};
 use storport::{Adapter, Dma, ScatterGather, Segment, Srb};
+use virtio_core::mem::{DeviceAddress, TableMemory};
+use virtio_core::ring::Flow;
 use virtio_core::spec::blk::{RequestStatus, RequestType};
 
+/// A plain transfer: what its success needs, and what the [full](Token::open) form is made of otherwise.
+///
+/// Plain is a READ or WRITE that needs nothing more when the device has carried it out: no flush, no word of how much was moved, no memory
+/// but the request's own extension.
+#[repr(C)]
+struct Short {
+    /// Where the success is written. It is there, and of this block.
+    plain: Option<ScsiStatus>,
+    /// The next transfer, while this one is in a list.
+    next: MaybeUninit<Option<Token>>,
+    /// The block, which the request owns.
+    srb: Srb,
+    /// First sector.
+    sector: u64,
+    /// Where the device finds the head, once that is [known](Described::finish).
+    address: MaybeUninit<u64>,
+    /// Bytes that the device says at least that it wrote if it did all: those of the data if it reads from the disk, else none.
+    enough: u32,
+}
+
+/// Any request.
+#[repr(C)]
+struct Full {
+    /// Nothing: what tells it from [`Short`].
+    plain: Option<ScsiStatus>,
+    request: Request,
+}
+
 const ALIGN: usize = 16;
-const PRIVATE: usize = size_of::<Request>().next_multiple_of(ALIGN);
+const PRIVATE: usize = size_of::<Full>().next_multiple_of(ALIGN);
 /// Bytes of an extension besides the table.
 const FIXED: usize = ALIGN - 1 + PRIVATE + HEAD_LEN;
 
 // The promise of the design: at most 16 bytes for each descriptor, and 256.
 const _: () = assert!(FIXED <= 256);
-const _: () = assert!(align_of::<Request>() <= ALIGN);
+const _: () = assert!(align_of::<Full>() <= ALIGN && align_of::<Short>() <= ALIGN);
+const _: () = assert!(size_of::<Short>() <= PRIVATE);
 
 /// SrbExtensionSize for requests of up to `segments` data descriptors.
 pub const fn size(segments: u32) -> u32 {
@@ -38,29 +70,14 @@ pub const fn room(limits: &Limits) -> u32 {
     size(limits.segments).saturating_sub((FIXED - HEAD_LEN) as u32)
 }
 
-/// What the device may be given of the smallest extension.
-const LEAST: usize = (size(1) as usize).saturating_sub(FIXED - HEAD_LEN);
+/// What the device is given of the extension of a plain transfer: the head, and a table of header, data and status.
+const SHORT_LEN: usize = HEAD_LEN + SHORT_PARTS * DESCRIPTOR_LEN;
+/// Parts of such a chain.
+const SHORT_PARTS: usize = 3;
+/// Every extension has as much.
+const _: () = assert!(SHORT_LEN <= (size(1) as usize).saturating_sub(FIXED - HEAD_LEN));
 
-/// A block that HwBuildIo has, so that nobody has a box for its request yet.
-#[derive(Clone, Copy)]
-pub struct Building<'a>(&'a Srb);
-
-impl<'a> Building<'a> {
-    /// # Safety
-    /// HwBuildIo was called with this block, and no more than HwBuildIo uses this `Srb`.
-    #[inline(always)] // nothing
-    pub const unsafe fn assume(srb: &'a Srb) -> Self {
-        Self(srb)
-    }
-
-    /// The block.
-    #[inline(always)] // as above
-    pub const fn srb(self) -> &'a Srb {
-        self.0
-    }
-}
-
-/// The place of a request in the extension of its block.
+/// The place of a request in the extension of its block, aligned.
 pub struct Place(NonNull<u8>);
 
 impl Place {
@@ -70,28 +87,29 @@ impl Place {
         Self::inside(srb.extension())
     }
 
-    /// The same, if the block is usual.
-    #[inline(always)] // part of HwBuildIo
-    pub fn of_usual(usual: &Usual<'_>) -> Option<Self> {
-        Self::inside(usual.extension())
-    }
-
-    #[inline(always)] // as above
+    #[inline(always)] // part of HwStartIo
     fn inside(extension: *mut u8) -> Option<Self> {
         // NULL stays NULL.
         let base = extension.map_addr(|at| at.wrapping_add(ALIGN - 1) & !(ALIGN - 1));
         NonNull::new(base).map(Self)
     }
 
-    /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even the head is.
+    /// The device's part.
+    #[inline(always)] // as above
+    const fn head(&self) -> NonNull<u8> {
+        // SAFETY: the head lies there in every extension.
+        unsafe { self.0.add(PRIVATE) }
+    }
+
+    /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even the head is. `srb` is the block.
     ///
     /// This is the one physical-address lookup of a request that does not go the short way.
     #[inline(always)] // for the stack of its callers
-    pub fn memory(&self, rules: &Rules) -> Option<Dma> {
-        // SAFETY: the head lies there.
-        let va = unsafe { self.0.add(PRIVATE) };
-        // MS: nf-storport-storportgetphysicaladdress: no SRB for an address that is not in its data or sense buffer.
-        let physical = rules.adapter.physical_address(None, va.as_ptr().cast())?;
+    pub fn memory(&self, rules: &Rules, srb: &Srb) -> Option<Dma> {
+        let va = self.head();
+        let physical = rules
+            .adapter
+            .physical_address(Some(srb), va.as_ptr().cast())?;
         let len = rules.room.min(physical.len) as usize;
         (len >= HEAD_LEN).then_some(Dma {
             va,
@@ -99,91 +117,203 @@ impl Place {
             len,
         })
     }
+}
 
-    /// The first `len` bytes of the device's part of the extension, which are no more than every extension has. `None` if they are not
-    /// contiguous for the device.
+/// A block that HwStartIo was given, and the place for its request.
+pub struct Given<'a> {
+    srb: &'a Srb,
+    place: Place,
+}
+
+impl<'a> Given<'a> {
+    /// `None` if the block has no extension.
     ///
-    /// As [`Self::memory`], for a request that goes the short way: its one lookup.
-    #[inline(always)] // part of HwBuildIo
-    pub fn short_memory(&self, adapter: Adapter, len: usize) -> Option<Dma> {
-        if len > LEAST {
-            return None;
-        }
-        // SAFETY: the head lies there.
-        let va = unsafe { self.0.add(PRIVATE) };
-        // SAFETY: `inside` aligned the place, and `PRIVATE` is a multiple.
-        unsafe { core::hint::assert_unchecked(va.addr().get().is_multiple_of(ALIGN)) };
-        let physical = adapter.physical_address(None, va.as_ptr().cast())?;
-        (physical.len as usize >= len).then_some(Dma {
-            va,
-            address: physical.address,
-            len,
-        })
+    /// # Safety
+    /// HwStartIo was called with this block, and nothing was [put](Self::put) or [finished](Described::finish) for it since. If something
+    /// is, the request has the block, and this `Srb` is not used any more.
+    pub unsafe fn new(srb: &'a Srb) -> Option<Self> {
+        let place = Place::of(srb)?;
+        Some(Self { srb, place })
     }
 
-    /// Writes the head of a request that the device does not know yet: what [`Request::header`] says, and no status.
-    #[inline(always)] // part of HwBuildIo
-    pub fn write_head(&self, request_type: RequestType, sector: u64) {
-        let head = self.0.as_ptr().wrapping_add(PRIVATE);
+    /// The block.
+    pub const fn srb(&self) -> &'a Srb {
+        self.srb
+    }
+
+    /// The place.
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
+    /// Puts the request of the block into its place, which owns the block from now on.
+    pub fn put(self, request: Request) -> RequestBox {
+        // SAFETY: nobody else uses the block's `Srb` (`new`).
+        let srb = unsafe { Srb::from_raw(self.srb.as_raw()) };
+        let full = Full {
+            plain: None,
+            request: Request { srb, ..request },
+        };
+        let at = self.place.0.cast::<Full>();
+        // SAFETY: the extension has at least `size(1)` bytes, so an aligned `Full` fits at its start; it is this driver's alone until the
+        // block is completed, and nobody has a box for what lies there (`new`).
+        unsafe { at.write(full) };
+        RequestBox(at)
+    }
+}
+
+/// The same of a block that is [usual](Usual).
+pub struct GivenUsual<'a> {
+    srb: &'a Srb,
+    usual: Usual<'a>,
+    place: Place,
+}
+
+impl<'a> GivenUsual<'a> {
+    /// `None` if the block is not usual, or has no extension.
+    ///
+    /// # Safety
+    /// As of [`Given::new`].
+    #[inline(always)] // part of HwStartIo, as are the others
+    pub unsafe fn new(srb: &'a Srb) -> Option<Self> {
+        let usual = srb.usual()?;
+        let place = Place::inside(usual.extension())?;
+        Some(Self { srb, usual, place })
+    }
+
+    /// What the block says.
+    #[inline(always)]
+    pub const fn usual(&self) -> &Usual<'a> {
+        &self.usual
+    }
+
+    /// The block.
+    #[inline(always)]
+    pub const fn srb(&self) -> &'a Srb {
+        self.srb
+    }
+
+    /// Writes down a plain transfer from or to `sector`, as far as that can be done before StorPort has said where things lie. That
+    /// leaves less to be kept while it is asked.
+    #[inline(always)]
+    pub fn describe(self, flow: Flow, sector: u64, enough: u32) -> Described {
+        const {
+            assert!(
+                Flow::FromDevice as u32 == RequestType::IN.0
+                    && Flow::ToDevice as u32 == RequestType::OUT.0
+            )
+        };
+        let head = self.place.head().as_ptr();
         let words = head.cast::<u64>();
-        // SAFETY: the extension has a head at `PRIVATE`, which is aligned and this driver's alone.
-        unsafe { words.write(u64::from(request_type.0).to_le()) };
+        // SAFETY: the extension has a head there, which is aligned and this driver's alone.
+        unsafe { words.write(u64::from(flow as u32).to_le()) };
         // SAFETY: as above.
         unsafe { words.wrapping_add(1).write(sector.to_le()) };
         // SAFETY: as above.
         unsafe { head.wrapping_add(STATUS_OFFSET).write(NO_STATUS) };
-    }
-
-    /// Puts the request of a block there, which owns the block from HwStartIo on ([`RequestBox::take`]).
-    #[inline(always)] // part of HwBuildIo, so that the request is made where it stays
-    pub fn put(self, block: Building<'_>, request: Request) {
-        // SAFETY: the block's `Srb` ends with HwBuildIo (`Building`), and nobody has a box for the request before `take`, which takes the
-        // next one.
-        let srb = unsafe { Srb::from_raw(block.srb().as_raw()) };
-        let request = Request { srb, ..request };
-        // SAFETY: the extension has at least `size(1)` bytes, so an aligned `Request` fits at its start; it is this driver's alone
-        // until the block is completed. Only HwBuildIo puts a request, before there is a box for it, and one that is overwritten needs
-        // no drop.
-        unsafe { self.0.cast::<Request>().write(request) };
+        // SAFETY: nobody else uses the block's `Srb` once this is finished (`new`).
+        let srb = unsafe { Srb::given(self.srb.as_raw()) };
+        let at = self.place.0.cast::<Short>();
+        let short = Short {
+            plain: Some(self.usual.status()),
+            next: MaybeUninit::uninit(),
+            srb,
+            sector,
+            address: MaybeUninit::uninit(),
+            enough,
+        };
+        // SAFETY: as in `Given::put`.
+        unsafe { at.write(short) };
+        Described(self.place)
     }
 }
 
-/// A request in the extension of the block that it owns. Not `Clone`: whoever has it owns the request.
+/// The place of a plain transfer that is written down but for its address.
+pub struct Described(Place);
+
+impl Described {
+    /// The part of the extension that the device is given: where it finds the head, and the room for the table. `None` if it is not
+    /// contiguous for the device.
+    ///
+    /// As [`Place::memory`]: the one physical-address lookup of a request that goes the short way.
+    #[inline(always)] // part of HwStartIo
+    pub fn lend(
+        &self,
+        adapter: Adapter,
+        srb: &Srb,
+    ) -> Option<(DeviceAddress, TableMemory<SHORT_PARTS>)> {
+        let va = self.0.head();
+        let physical = adapter.physical_address(Some(srb), va.as_ptr().cast())?;
+        if (physical.len as usize) < SHORT_LEN {
+            return None;
+        }
+        let head = dma::given(physical.address);
+        // SAFETY: the table lies behind the head in every extension.
+        let table = unsafe { va.add(HEAD_LEN) };
+        // SAFETY: `Place::inside` aligned the place, of which this is a multiple of 8 away; the bytes are the driver's alone until the
+        // block is completed, and StorPort says that they are contiguous for the device.
+        let table = unsafe { TableMemory::new(table, head.within(HEAD_LEN as u64)) }?;
+        Some((head, table))
+    }
+
+    /// The transfer, whose head the device finds there. It owns the block from now on.
+    #[inline(always)] // as above
+    pub fn finish(self, head: DeviceAddress) -> Token {
+        let at = self.0.0.cast::<Short>().as_ptr();
+        // SAFETY: `describe` put it there.
+        let member = unsafe { &raw mut (*at).address };
+        // SAFETY: as above.
+        unsafe { member.write(MaybeUninit::new(head.get())) };
+        Token(self.0.0.cast())
+    }
+}
+
+/// A request in either form, in the extension of the block that it owns: what a queue keeps while the device has it. Not `Clone`:
+/// whoever has it owns the request.
 #[derive(Debug)]
 #[repr(transparent)]
-pub struct RequestBox(NonNull<Request>);
+pub struct Token(NonNull<Option<ScsiStatus>>);
 
-// SAFETY: the box is the only way to the request, which is bound to no processor.
-unsafe impl Send for RequestBox {}
+// SAFETY: the token is the only way to the request, which is bound to no processor.
+unsafe impl Send for Token {}
 
-impl RequestBox {
-    /// Takes the block over together with the request that HwBuildIo put into its extension.
+impl From<RequestBox> for Token {
+    fn from(request: RequestBox) -> Self {
+        Self(request.0.cast())
+    }
+}
+
+impl Token {
+    /// Where the success of a plain transfer is written.
+    #[inline(always)] // part of a DPC
+    fn plain(&self) -> Option<ScsiStatus> {
+        // SAFETY: both forms begin with it.
+        unsafe { self.0.read() }
+    }
+
+    #[inline(always)] // as above
+    const fn short(&self) -> *mut Short {
+        self.0.cast().as_ptr()
+    }
+
+    /// Where a list keeps the next transfer.
     ///
     /// # Safety
-    /// A request was [put](Place::put) into this block's extension since StorPort gave it to the driver; if it says
-    /// where success is written, that is [of this block](Usual::status).
-    #[inline(always)] // part of HwStartIo
-    pub unsafe fn take(srb: Srb) -> Self {
-        // SAFETY: the block has an extension, as a request was put there.
-        let place = unsafe { Place::of(&srb).unwrap_unchecked() };
-        // The request has had the block since it was put there.
-        Self(place.0.cast())
-    }
-
-    /// The request's place.
-    pub const fn as_ptr(&self) -> NonNull<Request> {
-        self.0
-    }
-
-    /// Gives the block out; the request is over.
-    pub fn finish(mut self) -> Option<Srb> {
-        self.srb.take()
+    /// The transfer is plain.
+    #[inline(always)] // as above
+    pub(super) const unsafe fn next(&self) -> *mut MaybeUninit<Option<Self>> {
+        // SAFETY: the caller's promise, so that this is its form.
+        unsafe { &raw mut (*self.short()).next }
     }
 
     /// Whether the device did all of a plain transfer that it says it has finished: what [`Request::judge`] says of it, in short.
-    #[inline(always)] // part of a DPC
+    #[inline(always)] // as above
     pub fn has_succeeded(&self, written: u32) -> bool {
-        if self.plain.is_none() || written < self.enough {
+        if self.plain().is_none() {
+            return false;
+        }
+        // SAFETY: it is plain, so that this is its form.
+        if written < unsafe { (*self.short()).enough } {
             return false;
         }
         let head = self.0.cast::<u8>().as_ptr().wrapping_add(PRIVATE);
@@ -195,18 +325,80 @@ impl RequestBox {
     /// Completes a plain transfer that went well.
     ///
     /// # Safety
-    /// The request is [plain](Request::plain).
-    #[inline(always)] // part of a DPC
+    /// The transfer is plain.
+    #[inline(always)] // as above
     pub unsafe fn succeed(self, adapter: Adapter) {
         // SAFETY: the caller's promise.
-        let plain = unsafe { self.plain.unwrap_unchecked() };
-        // SAFETY: the request is given up here, so nobody finds what is left behind of it.
-        let srb = unsafe { (&raw const self.srb).read() };
-        // SAFETY: `put` put it there; `finish` takes it away with the request, and nobody else that of a plain one (`Request::srb`).
-        let mut srb = unsafe { srb.unwrap_unchecked() };
-        // SAFETY: `plain` is of this block (`take`).
+        let plain = unsafe { self.plain().unwrap_unchecked() };
+        // SAFETY: as above, so that this is its form.
+        let srb = unsafe { &raw const (*self.short()).srb };
+        // SAFETY: as above; the request is given up here, so nobody finds what is left behind of it.
+        let mut srb = unsafe { srb.read() };
+        // SAFETY: `plain` is of this block (`Short::plain`).
         unsafe { srb.succeed(plain) };
         adapter.complete_as_set(srb);
+    }
+
+    /// The request in full, for whatever becomes of it but success in short. The chain of a plain transfer would be described anew.
+    #[cold]
+    #[inline(never)] // as few requests come here
+    pub fn open(self) -> RequestBox {
+        let at = self.0.cast::<Full>();
+        if self.plain().is_none() {
+            return RequestBox(at);
+        }
+        // SAFETY: it is plain, so that this is its form, which ends here.
+        let short = unsafe { self.short().read() };
+        let (_, bytes) = short.srb.data();
+        let operation = match short.enough {
+            0 => Operation::Write {
+                force_unit_access: false,
+            },
+            _ => Operation::Read,
+        };
+        let place = Place(self.0.cast());
+        let memory = Dma {
+            va: place.head(),
+            // SAFETY: `finish`, which made the token, wrote it.
+            address: unsafe { short.address.assume_init() },
+            len: SHORT_LEN,
+        };
+        let full = Full {
+            plain: None,
+            request: Request {
+                srb: Some(short.srb),
+                memory: Some(memory),
+                parts: 1,
+                ..Request::new(operation, short.sector, bytes)
+            },
+        };
+        // SAFETY: as in `Given::put`; the token was the only way to what lies there, and ends here.
+        unsafe { at.write(full) };
+        RequestBox(at)
+    }
+}
+
+/// A request in full, in the extension of the block that it owns. Not `Clone`: whoever has it owns the request.
+#[derive(Debug)]
+#[repr(transparent)]
+pub struct RequestBox(NonNull<Full>);
+
+// SAFETY: the box is the only way to the request, which is bound to no processor.
+unsafe impl Send for RequestBox {}
+
+impl RequestBox {
+    /// The request's place.
+    pub fn as_ptr(&self) -> NonNull<Request> {
+        let at = self.0.as_ptr();
+        // SAFETY: a request is there (`deref`), so the member's address is inside of it.
+        let request = unsafe { &raw mut (*at).request };
+        // SAFETY: as above, so it is no NULL.
+        unsafe { NonNull::new_unchecked(request) }
+    }
+
+    /// Gives the block out; the request is over.
+    pub fn finish(mut self) -> Option<Srb> {
+        self.srb.take()
     }
 }
 
@@ -219,7 +411,7 @@ pub fn segments(adapter: Adapter, srb: &Srb) -> Option<ScatterGather<'static>> {
 }
 
 /// The run of a request's data, if there is but one.
-#[inline(always)] // part of HwBuildIo
+#[inline(always)] // part of HwStartIo
 pub fn only_segment(adapter: Adapter, srb: &Srb) -> Option<Segment> {
     let mut list = adapter.scatter_gather(srb)?;
     (list.len() == 1).then(|| list.next()).flatten()
@@ -228,15 +420,15 @@ pub fn only_segment(adapter: Adapter, srb: &Srb) -> Option<Segment> {
 impl Deref for RequestBox {
     type Target = Request;
     fn deref(&self) -> &Request {
-        // SAFETY: `take` proved that a request is there, and the box is the only way to it.
-        unsafe { self.0.as_ref() }
+        // SAFETY: whoever made the box put a request there, and the box is the only way to it.
+        &unsafe { self.0.as_ref() }.request
     }
 }
 
 impl DerefMut for RequestBox {
     fn deref_mut(&mut self) -> &mut Request {
         // SAFETY: as above, and the box is borrowed mutably.
-        unsafe { self.0.as_mut() }
+        &mut unsafe { self.0.as_mut() }.request
     }
 }
 

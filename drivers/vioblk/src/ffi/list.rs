@@ -1,6 +1,6 @@
 //! First-in first-out lists of requests that need no memory of their own.
 
-use crate::ffi::extension::RequestBox;
+use crate::ffi::extension::{RequestBox, Token};
 use crate::request::Request;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -66,7 +66,7 @@ impl List {
 }
 
 /// Where a list of [`Succeeded`] begins.
-pub type Front = MaybeUninit<Option<RequestBox>>;
+pub type Front = MaybeUninit<Option<Token>>;
 
 /// Plain transfers that went well, in a row, to be completed together once no lock is held.
 pub struct Succeeded<'a> {
@@ -96,16 +96,16 @@ impl<'a> Succeeded<'a> {
 
     /// Takes a finished request in if it is a plain transfer that went well; gives it back otherwise.
     #[inline(always)] // as above
-    pub fn take(&mut self, completion: Completion<RequestBox>) -> Option<Completion<RequestBox>> {
+    pub fn take(&mut self, completion: Completion<Token>) -> Option<Completion<Token>> {
         let request = &completion.token;
         if !request.has_succeeded(completion.written) {
             return Some(completion);
         }
-        let at = request.as_ptr().as_ptr();
+        // SAFETY: what has succeeded is plain.
+        let next = unsafe { request.next() };
         // SAFETY: `front`, which is borrowed, or a member of a request that the list owns.
         unsafe { self.end.write(MaybeUninit::new(Some(completion.token))) };
-        // SAFETY: the request is valid, so the member's address is inside of it.
-        self.end = unsafe { &raw mut (*at).next };
+        self.end = next;
         None
     }
 
@@ -119,8 +119,12 @@ impl<'a> Succeeded<'a> {
         // SAFETY: initialised by `take` or just now.
         let mut next = unsafe { front.assume_init_read() };
         while let Some(request) = next {
+            // SAFETY: `take` saw that it is plain.
+            let after = unsafe { request.next() };
+            // SAFETY: a member of a request that the list owns.
+            let after = unsafe { &*after };
             // SAFETY: initialised by the next `take` or just now.
-            next = unsafe { request.next.assume_init_read() };
+            next = unsafe { after.assume_init_read() };
             // SAFETY: `take` saw that it is plain, and the list has owned it since.
             unsafe { request.succeed(adapter) };
         }

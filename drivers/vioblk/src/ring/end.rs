@@ -36,7 +36,8 @@ impl Ring {
         self.doorbell = None;
         if let Some(mut queue) = self.queue.take() {
             self.counters.look(queue.totals());
-            while let Some(mut request) = queue.drain(proof) {
+            while let Some(token) = queue.drain(proof) {
+                let mut request = token.open();
                 self.give_back(&mut request);
                 request.outcome = outcome;
                 ended.push_back(request);

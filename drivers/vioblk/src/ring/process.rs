@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::{Notice, Ring, Rules, Through};
-use crate::ffi::extension::RequestBox;
+use crate::ffi::extension::Token;
 use crate::ffi::list::{List, Succeeded};
 use virtio_core::ring::{Armed, Completion, Queue, QueueError, Taken};
 use virtio_core::spec::features::Features;
@@ -60,7 +60,7 @@ impl Ring {
     fn process_rest(
         &mut self,
         rules: &Rules,
-        taken: Result<Taken<Completion<RequestBox>>, QueueError>,
+        taken: Result<Taken<Completion<Token>>, QueueError>,
     ) -> More {
         let mut done = List::EMPTY;
         let left = match taken {
@@ -68,7 +68,7 @@ impl Ring {
                 by: Completion { token, written },
                 left,
             }) => {
-                self.completed(rules, token, written, &mut done);
+                self.completed(rules, token.open(), written, &mut done);
                 left
             }
             Ok(_) => 0,
@@ -115,7 +115,7 @@ impl Ring {
             left = left.wrapping_sub(1);
             match queue.completed() {
                 Ok(Some(Completion { token, written })) => {
-                    self.completed(rules, token, written, &mut done);
+                    self.completed(rules, token.open(), written, &mut done);
                 }
                 Ok(None) => {
                     if !self.backlog.is_empty() {

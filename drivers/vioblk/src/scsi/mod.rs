@@ -12,7 +12,7 @@ mod unit;
 pub use cdb::{Command, Extent, decode};
 pub use pages::wear;
 pub use parameters::{Parameters, unmap_extent};
-pub use plain::{FORCED, PLAIN, PlainCommand, STARTED, WRITES};
+pub use plain::{FORCED, PLAIN, PlainTransfer, STARTED, WRITES};
 pub use reply::{MAX_REPLY, Reply};
 pub use unit::{Span, Transfer, Unit};
 

@@ -8,6 +8,8 @@ use super::cdb::Extent;
 pub struct PlainTransfer {
     /// Where.
     pub extent: Extent,
+    /// The block behind.
+    pub end: u64,
     /// WRITE.
     pub write: bool,
 }
@@ -26,44 +28,41 @@ pub const FORCED: u16 = 0x0800;
 const TEN: u16 = 0x28;
 const SIXTEEN: u16 = 0x88;
 
-/// READ or WRITE of ten or of sixteen bytes.
-#[derive(Clone, Copy, Debug)]
-pub struct PlainCommand<'a>(&'a [u8; 16]);
-
-impl<'a> PlainCommand<'a> {
-    /// The command, if it is one and nothing else is in those bits of its first two bytes that `look` has.
-    #[inline(always)] // part of HwBuildIo
-    pub fn new(cdb: &'a [u8; 16], look: u16) -> Option<Self> {
-        let [first, second, ..] = *cdb;
-        let found = u16::from_le_bytes([first, second]) & look;
-        (found == TEN || found == SIXTEEN).then_some(Self(cdb))
-    }
-
-    /// As [`super::decode`] decodes it. `None` if it is not well formed.
-    ///
-    /// `len` is the length of the command, at most the sixteen bytes that there are.
-    #[inline(always)] // part of HwBuildIo
-    pub fn transfer(self, len: u8) -> Option<PlainTransfer> {
+impl PlainTransfer {
+    /// The transfer that a command of `len` bytes asks for, as [`super::decode`] decodes it. `None` if it is none of ten or of sixteen
+    /// bytes, if it is not well formed, or if there is anything else in those bits of its first two bytes that `look` has.
+    #[inline(always)] // part of HwStartIo
+    pub fn new(cdb: &[u8; 16], look: u16, len: u8) -> Option<Self> {
         const NACA: u8 = 0x04;
-        let write = u16::from(self.0[0]) & WRITES != 0;
-        let transfer = |control: u8, whole, extent| {
-            (whole && control & NACA == 0).then_some(PlainTransfer { extent, write })
+        let [first, second, ..] = *cdb;
+        let (extent, end) = match u16::from_le_bytes([first, second]) & look {
+            TEN => {
+                let [_, _, a, b, c, d, _, e, f, control, ..] = *cdb;
+                if len < 10 || control & NACA != 0 {
+                    return None;
+                }
+                let extent = Extent {
+                    lba: u64::from(u32::from_be_bytes([a, b, c, d])),
+                    blocks: u32::from(u16::from_be_bytes([e, f])),
+                };
+                // Neither has more than 32 bits.
+                (extent, extent.lba.wrapping_add(u64::from(extent.blocks)))
+            }
+            SIXTEEN => {
+                let [_, _, a, b, c, d, e, f, g, h, i, j, k, l, _, control] = *cdb;
+                if len < 16 || control & NACA != 0 {
+                    return None;
+                }
+                let extent = Extent {
+                    lba: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
+                    blocks: u32::from_be_bytes([i, j, k, l]),
+                };
+                (extent, extent.lba.checked_add(u64::from(extent.blocks))?)
+            }
+            _ => return None,
         };
-        if u16::from(self.0[0]) & (TEN ^ SIXTEEN) & TEN != 0 {
-            let [_, _, a, b, c, d, _, e, f, control, ..] = *self.0;
-            let extent = Extent {
-                lba: u64::from(u32::from_be_bytes([a, b, c, d])),
-                blocks: u32::from(u16::from_be_bytes([e, f])),
-            };
-            transfer(control, len >= 10, extent)
-        } else {
-            let [_, _, a, b, c, d, e, f, g, h, i, j, k, l, _, control] = *self.0;
-            let extent = Extent {
-                lba: u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-                blocks: u32::from_be_bytes([i, j, k, l]),
-            };
-            transfer(control, len >= 16, extent)
-        }
+        let write = u16::from(first) & WRITES != 0;
+        Some(Self { extent, end, write })
     }
 }
 

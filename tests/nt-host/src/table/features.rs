@@ -219,7 +219,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
                 ];
                 scenario.goal = Goal::Limited(Allowed {
                     depth: 16,
-                    channels: 0,
+                    channels: 4,
                 });
                 scenario.operations = 1_000;
             },

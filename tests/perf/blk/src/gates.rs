@@ -19,14 +19,14 @@ pub struct Gate {
     pub kept: bool,
 }
 
-/// Per 4 KiB request, from HwBuildIo to the end of the DPC that completes it.
+/// Per 4 KiB request, from the first of HwStartIo to the end of the DPC that completes it.
 pub const GATES: [Gate; 7] = [
     Gate {
         name: "instructions",
         limit: "450",
         value: |one| one.each(one.instructions()),
         most: 450.0,
-        kept: false,
+        kept: true,
     },
     Gate {
         name: "bytes written beyond the ring",

@@ -74,7 +74,7 @@ enum Command {
         sys: PathBuf,
         /// Name of a case
         case: String,
-        /// 1 HwBuildIo, 2 HwStartIo, 3 interrupt, 4 DPC
+        /// 1 HwStartIo, 2 interrupt, 3 DPC
         phase: u8,
         /// Which call, from 0
         #[arg(default_value_t = 8)]

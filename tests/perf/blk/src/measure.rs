@@ -11,11 +11,10 @@ use perf_count::{Limits, Report, count_program};
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
-use crate::subject::{BUILD_IO, DPC, INTERRUPT, START_IO, Tallies};
+use crate::subject::{DPC, INTERRUPT, START_IO, Tallies};
 
 /// The phases with their names.
-pub const PHASES: [(u8, &str); 4] = [
-    (BUILD_IO, "build_io"),
+pub const PHASES: [(u8, &str); 3] = [
     (START_IO, "start_io"),
     (INTERRUPT, "interrupt"),
     (DPC, "dpc"),

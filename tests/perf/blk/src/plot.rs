@@ -10,8 +10,8 @@ use crate::gates::GATES;
 use crate::measure::{Measured, PHASES};
 
 /// Colours of the routines, in their order; told apart without colour vision too.
-const COLOURS: [&str; 4] = ["#0072b2", "#56b4e9", "#e69f00", "#009e73"];
-const NAMES: [&str; 4] = ["HwBuildIo", "HwStartIo", "interrupt", "DPC"];
+const COLOURS: [&str; 3] = ["#0072b2", "#e69f00", "#009e73"];
+const NAMES: [&str; 3] = ["HwStartIo", "interrupt", "DPC"];
 
 const LEFT: f64 = 230.0;
 const WIDTH: f64 = 560.0;

@@ -30,10 +30,10 @@ pub fn gates(measured: &[Measured]) -> String {
 /// Every case.
 pub fn cases(measured: &[Measured]) -> String {
     let mut lines = vec![
-        "| ring | completed | in flight | queues | instructions | HwBuildIo | HwStartIo | interrupt | DPC | full fences | locked | locks | \
+        "| ring | completed | in flight | queues | instructions | HwStartIo | interrupt | DPC | full fences | locked | locks | \
          bytes beyond the ring | StorPort and kernel calls | physical-address calls | heap calls | kicks | interrupts |"
             .to_owned(),
-        format!("|---|---|{}", "--:|".repeat(16)),
+        format!("|---|---|{}", "--:|".repeat(15)),
     ];
     lines.extend(measured.iter().map(row));
     lines.push(String::new());
@@ -55,7 +55,6 @@ fn row(one: &Measured) -> String {
         depth.to_string(),
         queues.to_string(),
         each(one.instructions()),
-        phase("build_io"),
         phase("start_io"),
         phase("interrupt"),
         phase("dpc"),

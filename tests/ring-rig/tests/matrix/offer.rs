@@ -2,7 +2,7 @@
 
 use ring_rig::{GuestMemory, Mode, Rig, part};
 use virtio_core::mem::DmaRegion;
-use virtio_core::ring::{AddError, IndirectChain, Part, Tables};
+use virtio_core::ring::{AddError, Flow, Framed, IndirectChain, Part};
 use virtio_core::spec::features::Features;
 
 use crate::{each, largest};
@@ -75,49 +75,46 @@ fn parts_in_an_array_are_the_same_chain() {
 }
 
 #[test]
-fn an_array_is_described_and_refused_as_any_parts_are() {
-    fn compare<const N: usize>(parts: [Part; N], features: Features) {
-        let memory = Rig::new(Mode::all()[0], 1).memory;
-        let start = GuestMemory::START;
-        for (at, len) in [(start, 64), (start, 16 * N - 1), (start + 4, 64)] {
-            for readable in 0..=N {
-                let mut any = memory.lend(at, len);
-                let (reads, writes) = parts.split_at(readable);
+fn a_framed_table_is_what_any_table_of_its_parts_is() {
+    const MOST: u32 = 1 << 20;
+    let memory = Rig::new(Mode::all()[0], 1).memory;
+    let start = GuestMemory::START;
+    let split = Features::VERSION_1.union(Features::INDIRECT_DESC);
+    for features in [split, split.union(Features::RING_PACKED)] {
+        let framed = Framed::<16, 1>::new(features, MOST);
+        for flow in [Flow::FromDevice, Flow::ToDevice] {
+            assert!(framed.data(flow, 0).is_none());
+            assert!(framed.data(flow, MOST + 1).is_none());
+            for len in [1, 512, 4096, MOST] {
+                let data = Part::new(part(1, 1).address, len);
+                let parts = [part(0, 16), data, part(2, 1)];
+                let (reads, writes) = parts.split_at(if flow == Flow::ToDevice { 2 } else { 1 });
                 let (reads, writes) = (reads.iter().copied(), writes.iter().copied());
+                let seen = |region: &DmaRegion| -> [u8; 64] { region.read(0).unwrap() };
+                let mut any = memory.lend(start, 64);
                 any.zero();
                 let written = IndirectChain::write(&mut any, features, reads, writes);
-                let table = |region: &DmaRegion| -> Vec<u8> {
-                    (0..len).map(|at| region.read(at).unwrap()).collect()
-                };
-                let before = table(&any);
-                let mut few = memory.lend(at, len);
-                few.zero();
-                let again = Tables::new(features)
-                    .ok_or(AddError::IndirectNotNegotiated)
-                    .and_then(|tables| IndirectChain::write_few(&mut few, tables, parts, readable));
-                assert_eq!(again, written, "{parts:?} {readable}");
-                if written.is_ok() {
-                    assert_eq!(table(&few), before, "{parts:?} {readable}");
-                }
+                let before = seen(&any);
+                any.zero();
+                let mut table = memory.lend_table(start).unwrap();
+                let described = framed.data(flow, len).unwrap();
+                let bytes = if flow == Flow::ToDevice { 0 } else { len };
+                assert_eq!(described.written(), bytes);
+                let addresses = parts.map(|part| part.address);
+                let chain = framed.write(&mut table, addresses, described);
+                assert_eq!(Ok(chain), written, "{features:?} {flow:?} {len}");
+                assert_eq!(seen(&any), before, "{features:?} {flow:?} {len}");
             }
         }
+        // The lengths of a chain have 32 bits together.
+        let any = Framed::<16, 1>::new(features, u32::MAX);
+        assert!(any.data(Flow::ToDevice, i32::MAX as u32).is_some());
+        assert!(any.data(Flow::ToDevice, i32::MAX as u32 + 1).is_none());
     }
-    let huge = Part::new(part(0, 1).address, u32::MAX);
-    let split = Features::VERSION_1.union(Features::INDIRECT_DESC);
-    for features in [
-        split,
-        split.union(Features::RING_PACKED),
-        Features::VERSION_1,
-    ] {
-        compare([part(0, 16)], features);
-        compare([part(0, 16), part(1, 512), part(2, 1)], features);
-        compare(
-            [part(0, 16), part(1, 512), part(2, 1), part(3, 7)],
-            features,
-        );
-        compare([part(0, 0)], features);
-        compare([part(0, 16), part(1, 512), part(2, 0)], features);
-        compare([part(0, 1), huge, part(2, 1)], features);
+    let none = Framed::<16, 1>::new(Features::VERSION_1, MOST);
+    assert!(none.data(Flow::FromDevice, 512).is_none());
+    for off in 1..16 {
+        assert!(memory.lend_table::<3>(start + off).is_none(), "{off}");
     }
 }
 

@@ -1,12 +1,12 @@
 use super::*;
 use crate::ffi::list::Counted;
-use crate::request::{NO_STATUS, Operation, Outcome, STATUS_OFFSET};
+use crate::request::{NO_STATUS, Operation, Outcome, STATUS_OFFSET, Stage};
 use std::boxed::Box;
 use std::vec;
 use std::vec::Vec;
-use storport::srb::ScsiStatus;
-use storport::sys::SCSI_REQUEST_BLOCK;
+use storport::sys::*;
 use virtio_core::spec::blk::RequestStatus;
+use zerocopy::IntoBytes;
 
 /// A block with an extension that starts `skew` bytes off a 16-byte boundary.
 struct Block {
@@ -33,12 +33,9 @@ impl Block {
 
     fn request(&mut self, sector: u64) -> RequestBox {
         let srb = self.srb();
-        let place = Place::of(&srb).unwrap();
-        // SAFETY: as HwBuildIo does, before there is a box.
-        let block = unsafe { Building::assume(&srb) };
-        place.put(block, Request::new(Operation::Read, sector, 512));
-        // SAFETY: put there above.
-        unsafe { RequestBox::take(srb) }
+        // SAFETY: as in HwStartIo.
+        let block = unsafe { Given::new(&srb) }.unwrap();
+        block.put(Request::new(Operation::Read, sector, 512))
     }
 }
 
@@ -105,30 +102,110 @@ fn lists_keep_the_order_however_they_are_used() {
     assert_eq!(out, (0..90).collect::<Vec<_>>());
 }
 
+/// An extended block with a READ or WRITE of 4096 bytes, as StorPort gives it.
+#[repr(C)]
+struct Plain {
+    block: STORAGE_REQUEST_BLOCK,
+    address: STOR_ADDR_BTL8,
+    data: SRBEX_DATA_SCSI_CDB16,
+    extension: [u128; size(1) as usize / 16 + 2],
+}
+
+impl Plain {
+    fn new() -> Box<Self> {
+        // SAFETY: integers and nullable pointers.
+        let mut plain = unsafe { Box::<Self>::new_zeroed().assume_init() };
+        let extension = (&raw mut plain.extension).cast::<u8>().wrapping_add(8);
+        let block = &mut plain.block;
+        block.Function = SRB_FUNCTION_STORAGE_REQUEST_BLOCK;
+        block.SrbFunction = SRB_FUNCTION_EXECUTE_SCSI.into();
+        block.SrbLength = core::mem::offset_of!(Self, extension) as u32;
+        block.AddressOffset = core::mem::offset_of!(Self, address) as u32;
+        block.NumSrbExData = 1;
+        block.SrbExDataOffset = [core::mem::offset_of!(Self, data) as u32];
+        block.DataTransferLength = 4096;
+        block.MiniportContext = extension.cast();
+        plain.address.Type = STOR_ADDRESS_TYPE_BTL8;
+        plain.data.Type = SrbExDataTypeScsiCdb16;
+        plain
+    }
+
+    fn srb(&mut self) -> Srb {
+        // SAFETY: the block outlives the test's use of it.
+        unsafe { Srb::from_raw((&raw mut *self).cast()) }.unwrap()
+    }
+
+    /// A transfer of sector 7, whose head lies at 0x1000 for the device.
+    fn token(&mut self, flow: Flow) -> Token {
+        let enough = if flow == Flow::FromDevice { 4096 } else { 0 };
+        let srb = self.srb();
+        // SAFETY: as in HwStartIo.
+        let block = unsafe { GivenUsual::new(&srb) }.unwrap();
+        block.describe(flow, 7, enough).finish(dma::given(0x1000))
+    }
+}
+
+const WRITE: Operation = Operation::Write {
+    force_unit_access: false,
+};
+
 #[test]
 fn a_plain_transfer_has_succeeded_when_it_is_judged_so() {
-    let write = Operation::Write {
-        force_unit_access: false,
-    };
-    for operation in [Operation::Read, write] {
-        let mut block = Block::new(8);
-        let mut request = block.request(0);
-        let head = request.0.cast::<u8>().as_ptr().wrapping_add(PRIVATE);
-        // SAFETY: of no block: never written through.
-        let place: ScsiStatus = unsafe { core::mem::transmute(request.0) };
-        *request = Request::new(operation, 0, 4096);
-        request.enough = if operation == write { 0 } else { 4096 };
-        for status in [0, 1, 2, NO_STATUS] {
+    for (flow, operation) in [(Flow::FromDevice, Operation::Read), (Flow::ToDevice, WRITE)] {
+        let mut block = Plain::new();
+        let token = block.token(flow);
+        let head = token.0.cast::<u8>().as_ptr().wrapping_add(PRIVATE);
+        let whole = Request::new(operation, 7, 4096);
+        for status in [NO_STATUS, 0, 1, 2] {
             // SAFETY: inside of the extension.
             unsafe { head.wrapping_add(STATUS_OFFSET).write(status) };
             for written in [0, 1, 4095, 4096, 4097, u32::MAX] {
-                request.plain = None;
-                assert!(!request.has_succeeded(written), "it is not plain");
-                request.plain = Some(place);
-                let judged = request.judge(RequestStatus(status), written) == Outcome::Done;
+                let judged = whole.judge(RequestStatus(status), written) == Outcome::Done;
                 let what = (operation, status, written);
-                assert_eq!(request.has_succeeded(written), judged, "{what:?}");
+                assert_eq!(token.has_succeeded(written), judged, "{what:?}");
             }
         }
     }
+}
+
+#[test]
+fn a_plain_transfer_in_full_is_what_was_asked_for() {
+    for (flow, operation) in [(Flow::FromDevice, Operation::Read), (Flow::ToDevice, WRITE)] {
+        let mut block = Plain::new();
+        let raw = block.srb().as_raw();
+        let request = block.token(flow).open();
+        assert_eq!((request.operation, request.sector), (operation, 7));
+        assert_eq!((request.bytes, request.parts), (4096, 1));
+        assert_eq!(
+            (request.stage, request.outcome),
+            (Stage::Operation, Outcome::Done)
+        );
+        assert!(request.chain.is_none() && request.slot.is_none() && request.bounce.is_none());
+        let memory = request.memory.unwrap();
+        assert_eq!((memory.address, memory.len), (0x1000, SHORT_LEN));
+        assert_eq!(memory.va.addr().get() % ALIGN, 0);
+        // What is in the head already is what the request has for it.
+        // SAFETY: inside of the extension.
+        let head: [u8; 16] = unsafe { memory.va.cast().read() };
+        assert_eq!(head, request.header().as_bytes());
+        // In full it succeeds in full only, and opening it again does nothing.
+        let token = Token::from(request);
+        assert!(!token.has_succeeded(u32::MAX));
+        let request = token.open();
+        assert_eq!((request.operation, request.sector), (operation, 7));
+        assert_eq!(request.finish().unwrap().as_raw(), raw);
+    }
+}
+
+#[test]
+fn a_block_that_is_not_usual_is_no_plain_transfer() {
+    let mut block = Plain::new();
+    block.block.MiniportContext = core::ptr::null_mut();
+    let srb = block.srb();
+    // SAFETY: as in HwStartIo.
+    assert!(unsafe { GivenUsual::new(&srb) }.is_none());
+    let mut block = Block::new(0);
+    let srb = block.srb();
+    // SAFETY: as above.
+    assert!(unsafe { GivenUsual::new(&srb) }.is_none());
 }

@@ -1,4 +1,4 @@
-use super::{FORCED, PLAIN, PlainCommand, STARTED, WRITES};
+use super::{FORCED, PLAIN, PlainTransfer, STARTED, WRITES};
 use crate::scsi::{Command, decode};
 
 /// Every command of bytes that mean something, of every length up to the longest.
@@ -25,10 +25,11 @@ fn plain_transfers_are_what_the_long_way_makes_of_them() {
     for look in [0, WRITES, FORCED, WRITES | FORCED] {
         let mut plain = 0;
         each(|cdb, len| {
-            let found = PlainCommand::new(cdb, PLAIN | STARTED | look)
-                .and_then(|command| command.transfer(len as u8));
+            let found = PlainTransfer::new(cdb, PLAIN | STARTED | look, len as u8);
             let Some(found) = found else { return };
             plain += 1;
+            let (lba, blocks) = (found.extent.lba, found.extent.blocks);
+            assert_eq!(Some(found.end), lba.checked_add(blocks.into()), "{cdb:x?}");
             let decoded = decode(&cdb[..len]);
             let forced = match decoded {
                 Ok(Command::Write {
@@ -57,5 +58,22 @@ fn plain_transfers_are_what_the_long_way_makes_of_them() {
 
 #[test]
 fn nothing_is_plain_on_a_disk_that_is_stopped() {
-    each(|cdb, _| assert!(PlainCommand::new(cdb, PLAIN).is_none(), "{cdb:x?}"));
+    each(|cdb, len| {
+        let found = PlainTransfer::new(cdb, PLAIN, len as u8);
+        assert!(found.is_none(), "{cdb:x?}");
+    });
+}
+
+#[test]
+fn nothing_is_plain_that_ends_behind_the_last_block_that_can_be_named() {
+    let mut cdb = [0xff; 16];
+    (cdb[0], cdb[1], cdb[15]) = (0x88, 0, 0);
+    let look = PLAIN | STARTED;
+    assert_eq!(PlainTransfer::new(&cdb, look, 16), None);
+    // Its blocks.
+    cdb[10..14].copy_from_slice(&[0; 4]);
+    let found = PlainTransfer::new(&cdb, look, 16).unwrap();
+    assert_eq!(found.end, u64::MAX);
+    cdb[13] = 1;
+    assert_eq!(PlainTransfer::new(&cdb, look, 16), None);
 }
