@@ -124,13 +124,9 @@ struct UsedPlace {
     wrap: u32,
 }
 
-/// A buffer of one descriptor that was written where nothing else waits to be shown.
+/// Where a buffer of one descriptor went that was shown at once.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Alone {
-    /// Offset in bytes of its descriptor in the ring that it was written to.
-    offset: usize,
-    /// The flags that show it.
-    flags: u16,
     /// Its index and the wrap counter.
     bits: u16,
     /// The same of the descriptor after it.
@@ -244,15 +240,15 @@ impl PackedMemory {
         }
     }
 
-    /// Writes the one descriptor of a buffer, all but its flags, where nothing else waits to be shown: [`Self::show_alone`] stores
-    /// these. The next buffer goes behind it.
+    /// Writes the one descriptor of a buffer where nothing else waits to be shown: `before_show` runs when all but its flags is written,
+    /// which are stored last and show it. The next buffer goes behind it.
     #[inline(always)]
-    pub(crate) fn write_alone(
+    pub(crate) fn put_alone(
         &mut self,
         id: u16,
-        address: DeviceAddress,
-        len: u32,
-        flags: u16,
+        (address, len, flags): (DeviceAddress, u32, u16),
+        order: Ordering,
+        before_show: impl FnOnce(),
     ) -> Alone {
         let Avail { offset, lap, wrap } = self.avail;
         // SAFETY: the offset is that of a descriptor (invariant of `avail`).
@@ -267,21 +263,11 @@ impl PackedMemory {
             behind = self.avail.wrap;
         }
         self.avail.offset = next;
-        Alone {
-            offset,
-            flags: flags | (lap >> FLAGS) as u16,
-            bits,
-            behind,
-        }
-    }
-
-    /// Stores the flags of a buffer of [`Self::write_alone`].
-    #[inline(always)]
-    pub(crate) fn show_alone(&mut self, alone: Alone, order: Ordering) {
-        // SAFETY: the offset is that of a descriptor (`write_alone` of this ring).
-        let at = unsafe { self.descriptors.byte_add(alone.offset) };
+        before_show();
+        let flags = flags | (lap >> FLAGS) as u16;
         // SAFETY: inside, aligned, writable, and no other processor-side user (contract of the region's `new`).
-        unsafe { access::store16(flags(at), alone.flags.to_le(), order) };
+        unsafe { access::store16(self::flags(at), flags.to_le(), order) };
+        Alone { bits, behind }
     }
 
     /// Descriptors from that of [`Self::show`] on, if there are any; and whether the next one lies in the same lap.

@@ -264,14 +264,15 @@ fn a_buffer_that_is_written_alone_lies_where_others_would() {
         for id in 0..5 * size {
             let at = BASE + 0x40 + 16 * u64::from(place.index());
             let before = memory.bytes(at + 14, 2);
-            let alone = packed.write_alone(id, DeviceAddress(u64::from(id) << 40), 48, 4);
-            assert_eq!(alone.bits(), place.bits(), "size {size}");
             let mut want = (u64::from(id) << 40).to_le_bytes().to_vec();
             want.extend(48_u32.to_le_bytes());
             want.extend(id.to_le_bytes());
-            assert_eq!(memory.bytes(at, 14), want, "size {size}");
-            assert_eq!(memory.bytes(at + 14, 2), before, "flags come last");
-            packed.show_alone(alone, Ordering::Release);
+            let descriptor = (DeviceAddress(u64::from(id) << 40), 48, 4);
+            let alone = packed.put_alone(id, descriptor, Ordering::Release, || {
+                assert_eq!(memory.bytes(at, 14), want, "size {size}");
+                assert_eq!(memory.bytes(at + 14, 2), before, "flags come last");
+            });
+            assert_eq!(alone.bits(), place.bits(), "size {size}");
             let flags = (place.available() | 4).to_le_bytes();
             assert_eq!(memory.bytes(at + 14, 2), flags, "size {size}");
             place = place.advance(1, size);

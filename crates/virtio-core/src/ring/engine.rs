@@ -19,7 +19,7 @@ pub(super) trait Format {
     const CHAINED: bool;
     /// What indirect tables are written for.
     const TABLES: TableFormat;
-    /// A buffer that was written alone: what is needed to show and to announce it.
+    /// A buffer that was put alone: what is needed to announce it.
     type Alone: Copy;
 
     /// Writes a buffer into the ring's own descriptors, behind those that [`Format::show`] shows next.
@@ -37,12 +37,15 @@ pub(super) trait Format {
         chain: IndirectChain,
     ) -> Result<Buffer, AddError>;
 
-    /// Writes the one descriptor of a buffer that lies in a table, in slot `id`, where nothing else waits to be shown; `number` were
-    /// added before it.
-    fn write_alone(&mut self, id: u32, number: u32, chain: IndirectChain) -> Self::Alone;
-
-    /// Shows the device such a buffer, by one release store.
-    fn show_alone(&mut self, alone: Self::Alone);
+    /// Writes the one descriptor of a buffer that lies in a table, in slot `id`, where nothing else waits to be shown, and then shows it
+    /// to the device by one release store, with `before_show` in between; `number` were added before it.
+    fn put_alone(
+        &mut self,
+        id: u32,
+        number: u32,
+        chain: IndirectChain,
+        before_show: impl FnOnce(),
+    ) -> Self::Alone;
 
     /// Whether the device wants to be told of it.
     fn wants_kick_alone(&self, alone: Self::Alone) -> bool;
@@ -211,9 +214,8 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         } else {
             self.slots.claim_alone::<false>(token, chain.writable)?
         };
-        let alone = self.format.write_alone(id, number, chain);
-        self.order.release();
-        self.format.show_alone(alone);
+        let order = self.order;
+        let alone = self.format.put_alone(id, number, chain, || order.release());
         // As in `show`: orders the store that shows the buffer before the load of what the device wants to be told.
         fence(Ordering::SeqCst);
         self.order.full();

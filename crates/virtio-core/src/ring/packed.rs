@@ -111,16 +111,18 @@ impl Format for Packed {
     }
 
     #[inline(always)]
-    fn write_alone(&mut self, id: u32, _number: u32, chain: IndirectChain) -> Alone {
+    fn put_alone(
+        &mut self,
+        id: u32,
+        _number: u32,
+        chain: IndirectChain,
+        before_show: impl FnOnce(),
+    ) -> Alone {
         let len = u32::from(chain.parts).wrapping_mul(DESCRIPTOR as u32);
-        let flags = DescriptorFlags::INDIRECT.bits();
-        self.memory.write_alone(id as u16, chain.table, len, flags)
-    }
-
-    #[inline(always)]
-    fn show_alone(&mut self, alone: Alone) {
+        let descriptor = (chain.table, len, DescriptorFlags::INDIRECT.bits());
         // Release: as in `show`.
-        self.memory.show_alone(alone, Ordering::Release);
+        self.memory
+            .put_alone(id as u16, descriptor, Ordering::Release, before_show)
     }
 
     #[inline(always)]

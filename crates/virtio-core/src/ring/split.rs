@@ -132,16 +132,20 @@ impl Format for Split {
     }
 
     #[inline(always)]
-    fn write_alone(&mut self, id: u32, number: u32, chain: IndirectChain) -> u16 {
+    fn put_alone(
+        &mut self,
+        id: u32,
+        number: u32,
+        chain: IndirectChain,
+        before_show: impl FnOnce(),
+    ) -> u16 {
         self.write_indirect(id, number, chain);
-        number as u16
-    }
-
-    #[inline(always)]
-    fn show_alone(&mut self, alone: u16) {
+        let alone = number as u16;
+        before_show();
         // Release: as in `show`.
         self.memory
             .store(DriverWord::Idx, alone.wrapping_add(1), Ordering::Release);
+        alone
     }
 
     #[inline(always)]
