@@ -26,6 +26,7 @@ mod find;
 pub mod identity;
 mod lifecycle;
 pub mod limits;
+mod pnp;
 mod pool;
 mod ranges;
 mod request;

@@ -38,7 +38,8 @@ impl Disk {
                 self.reset_for(at, request);
             }
             // Nothing to do: the disk has no power states of its own, and adapter control stops and starts the device.
-            Function::Power | Function::Pnp => self.complete(request, SrbStatus::Success),
+            Function::Power => self.complete(request, SrbStatus::Success),
+            Function::Pnp => self.plug_and_play(request),
             Function::IoControl => self.io_control(at, request),
             Function::Wmi => self.complete(request, SrbStatus::InvalidRequest),
             Function::AbortCommand | Function::Other(_) => {

@@ -29,6 +29,8 @@ pub enum Disturbance {
     Reset,
     /// Surprise removal.
     Removal,
+    /// Surprise removal of which the miniport is told before anything times out.
+    Told,
     /// A device or a port driver that fails in any way: every request may fail, if it says so properly.
     Anything,
 }
@@ -48,6 +50,7 @@ impl Disturbance {
             Self::None => false,
             Self::Anything => !outcome.is_success() && well_formed(outcome),
             Self::Reset => matches!(status, ABORTED | BUS_RESET),
+            Self::Told => status == NO_DEVICE,
             Self::Removal => matches!(
                 status,
                 ABORTED | NO_DEVICE | SELECTION_TIMEOUT | BUS_RESET | NO_HBA
@@ -219,6 +222,8 @@ mod tests {
         assert!(!Disturbance::Reset.explains(&outcome(0x08, 0, None)));
         assert!(Disturbance::Removal.explains(&outcome(0x08, 0, None)));
         assert!(!Disturbance::Removal.explains(&outcome(0x04, 2, Some(3))));
+        assert!(Disturbance::Told.explains(&outcome(0x08, 0, None)));
+        assert!(!Disturbance::Told.explains(&outcome(0x0e, 0, None)));
         assert!(!Disturbance::None.explains(&outcome(0x0e, 0, None)));
         let anything =
             |status, scsi, key| Disturbance::Anything.explains(&outcome(status, scsi, key));

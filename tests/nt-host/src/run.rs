@@ -214,6 +214,7 @@ impl Session<'_> {
             AdapterOptions {
                 dma_remapping: self.scenario.dma_remapping,
                 contiguous_extensions: self.contiguous_extensions,
+                removal_controls: self.scenario.goal != Goal::VanishTold,
                 told_at_once: matches!(self.scenario.goal, Goal::SlowResets),
                 ..AdapterOptions::default()
             },
@@ -235,7 +236,7 @@ impl Session<'_> {
 
     fn remove(&self, adapter: &Adapter) -> anyhow::Result<()> {
         // Surprise removal ends with the adapter gone.
-        if self.scenario.goal == Goal::Vanish {
+        if matches!(self.scenario.goal, Goal::Vanish | Goal::VanishTold) {
             return Ok(());
         }
         adapter.remove().context("the adapter was not removed")
@@ -320,7 +321,7 @@ impl Session<'_> {
                 self.work(adapter, address, operations, 0)
             }
             Goal::Reset => self.reset(adapter, address),
-            Goal::Vanish => self.vanish(adapter, address),
+            Goal::Vanish | Goal::VanishTold => self.vanish(adapter, address),
             Goal::Commands(abilities) => self.commands(adapter, address, abilities),
             Goal::Grow(sectors) => {
                 let disk = self.disk.as_mut().context("no disk")?;

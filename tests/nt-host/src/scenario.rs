@@ -150,6 +150,8 @@ pub enum Goal {
     Reset,
     /// The device vanishes under load, and every request comes back.
     Vanish,
+    /// As [`Goal::Vanish`], and the driver is told of it by requests alone: what it has ends before anything times out.
+    VanishTold,
     /// Every command but plain reads and writes does what it should, and the workload finds the disk as they left it.
     Commands(Abilities),
     /// The disk grows to so many sectors while it is used.

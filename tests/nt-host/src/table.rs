@@ -345,6 +345,16 @@ fn in_process() -> Vec<Scenario> {
                 scenario.operations = 2_000;
             },
         ),
+        scenario(
+            "removed-told",
+            "the same with a port driver that tells of it by requests alone",
+            "queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::VanishTold;
+                scenario.operations = 2_000;
+            },
+        ),
         scenario("empty", "capacity 0", "capacity=0", &|scenario| {
             scenario.goal = Goal::Empty;
             scenario.size = 0;

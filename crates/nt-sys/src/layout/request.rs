@@ -224,6 +224,25 @@ layout! {
 }
 
 layout! {
+    STOR_DEVICE_CAPABILITIES: 8 / 4, 8 / 4 {
+        Version: 0 + 2, 0 + 2;
+        Flags: 4 + 4, 4 + 4;
+    }
+    within {
+        DeviceD1: Flags;
+        DeviceD2: Flags;
+        LockSupported: Flags;
+        EjectSupported: Flags;
+        Removable: Flags;
+        DockDevice: Flags;
+        UniqueID: Flags;
+        SilentInstall: Flags;
+        SurpriseRemovalOK: Flags;
+        NoDisplayInUI: Flags;
+    }
+}
+
+layout! {
     SRBEX_DATA_IO_INFO: 32 / 8, 32 / 4 {
         Type: 0 + 4, 0 + 4;
         Length: 4 + 4, 4 + 4;

@@ -151,6 +151,15 @@ pub const StorQueryResourceRequirements: STOR_PNP_ACTION = 0xB;
 pub const StorFilterResourceRequirements: STOR_PNP_ACTION = 0xD;
 pub const StorSurpriseRemoval: STOR_PNP_ACTION = 0x17;
 
+/// What a disk answers to StorQueryCapabilities.
+#[repr(C)]
+#[derive(Clone, Copy, Debug)]
+pub struct STOR_DEVICE_CAPABILITIES {
+    pub Version: u16,
+    /// Microsoft's bit-fields, from DeviceD1 on.
+    pub Flags: u32,
+}
+
 pub type STOR_DEVICE_POWER_STATE = i32;
 pub const StorPowerDeviceUnspecified: STOR_DEVICE_POWER_STATE = 0;
 pub const StorPowerDeviceD0: STOR_DEVICE_POWER_STATE = 1;

@@ -5,6 +5,7 @@ use crate::events;
 use crate::ffi::device_extension::{self, Memory};
 use crate::ffi::extension::{self, Given, GivenUsual};
 use crate::ffi::lock::{Locks, QueueCell};
+use crate::ffi::unit::unit_control;
 use core::ffi::{c_char, c_void};
 use core::mem::offset_of;
 use core::ptr::NonNull;
@@ -26,7 +27,7 @@ pub fn miniport(dump: bool) -> Miniport {
         interrupt,
         reset_bus,
         adapter_control,
-        unit_control: None,
+        unit_control: Some(unit_control),
         device_extension: device_extension::size((!dump).then(nt::cpu::active_count)),
         unit_extension: 0,
         // HwFindAdapter sets the size that the device needs.
@@ -38,7 +39,7 @@ pub fn miniport(dump: bool) -> Miniport {
 
 /// # Safety
 /// `extension` is the device extension that StorPort gave to the running routine.
-unsafe fn disk(extension: *mut c_void) -> Option<&'static Disk> {
+pub(super) unsafe fn disk(extension: *mut c_void) -> Option<&'static Disk> {
     // SAFETY: the caller's promise.
     unsafe { device_extension::disk(extension) }
 }
@@ -300,7 +301,7 @@ unsafe extern "system" fn adapter_control(
     let done = match control {
         ScsiQuerySupportedControlTypes => {
             // SAFETY: for this control StorPort passes a list. MS: ne-storport-scsi_adapter_control_type
-            unsafe { list_controls(parameters) }
+            unsafe { list_controls(parameters, &CONTROLS) }
         }
         ScsiStopAdapter => {
             disk.stop();
@@ -325,7 +326,7 @@ unsafe extern "system" fn adapter_control(
 ///
 /// # Safety
 /// `parameters` is NULL or a SCSI_SUPPORTED_CONTROL_TYPE_LIST with MaxControlType entries.
-unsafe fn list_controls(parameters: *mut c_void) -> bool {
+pub(super) unsafe fn list_controls(parameters: *mut c_void, controls: &[i32]) -> bool {
     let Some(list) = NonNull::new(parameters) else {
         return false;
     };
@@ -334,7 +335,7 @@ unsafe fn list_controls(parameters: *mut c_void) -> bool {
     let max = unsafe { (*list).MaxControlType };
     // SAFETY: the array begins behind the count.
     let entries = unsafe { &raw mut (*list).SupportedTypeList };
-    for control in CONTROLS {
+    for &control in controls {
         if let Ok(index) = u32::try_from(control)
             && index < max
         {

@@ -11,3 +11,4 @@ pub mod extension;
 pub mod list;
 pub mod lock;
 pub mod registers;
+pub mod unit;

@@ -31,6 +31,7 @@ impl Session<'_> {
         let mut task = self.task(adapter, self.scenario.operations, 2)?;
         task.faults.disturbance = match self.scenario.goal {
             Goal::Vanish | Goal::GivenUp => Disturbance::Removal,
+            Goal::VanishTold => Disturbance::Told,
             _ => Disturbance::Reset,
         };
         Ok(Workload::start(adapter, address, self.take_disk()?, task))
@@ -132,6 +133,11 @@ impl Session<'_> {
         self.put_back(workload.finish());
         reached?;
         removed.context("surprise removal failed")?;
+        // A real device may have been quick.
+        ensure!(
+            self.scenario.goal != Goal::VanishTold || self.verdict.tally.disturbed > 0,
+            "the device had nothing when it was removed"
+        );
         drained.context("requests of a removed device did not come back")
     }
 

@@ -65,6 +65,9 @@ pub struct AdapterOptions {
     /// Whether the requester is told from within RequestComplete, where a DPC routine calls it without a lock, and what it sends then
     /// goes to the miniport at once. Microsoft says neither that StorPort does that nor that it does not.
     pub told_at_once: bool,
+    /// Whether the port driver has control types that tell of a removal (ScsiAdapterSurpriseRemoval, ScsiUnitRemove and
+    /// ScsiUnitSurpriseRemoval). Microsoft says of none since when; one without them sends requests only (SRB_FUNCTION_PNP).
+    pub removal_controls: bool,
     /// What HwFindAdapter gets as its argument string (the registry value DriverParameter).
     pub driver_parameter: String,
 }
@@ -81,6 +84,7 @@ impl Default for AdapterOptions {
             contiguous_extensions: false,
             unguarded_requests: false,
             told_at_once: false,
+            removal_controls: true,
             driver_parameter: String::new(),
         }
     }

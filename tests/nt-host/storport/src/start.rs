@@ -163,7 +163,12 @@ pub fn passive_initialize(adapter: &AdapterState) -> Result<(), StartError> {
 }
 
 fn query_control_types(adapter: &AdapterState) {
-    let max = control::ScsiAdapterControlMax;
+    let all = adapter.options.removal_controls;
+    let max = if all {
+        control::ScsiAdapterControlMax
+    } else {
+        control::ScsiAdapterSurpriseRemoval
+    };
     let code = control::ScsiQuerySupportedControlTypes;
     let init = adapter.init();
     let callback = Callback::AdapterControl(code);
@@ -176,10 +181,12 @@ fn query_control_types(adapter: &AdapterState) {
         max,
     );
     if init.hw_unit_control != 0 {
-        let (code, max) = (
-            unit::ScsiQuerySupportedUnitControlTypes,
-            unit::ScsiUnitControlMax,
-        );
+        let code = unit::ScsiQuerySupportedUnitControlTypes;
+        let max = if all {
+            unit::ScsiUnitControlMax
+        } else {
+            unit::ScsiUnitRemove
+        };
         *adapter.unit_supported.borrow_mut() = query(
             adapter,
             Callback::UnitControl,
