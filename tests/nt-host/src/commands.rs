@@ -297,7 +297,17 @@ impl Commands<'_> {
         let pattern: Vec<u8> = (0..block).map(|at| (at * 7 + at / 256) as u8 | 1).collect();
         // Odd places and lengths, longer than what the device takes at once.
         let long = (3 << 20) / block as u32 + 5;
-        for (lba, blocks, flags) in [(17, 1, 0), (19, long, 0), (19 + u64::from(long) + 2, 33, 8)] {
+        let gives_up = self.abilities.zeroes == Some(true);
+        let unmap = sixteen(0x93, 8, 23, 33);
+        if !gives_up {
+            self.refused(&unmap, Data::Out(zero.clone()), INVALID_FIELD)?;
+        }
+        let flags = if gives_up { 8 } else { 0 };
+        for (lba, blocks, flags) in [
+            (17, 1, 0),
+            (19, long, 0),
+            (19 + u64::from(long) + 2, 33, flags),
+        ] {
             self.done(&sixteen(0x93, flags, lba, blocks), Data::Out(zero.clone()))?;
             self.disk.zeroed(lba, blocks.into());
             self.filled(lba, blocks, 0)?;

@@ -197,15 +197,40 @@ pub fn caching_page(unit: &Unit<'_>, control: PageControl) -> [u8; CACHING_PAGE_
     page
 }
 
+/// Code of the control page.
+pub const CONTROL_PAGE: u8 = 0x0a;
+/// Its bytes, with code and length.
+pub const CONTROL_PAGE_LEN: usize = 12;
+
+/// The control page, of which nothing can be changed. SPC-5, control mode page
+///
+/// QERR is 0: one command's error ends no other. Windows sees to that when it starts a thin disk (classpnp, ClasspZeroQERR).
+pub fn control_page(control: PageControl) -> [u8; CONTROL_PAGE_LEN] {
+    /// GLTSD: log pages are not saved.
+    const NO_SAVING: u8 = 0x02;
+    /// QUEUE ALGORITHM MODIFIER: the device may reorder as it likes.
+    const REORDERED: u8 = 0x10;
+    let mut page = [0; CONTROL_PAGE_LEN];
+    page[0] = CONTROL_PAGE;
+    page[1] = 10;
+    if control != PageControl::Changeable {
+        page[2] = NO_SAVING;
+        page[3] = REORDERED;
+    }
+    page
+}
+
 /// MODE SENSE. SPC-5 §6.14, §7.5.6
 pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>, reply: &mut Reply) -> Result<(), Sense> {
     if command.control == PageControl::Saved {
         return Err(Sense::SAVING_NOT_SUPPORTED);
     }
-    match (command.page, command.subpage) {
-        (0x08, 0x00) | (0x3f, 0x00 | 0xff) => {}
+    let (caching, control): (usize, usize) = match (command.page, command.subpage) {
+        (CACHING_PAGE, 0x00) => (CACHING_PAGE_LEN, 0),
+        (CONTROL_PAGE, 0x00) => (0, CONTROL_PAGE_LEN),
+        (0x3f, 0x00 | 0xff) => (CACHING_PAGE_LEN, CONTROL_PAGE_LEN),
         _ => return Err(Sense::INVALID_FIELD),
-    }
+    };
     // Write protection, and FUA bits are obeyed.
     let device_specific = if unit.read_only { 0x90 } else { 0x10 };
     let header: usize = if command.ten { 8 } else { 4 };
@@ -214,9 +239,9 @@ pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>, reply: &mut Reply) -> Re
     } else {
         8
     };
-    let page = caching_page(unit, command.control);
     let body = header.saturating_add(descriptor);
-    let total = body.saturating_add(page.len());
+    let behind = body.saturating_add(caching);
+    let total = behind.saturating_add(control);
     let byte = |len: usize| u8::try_from(len).unwrap_or(u8::MAX);
 
     reply.of(total);
@@ -244,7 +269,11 @@ pub fn mode_sense(command: &ModeSense, unit: &Unit<'_>, reply: &mut Reply) -> Re
             &unit.config.block_size.to_be_bytes(),
         );
     }
-    reply.put(body, &page);
+    if caching > 0 {
+        reply.put(body, &caching_page(unit, command.control));
+    }
+    // Of no effect where there is no room for it.
+    reply.put(behind, &control_page(command.control));
     Ok(())
 }
 

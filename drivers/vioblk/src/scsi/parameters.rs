@@ -3,7 +3,10 @@
 
 use super::Plan;
 use super::cdb::{Extent, WriteSame};
-use super::pages::{CACHING_PAGE, CACHING_PAGE_LEN, PageControl, WRITE_CACHE, caching_page};
+use super::pages::{
+    CACHING_PAGE, CACHING_PAGE_LEN, CONTROL_PAGE, CONTROL_PAGE_LEN, PageControl, WRITE_CACHE,
+    caching_page, control_page,
+};
 use super::unit::{Span, Unit};
 use crate::config::Config;
 use storport::Sense;
@@ -97,6 +100,10 @@ pub fn write_same(
     data: &dyn Parameters,
 ) -> Result<Plan, Sense> {
     unit.writable()?;
+    // B2h says then that WRITE SAME gives no blocks up, and the list of commands that the bit means nothing. SPC-5 §6.35
+    if command.unmap && !unit.config.zeroes_unmap {
+        return Err(Sense::INVALID_FIELD);
+    }
     // Zero blocks would mean all up to the end, which the block limits page rules out (WSNZ).
     if command.extent.blocks == 0 || command.extent.blocks > max_write_same_blocks(unit.config) {
         return Err(Sense::INVALID_FIELD);
@@ -106,8 +113,7 @@ pub fn write_same(
     match (zeroes, unit.config.write_zeroes) {
         (true, Some(_)) => Ok(Plan::Zero {
             span,
-            // A device that cannot give blocks up would write them, which is what the bit allows.
-            unmap: command.unmap && unit.config.zeroes_unmap,
+            unmap: command.unmap,
         }),
         (_, None) if command.no_data => Err(Sense::INVALID_FIELD),
         _ => Ok(Plan::Repeat(span)),
@@ -126,7 +132,8 @@ fn is_zero(block: u32, data: &dyn Parameters) -> Result<bool, Sense> {
     Ok(zero)
 }
 
-/// MODE SELECT. SPC-5 §6.12: the caching page, and of it the bit that turns the write cache on; all else has to be as it is.
+/// MODE SELECT. SPC-5 §6.12: the caching and the control page, and of the former the bit that turns the write cache on; all else has
+/// to be as it is.
 pub fn mode_select(
     unit: &Unit<'_>,
     ten: bool,
@@ -156,13 +163,23 @@ pub fn mode_select(
     let mut at = header.saturating_add(usize::from(descriptor));
     let mut wanted = None;
     while at < list {
-        let end = at.saturating_add(CACHING_PAGE_LEN);
-        let page: [u8; CACHING_PAGE_LEN] = (end <= list)
-            .then(|| read(data, at))
-            .flatten()
-            .ok_or(Sense::PARAMETER_LIST_LENGTH)?;
-        wanted = Some(write_cache(unit, page)?);
-        at = end;
+        let [code] = byte(at).ok_or(Sense::PARAMETER_LIST_LENGTH)?;
+        let len = match code & CODE {
+            CACHING_PAGE => {
+                wanted = Some(write_cache(unit, whole(data, list, at)?)?);
+                CACHING_PAGE_LEN
+            }
+            CONTROL_PAGE => {
+                let page: [u8; CONTROL_PAGE_LEN] = whole(data, list, at)?;
+                let current = control_page(PageControl::Current);
+                if !page.iter().skip(1).eq(current.iter().skip(1)) {
+                    return Err(Sense::INVALID_PARAMETER);
+                }
+                CONTROL_PAGE_LEN
+            }
+            _ => return Err(Sense::INVALID_PARAMETER),
+        };
+        at = at.saturating_add(len);
     }
     match wanted {
         Some(wanted) if wanted != unit.write_cache => Ok(Plan::SetCache(wanted)),
@@ -189,11 +206,21 @@ fn block_descriptor(
     same.then_some(()).ok_or(Sense::INVALID_PARAMETER)
 }
 
-/// What the page says of the write cache. PS is reserved here. SPC-5 §6.12
+/// The page code without PS, which is reserved here. SPC-5 §6.12
+const CODE: u8 = 0x7f;
+
+/// A page that has to lie in the list whole.
+fn whole<const N: usize>(data: &dyn Parameters, list: usize, at: usize) -> Result<[u8; N], Sense> {
+    let inside = at.saturating_add(N) <= list;
+    let page = if inside { read(data, at) } else { None };
+    page.ok_or(Sense::PARAMETER_LIST_LENGTH)
+}
+
+/// What the caching page says of the write cache.
 fn write_cache(unit: &Unit<'_>, page: [u8; CACHING_PAGE_LEN]) -> Result<bool, Sense> {
     let changeable = caching_page(unit, PageControl::Changeable);
     let current = caching_page(unit, PageControl::Current);
-    let [code, _, flags, ..] = page;
+    let [_, _, flags, ..] = page;
     let same = page
         .iter()
         .zip(current)
@@ -205,7 +232,7 @@ fn write_cache(unit: &Unit<'_>, page: [u8; CACHING_PAGE_LEN]) -> Result<bool, Se
             let mask = if index == 0 { 0 } else { mask };
             (new ^ old) & !mask == 0
         });
-    if code & 0x7f != CACHING_PAGE || !same {
+    if !same {
         return Err(Sense::INVALID_PARAMETER);
     }
     Ok(flags & WRITE_CACHE != 0)

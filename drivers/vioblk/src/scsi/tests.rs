@@ -437,10 +437,18 @@ fn mode_pages() {
     assert_eq!(six[12..15], [0x08, 18, 0x04]);
 
     let ten = reply(&[0x5a, 8, 0x3f, 0, 0, 0, 0, 0, 255, 0]);
-    assert_eq!(ten.len(), 8 + 20);
+    assert_eq!(ten.len(), 8 + 20 + 12);
     assert_eq!(usize::from(ten[1]), ten.len() - 2);
     assert_eq!(ten[2..8], [0, 0x10, 0, 0, 0, 0]);
     assert_eq!(ten[8..11], [0x08, 18, 0x04]);
+    // Codes ascend. Of the control page QERR, in byte 3, is what Windows asks for.
+    assert_eq!(ten[28..32], [0x0a, 10, 0x02, 0x10]);
+    assert_eq!(ten[32..], [0; 8]);
+    assert_eq!(reply(&[0x1a, 8, 0x0a, 0, 192, 0])[4..], ten[28..]);
+    assert_eq!(
+        reply(&[0x1a, 8, 0x4a, 0, 192, 0])[4..],
+        [0x0a, 10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]
+    );
 
     // Changeable: the write cache, where the device can switch it.
     let changeable = [0x1a, 8, 0x48, 0, 255, 0];

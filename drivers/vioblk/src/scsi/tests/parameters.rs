@@ -232,7 +232,7 @@ fn zeroes_are_written_by_the_device_where_it_can() {
         with(&unit(), &ten, &zero),
         Ok(Plan::Zero { unmap: true, .. })
     ));
-    // A device that never gives blocks up is not asked to.
+    // A device that never gives blocks up says so, and takes no such wish.
     let config = Config {
         zeroes_unmap: false,
         ..CONFIG
@@ -241,10 +241,9 @@ fn zeroes_are_written_by_the_device_where_it_can() {
         config: &config,
         ..unit()
     };
-    assert!(matches!(
-        with(&keeps, &ten, &zero),
-        Ok(Plan::Zero { unmap: false, .. })
-    ));
+    for cdb in [&ten[..], &same_cdb(8, 10, 5), &same_cdb(9, 10, 5)] {
+        assert_eq!(with(&keeps, cdb, &zero), Err(Sense::INVALID_FIELD));
+    }
     let page = reply_on(&keeps, &[0x12, 1, 0xb2, 0, 64, 0]);
     assert_eq!(page[5], 0x80);
 }
@@ -268,7 +267,7 @@ fn anything_else_is_written_as_data() {
     };
     let block = [0; 4096];
     assert!(matches!(
-        with(&plain, &same_cdb(8, 10, 5), &block),
+        with(&plain, &same_cdb(0, 10, 5), &block),
         Ok(Plan::Repeat(Span {
             sector: 80,
             blocks: 5
@@ -391,10 +390,10 @@ fn nothing_else_can_be_changed() {
             assert_eq!(plan, refused(), "byte {at} bit {bit}");
         }
     }
-    assert_eq!(
-        select(&unit(), false, true, |page| page[0] = 0x0a),
-        refused()
-    );
+    for code in [0x0a, 0x01] {
+        let plan = select(&unit(), false, true, |page| page[0] = code);
+        assert_eq!(plan, refused());
+    }
     let fixed = Unit {
         config: &PLAIN,
         ..unit()
@@ -404,6 +403,30 @@ fn nothing_else_can_be_changed() {
         select(&fixed, true, true, |_| ()),
         Ok(Plan::Taken)
     ));
+}
+
+/// Both pages as they are, one of them without PS; then each bit of the control page changed, and its end missing.
+#[test]
+fn the_control_page_stays_as_it_is() {
+    let mut data = reply(&[0x1a, 8, 0x3f, 0, 255, 0]);
+    data[..3].fill(0);
+    const CONTROL: usize = 4 + 20;
+    data[CONTROL] |= 0x80;
+    let len = data.len() as u8;
+    let at = |len: u8, data: &[u8]| with(&unit(), &[0x15, 0x10, 0, 0, len, 0], data);
+    assert!(matches!(at(len, &data), Ok(Plan::Taken)));
+    data[6] ^= 4;
+    assert!(matches!(at(len, &data), Ok(Plan::SetCache(false))));
+    for byte in CONTROL + 1..data.len() {
+        for bit in 0..8 {
+            data[byte] ^= 1 << bit;
+            assert_eq!(at(len, &data), refused(), "byte {byte} bit {bit}");
+            data[byte] ^= 1 << bit;
+        }
+    }
+    for short in CONTROL as u8 + 1..len {
+        assert_eq!(at(short, &data), Err(Sense::PARAMETER_LIST_LENGTH));
+    }
 }
 
 #[test]
