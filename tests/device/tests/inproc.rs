@@ -6,7 +6,7 @@ use client::{Client, IOERR, OK};
 use host_machine::ram::Ram;
 use test_device::image::Image;
 use test_device::inproc::{Config, InProcess};
-use test_device::{Device, InterruptMode};
+use test_device::{Device, InterruptMode, pci};
 
 fn ram() -> Ram {
     Ram::new(16 << 20, 1).unwrap()
@@ -220,4 +220,44 @@ fn unknown_properties_are_named() {
     );
     assert!(config.set("seg-max", "banana").is_err());
     assert!(config.set("queues", "70000").is_err());
+}
+
+/// In D3hot nobody answers; afterwards, and after a time without power, the function is as new.
+#[test]
+fn forgets_everything_in_d3() {
+    let (ram, image) = (ram(), image());
+    let mut config = Config::new(image.path());
+    config.set("power", "on").unwrap();
+    let mut client = client(&config, &ram, InterruptMode::Messages(2));
+    client.exercise(image.path());
+    let device = &mut client.device;
+    let control = pci::capability(
+        &mut |at, width| device.config_read(at, width),
+        pci::CAP_POWER,
+    )
+    .unwrap()
+        + pci::POWER_CONTROL;
+    let places = device.bars();
+    for dark in [false, true] {
+        let regions = pci::virtio_regions(&mut |at, width| device.config_read(at, width)).unwrap();
+        assert!(regions.answer(device));
+        device.config_write(control, 2, pci::POWER_STATE);
+        assert!(!regions.answer(device));
+        if dark {
+            device.set_power(false).unwrap();
+            assert_eq!(device.config_read(0, 4), u32::MAX);
+            device.set_power(true).unwrap();
+        }
+        device.config_write(control, 2, 0);
+        assert!(device.bars().iter().all(|bar| bar.address == 0));
+        for bar in &places {
+            device.config_write(pci::BAR0 + 4 * u16::from(bar.index), 4, bar.address as u32);
+        }
+        assert_eq!(device.config_read(pci::COMMAND, 2), 0);
+        device.config_write(pci::COMMAND, 2, pci::COMMAND_MEMORY);
+        // Status, and whether queue 0 is on. // Virtio 1.3 §4.1.4.3
+        for (at, width) in [(0x14, 1), (0x1c, 2)] {
+            assert_eq!(device.read(4, at, width), 0);
+        }
+    }
 }

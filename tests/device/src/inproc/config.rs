@@ -70,6 +70,8 @@ pub struct Config {
     pub zoned: Option<u8>,
     /// The status that flushes end with.
     pub flush_status: u8,
+    /// Whether the function has PCI power management, and so D3.
+    pub power: bool,
     /// After so many resets the disk is read-only.
     pub protect_after: Option<u32>,
     /// Requests that are taken and never answered: so many after the first `hang_after`.
@@ -187,6 +189,7 @@ impl Config {
             lifetime: None,
             zoned: None,
             flush_status: STATUS_OK,
+            power: false,
             protect_after: None,
             hang: 0,
             hang_after: 0,
@@ -258,6 +261,7 @@ impl Config {
             "lifetime" => self.lifetime = optional(value)?,
             "zoned" => self.zoned = optional(value)?,
             "flush-status" => self.flush_status = number(value)?,
+            "power" => self.power = switch(value)?,
             "protect-after" => self.protect_after = optional(value)?,
             "hang" => self.hang = number(value)?,
             "hang-after" => self.hang_after = number(value)?,

@@ -40,6 +40,14 @@ struct Vector {
     pending: bool,
 }
 
+/// A vector that nobody has set. // PCI 3.0 §6.8.2.9
+const NEW_VECTOR: Vector = Vector {
+    address: 0,
+    data: 0,
+    masked: true,
+    pending: false,
+};
+
 /// The function.
 pub(crate) struct Function {
     config: [u8; 256],
@@ -47,6 +55,8 @@ pub(crate) struct Function {
     writable: [u8; 256],
     bars: Vec<Bar>,
     msix_capability: u16,
+    /// 0: none, and the function is in D0 always.
+    power_capability: u16,
     vectors: Vec<Vector>,
     device_len: u64,
     raised: Vec<u16>,
@@ -64,15 +74,8 @@ impl Function {
                 len: VIRTIO_BAR_LEN,
             }],
             msix_capability: 0,
-            vectors: vec![
-                Vector {
-                    address: 0,
-                    data: 0,
-                    masked: true,
-                    pending: false,
-                };
-                config.vectors.into()
-            ],
+            power_capability: 0,
+            vectors: vec![NEW_VECTOR; config.vectors.into()],
             device_len: config.config_len.into(),
             raised: Vec::new(),
         };
@@ -137,6 +140,14 @@ impl Function {
                 len: 2 * len,
             });
         }
+        if config.power {
+            // Version 3, neither D1 nor D2; what is lost in D3hot is not kept (No_Soft_Reset). // PCI Power Management 1.2 §3.2.3
+            let here = link(self, 8);
+            self.power_capability = here;
+            self.put(here, &[pci::CAP_POWER]);
+            self.put(here + 2, &[3]);
+            self.writable[usize::from(here + pci::POWER_CONTROL)] = pci::POWER_STATE as u8;
+        }
         let structures = [
             (1, COMMON_AT, common::LEN),
             (3, ISR_AT, 1),
@@ -177,7 +188,33 @@ impl Function {
         value
     }
 
-    pub(crate) fn config_write(&mut self, offset: u16, width: u8, value: u32) {
+    /// Whether the function is in D0.
+    pub(crate) fn awake(&self) -> bool {
+        let control = self.power_capability + pci::POWER_CONTROL;
+        self.power_capability == 0 || self.config_read(control, 2) & pci::POWER_STATE == 0
+    }
+
+    /// Forgets all that was written to it, as when its power comes or on the way from D3hot to D0. // PCI Power Management 1.2 §5.4.1
+    pub(crate) fn forget(&mut self) {
+        for (cell, mask) in self.config.iter_mut().zip(self.writable) {
+            *cell &= !mask;
+        }
+        self.vectors.fill(NEW_VECTOR);
+        self.raised.clear();
+    }
+
+    /// Whether this woke the function up, which has forgotten everything then.
+    pub(crate) fn config_write(&mut self, offset: u16, width: u8, value: u32) -> bool {
+        let asleep = !self.awake();
+        self.write_bytes(offset, width, value);
+        let woken = asleep && self.awake();
+        if woken {
+            self.forget();
+        }
+        woken
+    }
+
+    fn write_bytes(&mut self, offset: u16, width: u8, value: u32) {
         for (at, byte) in (offset..).zip(&value.to_le_bytes()[..usize::from(width.min(4))]) {
             let at = usize::from(at);
             if let (Some(cell), Some(mask)) = (self.config.get_mut(at), self.writable.get(at)) {
@@ -200,9 +237,9 @@ impl Function {
         self.vectors.len() as u16
     }
 
-    /// What lies at `offset` of `bar`; nothing while memory decoding is off.
+    /// What lies at `offset` of `bar`; nothing while memory decoding is off, or the function in D3.
     pub(crate) fn place(&self, bar: u8, offset: u64) -> Option<Place> {
-        if u32::from(self.config[0x04]) & pci::COMMAND_MEMORY == 0 {
+        if u32::from(self.config[0x04]) & pci::COMMAND_MEMORY == 0 || !self.awake() {
             return None;
         }
         if bar == MSIX_BAR {
@@ -288,7 +325,7 @@ impl Function {
     }
 
     pub(crate) fn bus_master(&self) -> bool {
-        self.config_read(pci::COMMAND, 2) & pci::COMMAND_MASTER != 0
+        self.awake() && self.config_read(pci::COMMAND, 2) & pci::COMMAND_MASTER != 0
     }
 
     fn control(&self) -> u32 {
@@ -312,7 +349,8 @@ impl Function {
 
     fn deliver_pending(&mut self) {
         let control = self.control();
-        if control & pci::MSIX_ENABLE == 0 || control & pci::MSIX_MASK_ALL != 0 {
+        let masked = control & pci::MSIX_ENABLE == 0 || control & pci::MSIX_MASK_ALL != 0;
+        if masked || !self.awake() {
             return;
         }
         for vector in &mut self.vectors {
@@ -334,6 +372,6 @@ impl Function {
     /// The level of INTA#, given the ISR status. // PCI 3.0 §6.8.2: none while MSI-X is enabled
     pub(crate) fn line(&self, isr: u8) -> bool {
         let off = self.config_read(pci::COMMAND, 2) & pci::COMMAND_INTX_DISABLE != 0;
-        isr != 0 && !off && !self.msix_enabled()
+        isr != 0 && !off && !self.msix_enabled() && self.awake()
     }
 }

@@ -28,6 +28,8 @@ pub struct InProcess {
     function: Function,
     registers: Registers,
     removed: bool,
+    /// Its slot has no power.
+    dark: bool,
 }
 
 impl InProcess {
@@ -40,6 +42,7 @@ impl InProcess {
             function: Function::new(config),
             registers: Registers::new(config, GuestMemory::new(ram))?,
             removed: false,
+            dark: false,
         })
     }
 
@@ -66,6 +69,11 @@ impl InProcess {
         }
     }
 
+    /// Whether nobody answers.
+    fn silent(&self) -> bool {
+        self.removed || self.dark
+    }
+
     /// Hands what the virtio side raised to the function's interrupt logic.
     fn forward(&mut self) {
         for vector in self.registers.take_raised() {
@@ -76,15 +84,15 @@ impl InProcess {
 
 impl Device for InProcess {
     fn config_read(&mut self, offset: u16, width: u8) -> u32 {
-        if self.removed {
+        if self.silent() {
             return all_ones(width) as u32;
         }
         self.function.config_read(offset, width)
     }
 
     fn config_write(&mut self, offset: u16, width: u8, value: u32) {
-        if !self.removed {
-            self.function.config_write(offset, width, value);
+        if !self.silent() && self.function.config_write(offset, width, value) {
+            self.registers.forget();
         }
     }
 
@@ -94,7 +102,7 @@ impl Device for InProcess {
 
     fn read(&mut self, bar: u8, offset: u64, width: u8) -> u64 {
         self.act();
-        if self.removed {
+        if self.silent() {
             return all_ones(width);
         }
         match self.function.place(bar, offset) {
@@ -109,7 +117,7 @@ impl Device for InProcess {
 
     fn write(&mut self, bar: u8, offset: u64, width: u8, value: u64) {
         self.act();
-        if self.removed {
+        if self.silent() {
             return;
         }
         match self.function.place(bar, offset) {
@@ -134,7 +142,7 @@ impl Device for InProcess {
     }
 
     fn poll(&mut self, wait: Duration) -> anyhow::Result<Interrupts> {
-        if self.removed {
+        if self.silent() {
             return Ok(Interrupts::default());
         }
         loop {
@@ -154,6 +162,13 @@ impl Device for InProcess {
         }
     }
 
+    fn set_power(&mut self, on: bool) -> anyhow::Result<()> {
+        self.dark = !on;
+        self.function.forget();
+        self.registers.forget();
+        Ok(())
+    }
+
     fn remove(&mut self) {
         self.removed = true;
     }
@@ -163,7 +178,7 @@ impl Device for InProcess {
     }
 
     fn rest(&mut self, polls: u64) -> bool {
-        if self.removed {
+        if self.silent() {
             return true;
         }
         let works = self.function.bus_master();

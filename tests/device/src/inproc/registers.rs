@@ -102,6 +102,12 @@ impl Registers {
         self.queues = (0..self.config.queues).map(|_| Queue::new(size)).collect();
     }
 
+    /// Loses all that the driver told it, with the power: also what it had raised.
+    pub(super) fn forget(&mut self) {
+        self.reset();
+        self.raised.clear();
+    }
+
     fn complain(&mut self, section: &'static str, what: String) {
         self.violations.push(Violation { section, what });
     }

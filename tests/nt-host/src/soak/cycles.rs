@@ -37,6 +37,9 @@ pub fn plan(text: &str) -> Result<Plan> {
             _ => bail!("there are no cycles of {kind:?}, but of {KINDS:?}"),
         }
     }
+    if kind == "power" {
+        plan.device.extend(parse("power=on"));
+    }
     if kind == "resize" {
         // Larger and back, while the workload stays where the disk always is.
         let sectors = SIZE / 512;

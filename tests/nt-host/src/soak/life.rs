@@ -8,7 +8,7 @@ use host_machine::ram::Ram;
 use host_ntos::{Clock, inject, sched};
 use host_storport::{
     Adapter, AdapterOptions, Address, Data, DriverOptions, Failure, Function, LoadFailure, Request,
-    StartError,
+    Sleep, StartError,
 };
 use serde::{Deserialize, Serialize};
 use test_device::image::Image;
@@ -293,10 +293,7 @@ impl Life<'_> {
                     if let Some(message) = interrupt {
                         adapter.interrupt(*message)?;
                     }
-                    let restarted = adapter.restart();
-                    self.lost |= restarted.is_err();
-                    self.may_fail(restarted)
-                        .context("the adapter was not restarted")?;
+                    self.restart(adapter)?;
                 }
                 Step::Sleep => self.sleep(adapter, address)?,
                 Step::Vanish(operations) => {
@@ -403,25 +400,56 @@ impl Life<'_> {
         result
     }
 
-    /// The unit is told of D3 and of D0, as for a disk that is idle or at the end of a night.
-    fn sleep(&self, adapter: &Adapter, address: Address) -> Result<()> {
-        // StorPowerDeviceD3 and D0, StorPowerActionSleep. MS: ne-storport-stor_device_power_state, -stor_power_action
-        for state in [4, 1] {
-            let function = Function::Power {
-                state,
-                action: 2,
-                adapter: false,
+    /// D3 and back to D0, for the unit and for the adapter. A function with PCI power management is put into D3 itself, every other time
+    /// without power; either way it forgets all that it knew. MS: "PCI power management and device drivers"
+    fn sleep(&mut self, adapter: &Adapter, address: Address) -> Result<()> {
+        // StorPowerDeviceD3 and StorPowerDeviceD0. MS: ne-storport-stor_device_power_state
+        self.tell_unit(adapter, address, 4)?;
+        if self.config.power {
+            self.may_fail(adapter.stop())
+                .context("the adapter was not stopped")?;
+            let depth = if self.rounds.is_multiple_of(2) {
+                Sleep::Cold
+            } else {
+                Sleep::Hot
             };
-            let mut request = Request::new(address, function, Data::None);
-            request.timeout = TIMEOUT;
-            let outcome = adapter.request(request)?;
-            ensure!(
-                outcome.is_success() || self.harm > Harm::None,
-                "a power request failed: {}",
-                crate::judge::describe(&outcome)
-            );
+            let lost = adapter
+                .power_down(depth)
+                .and_then(|asleep| adapter.power_up(&asleep));
+            match lost {
+                Ok(lost) => ensure!(lost, "the device forgot nothing in {depth:?} D3"),
+                Err(error) => self
+                    .may_fail(Err(error))
+                    .context("no way into D3 and back")?,
+            }
+            self.restart(adapter)?;
         }
+        self.tell_unit(adapter, address, 1)
+    }
+
+    fn tell_unit(&self, adapter: &Adapter, address: Address, state: u32) -> Result<()> {
+        // StorPowerActionSleep. MS: ne-storport-stor_power_action
+        let function = Function::Power {
+            state,
+            action: 2,
+            adapter: false,
+        };
+        let mut request = Request::new(address, function, Data::None);
+        request.timeout = TIMEOUT;
+        let outcome = adapter.request(request)?;
+        ensure!(
+            outcome.is_success() || self.harm > Harm::None,
+            "a power request failed: {}",
+            crate::judge::describe(&outcome)
+        );
         Ok(())
+    }
+
+    fn restart(&mut self, adapter: &Adapter) -> Result<()> {
+        let restarted = adapter.restart();
+        self.lost |= restarted.is_err();
+        self.may_fail(restarted)
+            .context("the adapter was not restarted")
     }
 }
 
