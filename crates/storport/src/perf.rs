@@ -7,7 +7,7 @@ use bitflags::bitflags;
 use core::mem::{MaybeUninit, size_of};
 use core::ptr::null_mut;
 use nt_sys::storport::*;
-use nt_sys::types::{FALSE, GROUP_AFFINITY, TRUE};
+use nt_sys::types::{FALSE, TRUE};
 
 bitflags! {
     /// STOR_PERF_* options.
@@ -19,31 +19,16 @@ bitflags! {
         const CONCURRENT_CHANNELS = STOR_PERF_CONCURRENT_CHANNELS;
         /// The messages of [`Request::messages`] are for requests.
         const INTERRUPT_MESSAGE_RANGES = STOR_PERF_INTERRUPT_MESSAGE_RANGES;
-        /// StorPort fills in which processors each message interrupts.
-        const ADV_CONFIG_LOCALITY = STOR_PERF_ADV_CONFIG_LOCALITY;
-        /// Requests may complete inside HwStartIo at low cost.
-        const OPTIMIZE_FOR_COMPLETION_DURING_STARTIO = STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO;
-        /// DPCs run on the processor that was interrupted.
-        const DPC_REDIRECTION_CURRENT_CPU = STOR_PERF_DPC_REDIRECTION_CURRENT_CPU;
-        /// The miniport takes no scatter list for small requests.
-        const NO_SGL = STOR_PERF_NO_SGL;
-        /// Options of later versions.
+        /// Options that no driver of ours takes.
         const _ = !0;
     }
 }
 
 impl Options {
-    /// Without the options that need one that is missing (MS: ns-storport-_perf_configuration_data).
+    /// Without the option that needs one that is missing (MS: ns-storport-_perf_configuration_data).
     fn consistent(mut self) -> Self {
         if !self.contains(Self::DPC_REDIRECTION) {
-            self.remove(
-                Self::INTERRUPT_MESSAGE_RANGES
-                    | Self::OPTIMIZE_FOR_COMPLETION_DURING_STARTIO
-                    | Self::DPC_REDIRECTION_CURRENT_CPU,
-            );
-        }
-        if !self.contains(Self::INTERRUPT_MESSAGE_RANGES) {
-            self.remove(Self::ADV_CONFIG_LOCALITY);
+            self.remove(Self::INTERRUPT_MESSAGE_RANGES);
         }
         self
     }
@@ -51,15 +36,13 @@ impl Options {
 
 /// What the miniport wants.
 #[derive(Debug)]
-pub struct Request<'a> {
+pub struct Request {
     /// Options, if StorPort has them.
     pub options: Options,
     /// Parallel HwStartIo calls.
     pub channels: u32,
     /// First and last interrupt message that requests use.
     pub messages: (u32, u32),
-    /// Gets the processors of each message, from the first on, with ADV_CONFIG_LOCALITY.
-    pub targets: &'a mut [GROUP_AFFINITY],
 }
 
 impl Adapter {
@@ -68,7 +51,7 @@ impl Adapter {
     ///
     /// # Errors
     /// What StorPort refused with; no option is in force then.
-    pub fn negotiate_performance(self, request: &mut Request<'_>) -> Result<Options, StorStatus> {
+    pub fn negotiate_performance(self, request: &Request) -> Result<Options, StorStatus> {
         let mut data = PERF_CONFIGURATION_DATA {
             Version: 0,
             Size: size_of::<PERF_CONFIGURATION_DATA>() as u32,
@@ -96,28 +79,23 @@ impl Adapter {
             }
         }
         answer?;
-        let mut granted = request
+        let granted = request
             .options
-            .intersection(Options::from_bits_retain(data.Flags));
-        let (first, last) = request.messages;
-        if request.targets.len() as u64 <= u64::from(last.saturating_sub(first)) {
-            granted.remove(Options::ADV_CONFIG_LOCALITY);
-        }
-        let granted = granted.consistent();
+            .intersection(Options::from_bits_retain(data.Flags))
+            .consistent();
         data.Flags = granted.bits();
         data.ConcurrentChannels = request.channels;
-        data.FirstRedirectionMessageNumber = first;
-        data.LastRedirectionMessageNumber = last;
-        if granted.contains(Options::ADV_CONFIG_LOCALITY) {
-            data.MessageTargets = request.targets.as_mut_ptr();
-        }
+        (
+            data.FirstRedirectionMessageNumber,
+            data.LastRedirectionMessageNumber,
+        ) = request.messages;
         self.performance(FALSE, &mut data)?;
         Ok(granted)
     }
 
     fn performance(self, query: u8, data: &mut PERF_CONFIGURATION_DATA) -> Result<(), StorStatus> {
         // MS: storport.h, StorPortInitializePerfOpts passes a BOOLEAN, promoted to int.
-        // SAFETY: `data` outlives the call, and MessageTargets is NULL or long enough.
+        // SAFETY: `data` outlives the call, and MessageTargets is NULL.
         StorStatus::check(unsafe {
             StorPortExtendedFunction(
                 ExtFunctionInitializePerformanceOptimizations,

@@ -289,12 +289,11 @@ impl Disk {
         if messages > 1 {
             options |= Options::INTERRUPT_MESSAGE_RANGES;
         }
-        let granted = self.adapter.negotiate_performance(&mut Request {
+        let granted = self.adapter.negotiate_performance(&Request {
             options,
             // Calls of HwStartIo, of which each processor may make one at a time. MS: ns-storport-_perf_configuration_data
             channels: nt::cpu::active_count(),
             messages: (1, messages.saturating_sub(1).max(1)),
-            targets: &mut [],
         });
         // With fewer messages than queues, StorPort's choice would leave queues unused.
         let by_message = queues > 1

@@ -10,14 +10,6 @@ use crate::types::GROUP_AFFINITY;
 pub const STOR_PERF_DPC_REDIRECTION: u32 = 0x0000_0001;
 pub const STOR_PERF_CONCURRENT_CHANNELS: u32 = 0x0000_0002;
 pub const STOR_PERF_INTERRUPT_MESSAGE_RANGES: u32 = 0x0000_0004;
-/// since: not documented (version 3)
-pub const STOR_PERF_ADV_CONFIG_LOCALITY: u32 = 0x0000_0008;
-/// since: not documented (version 3)
-pub const STOR_PERF_OPTIMIZE_FOR_COMPLETION_DURING_STARTIO: u32 = 0x0000_0010;
-/// since: not documented (version 4)
-pub const STOR_PERF_DPC_REDIRECTION_CURRENT_CPU: u32 = 0x0000_0020;
-/// since: not documented (version 5)
-pub const STOR_PERF_NO_SGL: u32 = 0x0000_0040;
 
 pub const STOR_PERF_VERSION_2: u32 = 2;
 /// since: not documented (version 3)
