@@ -321,7 +321,8 @@ impl Session<'_> {
                 self.work(adapter, address, operations, 0)
             }
             Goal::Reset => self.reset(adapter, address),
-            Goal::Vanish | Goal::VanishTold => self.vanish(adapter, address),
+            Goal::Vanish => self.vanish(adapter, address),
+            Goal::VanishTold => self.vanish_told(adapter, address),
             Goal::Commands(abilities) => self.commands(adapter, address, abilities),
             Goal::Grow(sectors) => {
                 let disk = self.disk.as_mut().context("no disk")?;

@@ -150,7 +150,8 @@ pub enum Goal {
     Reset,
     /// The device vanishes under load, and every request comes back.
     Vanish,
-    /// As [`Goal::Vanish`], and the driver is told of it by requests alone: what it has ends before anything times out.
+    /// The adapter is told to be gone by a request, then the device vanishes under load and requests alone tell of it: what the driver has
+    /// ends before anything times out.
     VanishTold,
     /// Every command but plain reads and writes does what it should, and the workload finds the disk as they left it.
     Commands(Abilities),

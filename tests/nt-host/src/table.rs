@@ -347,7 +347,7 @@ fn in_process() -> Vec<Scenario> {
         ),
         scenario(
             "removed-told",
-            "the same with a port driver that tells of it by requests alone",
+            "a port driver tells by requests alone that the adapter is gone, and later that the device is",
             "queues=2 vectors=3",
             &|scenario| {
                 short(scenario);

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use anyhow::{Context, anyhow, ensure};
+use host_ntos::abi::enums::STOR_PNP_ACTION as pnp;
 use host_ntos::sched;
 use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
@@ -133,12 +134,38 @@ impl Session<'_> {
         self.put_back(workload.finish());
         reached?;
         removed.context("surprise removal failed")?;
-        // A real device may have been quick.
+        drained.context("requests of a removed device did not come back")
+    }
+
+    /// A request says that the adapter is gone, though its device is not: that alone ends all that the driver has, with the device at
+    /// rest, until it is started again. Then the device vanishes, and units are told as well.
+    pub(super) fn vanish_told(
+        &mut self,
+        adapter: &Adapter,
+        address: Address,
+    ) -> anyhow::Result<()> {
+        let workload = self.disturbed(adapter, address)?;
+        let reached = self.until(&workload, self.scenario.operations / 2);
+        workload.stop();
+        let function = Function::Pnp {
+            action: pnp::StorSurpriseRemoval,
+            adapter: true,
+        };
+        let told = adapter.request(Request::new(address, function, Data::None));
+        let drained = adapter.drain(self.scenario.deadline);
+        self.put_back(workload.finish());
+        reached?;
+        let told = told?;
+        ensure!(told.is_success(), "{}", describe(&told));
+        drained.context("requests of a removed adapter did not come back")?;
         ensure!(
-            self.scenario.goal != Goal::VanishTold || self.verdict.tally.disturbed > 0,
+            self.verdict.tally.disturbed > 0,
             "the device had nothing when it was removed"
         );
-        drained.context("requests of a removed device did not come back")
+        self.given_up(adapter, address)?;
+        adapter.stop().context("the adapter was not stopped")?;
+        adapter.restart().context("the adapter was not restarted")?;
+        self.vanish(adapter, address)
     }
 
     /// A device that does not answer, or wants a reset: the port driver or the driver resets it, and what it had is cut off.
