@@ -6,12 +6,57 @@ use core::ptr::NonNull;
 /// A part of DMA memory: contiguous in device addresses, zeroed by whoever needs that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Dma {
+    va: NonNull<u8>,
+    address: u64,
+    len: usize,
+}
+
+impl Dma {
+    /// # Safety
+    /// `va` is valid for reads and writes of `len` bytes, and the device sees exactly these bytes at `address`, for as long as this is
+    /// used.
+    #[must_use]
+    #[inline(always)] // nothing
+    pub const unsafe fn new(va: NonNull<u8>, address: u64, len: usize) -> Self {
+        Self { va, address, len }
+    }
+
     /// Where the driver sees it.
-    pub va: NonNull<u8>,
+    #[must_use]
+    #[inline(always)] // as above
+    pub const fn va(self) -> NonNull<u8> {
+        self.va
+    }
+
     /// Where the device sees it.
-    pub address: u64,
+    #[must_use]
+    #[inline(always)] // as above
+    pub const fn address(self) -> u64 {
+        self.address
+    }
+
     /// Bytes.
-    pub len: usize,
+    #[must_use]
+    #[inline(always)] // as above
+    #[expect(
+        clippy::len_without_is_empty,
+        reason = "an empty one is no case of its own"
+    )]
+    pub const fn len(self) -> usize {
+        self.len
+    }
+
+    /// The `len` bytes from `offset` on, if it has them.
+    #[must_use]
+    pub fn part(self, offset: usize, len: usize) -> Option<Self> {
+        if offset.checked_add(len)? > self.len {
+            return None;
+        }
+        // SAFETY: inside, or one past the end.
+        let va = unsafe { self.va.add(offset) };
+        let address = self.address.checked_add(offset as u64)?;
+        Some(Self { va, address, len })
+    }
 }
 
 /// There is not enough left.

@@ -171,15 +171,11 @@ impl FindAdapter<'_> {
         if physical.len < bytes {
             return None;
         }
-        // SAFETY: StorPort gave `bytes` bytes at `va` to this adapter alone until it is freed, and says that the device
-        // sees all of them from `address` on.
-        Some(unsafe {
-            Carver::new(Dma {
-                va,
-                address: physical.address,
-                len: bytes as usize,
-            })
-        })
+        // SAFETY: StorPort gave `bytes` bytes at `va` to this adapter until it is freed, and says that the device sees all of them
+        // from `address` on.
+        let block = unsafe { Dma::new(va, physical.address, bytes as usize) };
+        // SAFETY: as above; to this adapter alone.
+        Some(unsafe { Carver::new(block) })
     }
 
     /// A DWORD of the driver's Parameters\\Device*d* key (d = this adapter's port number), else of its Parameters\\Device

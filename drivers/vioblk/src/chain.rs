@@ -45,7 +45,7 @@ type DataParts<I> = Flatten<core::option::IntoIter<I>>;
 impl<I: Iterator<Item = Part>> Chain<I> {
     /// The chain of the request's present stage, whose head lies at `place`.
     fn new(request: &Request, place: Dma, data: I) -> Option<Self> {
-        let at = given(place.address);
+        let at = given(place.address());
         let (out, into) = match (request.stage, request.operation) {
             (Stage::Flush, _) | (_, Operation::None | Operation::Flush { .. }) => (None, None),
             (
@@ -182,7 +182,7 @@ pub fn start(
     let (mut head, table) = split(request, place, HEAD_LEN.checked_add(ranges_len)?)?;
     let one = |address, len| Data::One(Segment { address, len });
     let inside = |offset: usize, len: usize| {
-        let address = place.address.checked_add(offset as u64)?;
+        let address = place.address().checked_add(offset as u64)?;
         Some((one(address, len as u32), len as u32))
     };
     let block = rules.config.block_size;
@@ -203,8 +203,8 @@ pub fn start(
             inside(HEAD_LEN, ranges_len)?
         }
         (_, Operation::Verify, _) => (one(rules.scratch, PAGE), request.bytes),
-        (_, Operation::Repeat, Some(page)) => (one(page.address, block), request.bytes),
-        (_, _, Some(page)) => (one(page.address, request.bytes), request.bytes),
+        (_, Operation::Repeat, Some(page)) => (one(page.address(), block), request.bytes),
+        (_, _, Some(page)) => (one(page.address(), request.bytes), request.bytes),
         (_, operation, None) => {
             let list = extension::segments(rules.adapter, request.srb.as_ref()?)?;
             let turn = if operation == Operation::Repeat {

@@ -367,7 +367,7 @@ fn set_up(
             config: found.config,
             sectors_per_block: found.config.sectors_per_block().into(),
             room: extension::room(&found.limits),
-            scratch: scratch.address,
+            scratch: scratch.address(),
             short: short::table(&found.limits, found.features),
             polled: found.settings.dump,
         },

@@ -2,7 +2,6 @@
 #![forbid(unsafe_code)]
 
 use core::num::NonZeroU8;
-use core::ptr::NonNull;
 use storport::Dma;
 
 /// Most pieces of a pool.
@@ -28,7 +27,7 @@ impl Pool {
 
     /// Cuts a block into pieces of `piece` bytes; at most [`MAX_PIECES`] of them are used.
     pub fn new(block: Dma, piece: usize) -> Self {
-        let count = block.len.checked_div(piece).unwrap_or(0).min(MAX_PIECES);
+        let count = block.len().checked_div(piece).unwrap_or(0).min(MAX_PIECES);
         let free = 1u32.checked_shl(count as u32).unwrap_or(0).wrapping_sub(1);
         Self {
             block: Some(block),
@@ -57,16 +56,7 @@ impl Pool {
     pub fn piece(&self, number: NonZeroU8) -> Option<Dma> {
         let block = self.block?;
         let index = usize::from(number.get()).wrapping_sub(1);
-        let offset = index.checked_mul(self.piece)?;
-        let end = offset.checked_add(self.piece)?;
-        if end > block.len {
-            return None;
-        }
-        Some(Dma {
-            va: NonNull::new(block.va.as_ptr().wrapping_add(offset))?,
-            address: block.address.checked_add(offset as u64)?,
-            len: self.piece,
-        })
+        block.part(index.checked_mul(self.piece)?, self.piece)
     }
 }
 

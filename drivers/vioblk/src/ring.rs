@@ -399,7 +399,7 @@ impl Ring {
     fn borrow(&mut self, rules: &Rules, request: &mut Request) -> Borrowed {
         let room = request
             .memory
-            .map(|memory| memory.len.saturating_sub(HEAD_LEN));
+            .map(|memory| memory.len().saturating_sub(HEAD_LEN));
         let suits = room.is_some_and(|room| chain::fits(rules, request, room));
         if !suits && request.slot.is_none() {
             request.slot = self.slots.take();

@@ -170,6 +170,6 @@ fn an_uncached_extension_must_be_contiguous_for_the_device() {
     let carved = find(port(8192), &mut [], |find| {
         find.uncached(8192).unwrap().take(4096, 4096).unwrap()
     });
-    assert_eq!((carved.address, carved.len), (0x7_0000_1000, 4096));
+    assert_eq!((carved.address(), carved.len()), (0x7_0000_1000, 4096));
     assert!(find(port(4096), &mut [], |find| find.uncached(8192)).is_none());
 }

@@ -33,8 +33,8 @@ unsafe impl Dma for StorPort {
 /// virtio-win's drivers for WDF tell it in the same way.
 pub fn is_remapped(part: storport::Dma) -> bool {
     // SAFETY: the uncached extension is resident.
-    let physical = unsafe { nt::memory::physical_address(part.va) };
-    physical != part.address
+    let physical = unsafe { nt::memory::physical_address(part.va()) };
+    physical != part.address()
 }
 
 /// An address that came from StorPort: of an SRB extension or of an element of a request's scatter list.
@@ -58,9 +58,9 @@ unsafe impl Dma for Located {
 
     #[inline]
     fn locate(&self, base: NonNull<u8>, len: usize) -> Option<DeviceAddress> {
-        let offset = base.addr().get().checked_sub(self.0.va.addr().get())?;
-        let inside = offset.checked_add(len)? <= self.0.len;
-        let start = given(self.0.address);
+        let offset = base.addr().get().checked_sub(self.0.va().addr().get())?;
+        let inside = offset.checked_add(len)? <= self.0.len();
+        let start = given(self.0.address());
         inside.then(|| start.checked_add(offset as u64)).flatten()
     }
 }
@@ -69,5 +69,12 @@ unsafe impl Dma for Located {
 pub fn region(part: storport::Dma) -> Option<DmaRegion> {
     // SAFETY: the memory is the driver's until the request is completed or the adapter freed, and only the owner of the request
     // or of the pool, under its queue's lock, touches it.
-    unsafe { Located(part).lend(part.va, part.len) }
+    unsafe { Located(part).lend(part.va(), part.len()) }
+}
+
+/// Memory for calculations only: there is none.
+#[cfg(test)]
+pub fn made_up(address: u64, len: usize) -> storport::Dma {
+    // SAFETY: nobody touches it.
+    unsafe { storport::Dma::new(NonNull::dangling(), address, len) }
 }

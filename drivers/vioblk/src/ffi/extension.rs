@@ -111,11 +111,9 @@ impl Place {
             .adapter
             .physical_address(Some(srb), va.as_ptr().cast())?;
         let len = rules.room.min(physical.len) as usize;
-        (len >= HEAD_LEN).then_some(Dma {
-            va,
-            address: physical.address,
-            len,
-        })
+        // SAFETY: `rules.room` bytes lie there, StorPort says that the device sees these from `address` on, and the block keeps them
+        // until it is completed.
+        (len >= HEAD_LEN).then(|| unsafe { Dma::new(va, physical.address, len) })
     }
 }
 
@@ -357,12 +355,10 @@ impl Token {
             _ => Operation::Read,
         };
         let place = Place(self.0.cast());
-        let memory = Dma {
-            va: place.head(),
-            // SAFETY: `finish`, which made the token, wrote it.
-            address: unsafe { short.address.assume_init() },
-            len: SHORT_LEN,
-        };
+        // SAFETY: `finish`, which made the token, wrote it.
+        let address = unsafe { short.address.assume_init() };
+        // SAFETY: so many bytes lie there in every extension, and the device sees them from this address on.
+        let memory = unsafe { Dma::new(place.head(), address, SHORT_LEN) };
         let full = Full {
             plain: None,
             request: Request {

@@ -5,11 +5,7 @@ fn number(n: u8) -> NonZeroU8 {
 }
 
 fn block(len: usize) -> Dma {
-    Dma {
-        va: NonNull::<u8>::dangling(),
-        address: 0x1000,
-        len,
-    }
+    crate::ffi::dma::made_up(0x1000, len)
 }
 
 #[test]
@@ -29,10 +25,10 @@ fn pieces_lie_side_by_side() {
     let pool = Pool::new(block(3 * 64 + 63), 64);
     let places: Vec<u64> = (1..5)
         .filter_map(|n| pool.piece(number(n)))
-        .map(|piece| piece.address)
+        .map(|piece| piece.address())
         .collect();
     assert_eq!(places, [0x1000, 0x1040, 0x1080]);
-    assert!((1..4).all(|n| pool.piece(number(n)).is_some_and(|piece| piece.len == 64)));
+    assert!((1..4).all(|n| pool.piece(number(n)).is_some_and(|piece| piece.len() == 64)));
 }
 
 #[test]

@@ -182,11 +182,11 @@ fn a_plain_transfer_in_full_is_what_was_asked_for() {
         );
         assert!(request.chain.is_none() && request.slot.is_none() && request.bounce.is_none());
         let memory = request.memory.unwrap();
-        assert_eq!((memory.address, memory.len), (0x1000, SHORT_LEN));
-        assert_eq!(memory.va.addr().get() % ALIGN, 0);
+        assert_eq!((memory.address(), memory.len()), (0x1000, SHORT_LEN));
+        assert_eq!(memory.va().addr().get() % ALIGN, 0);
         // What is in the head already is what the request has for it.
         // SAFETY: inside of the extension.
-        let head: [u8; 16] = unsafe { memory.va.cast().read() };
+        let head: [u8; 16] = unsafe { memory.va().cast().read() };
         assert_eq!(head, request.header().as_bytes());
         // In full it succeeds in full only, and opening it again does nothing.
         let token = Token::from(request);
