@@ -92,6 +92,14 @@ pub struct Config {
     pub refuse_features: bool,
     /// Bytes between the places where two queues are notified. // Virtio 1.3 §4.1.4.4
     pub notify_multiplier: u32,
+    /// At this DRIVER_OK, counted from 1, the device gives a buffer back that there is none of; 0: at none.
+    pub early_used: u32,
+    /// At this DRIVER_OK the device writes over the device areas of its rings; 0: at none.
+    pub early_area: u32,
+    /// At this reset, counted from 1, the device writes over its rings before it has done; 0: at none.
+    pub late_ring: u32,
+    /// When the driver has written to this register of the common configuration, the device is gone.
+    pub gone_after_write: Option<u16>,
     /// Bits of the ISR status that read as ones whatever has happened. // Virtio 1.3 §4.1.4.5
     pub isr_ones: u8,
     /// Feature bits that are offered besides, and mean nothing to the device.
@@ -200,6 +208,10 @@ impl Config {
             access_platform: false,
             refuse_features: false,
             notify_multiplier: super::function::NOTIFY_MULTIPLIER,
+            early_used: 0,
+            early_area: 0,
+            late_ring: 0,
+            gone_after_write: None,
             isr_ones: 0,
             more_features: 0,
             config_len: super::blk::CONFIG_LEN,
@@ -217,7 +229,7 @@ impl Config {
     pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, packed, in-order, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, alignment-offset, min-io-size, opt-io-size, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
-        notify-multiplier, isr-ones, more-features, config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
+        notify-multiplier, early-used, early-area, late-ring, gone-after-write, isr-ones, more-features, config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
     /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
@@ -275,6 +287,10 @@ impl Config {
             "access-platform" => self.access_platform = switch(value)?,
             "refuse-features" => self.refuse_features = switch(value)?,
             "notify-multiplier" => self.notify_multiplier = number(value)?,
+            "early-used" => self.early_used = number(value)?,
+            "early-area" => self.early_area = number(value)?,
+            "late-ring" => self.late_ring = number(value)?,
+            "gone-after-write" => self.gone_after_write = optional(value)?,
             "isr-ones" => self.isr_ones = number(value)?,
             "more-features" => self.more_features = number(value)?,
             "config-len" => self.config_len = number(value)?,

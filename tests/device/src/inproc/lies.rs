@@ -107,6 +107,73 @@ pub enum RingLie {
     StrayFlags,
     /// The descriptor ring is overwritten with zeros.
     DescriptorZeros,
+    /// As many bytes written as the whole request has, with what may only be read.
+    LengthWhole,
+    /// As many bytes written as there is room for in another request.
+    LengthOther,
+    /// The id is the one that was given back last.
+    IdAgain,
+    /// Every request that the device has is given back under this one's id.
+    AllAsOne,
+    /// The device looks for requests that it was not told of.
+    Unasked,
+    /// The request is finished and told of, and at the next register access the device is gone.
+    Gone,
+    /// The last part in the request's table is longer than it was, and so many bytes are written.
+    TableLonger,
+    /// All of the ring is overwritten, and the device follows it no longer.
+    Whole(Fill),
+    /// The id has a bit above the lower 16.
+    IdHigh,
+    /// The id is that of another descriptor of the chain.
+    IdInside,
+    /// The id is the last descriptor of the table.
+    IdLast,
+    /// used.idx goes half around.
+    IndexHalf,
+    /// used.idx goes back to 0.
+    IndexZero,
+    /// The half of the used ring that comes next is overwritten with ones.
+    BehindOnes,
+    /// The driver's wish for interrupts is overwritten.
+    Wish,
+    /// Descriptors of no request are overwritten with ones.
+    FreeOnes,
+    /// The descriptor table and the available ring's entries are overwritten, and the device follows them no longer.
+    TablePattern,
+    /// The reserved bits of the device's event flags are set.
+    ReservedFlags,
+    /// The device asks for a notification at a place outside the ring.
+    EventOutside,
+    /// Only one of the two flags that mark the used descriptor changes.
+    HalfFlags,
+    /// The used descriptor has the longest length, and no WRITE.
+    LengthUnwritten,
+    /// The used descriptor has another address.
+    OtherAddress,
+    /// Every place but the next is marked as used.
+    AllButNext,
+    /// The device goes on one descriptor too near.
+    SkipFewer,
+    /// The device goes on one descriptor too far.
+    SkipMore,
+    /// All that the device has is given back, and then each place of the next lap is marked as used.
+    NextLap,
+}
+
+/// What a ring is overwritten with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fill {
+    /// Zeros.
+    Zeros,
+    /// Ones.
+    Ones,
+    /// Every other bit.
+    Pattern,
+    /// Random bytes.
+    Noise,
+    /// One bit is inverted, another one each time.
+    Bit,
 }
 
 /// Every way to finish a request wrongly, with its name.
@@ -147,8 +214,43 @@ pub const PACKED_LIES: &[(&str, RingLie)] = &[
     ("descriptor-zeros", RingLie::DescriptorZeros),
 ];
 
+/// Ways that random plans do not draw, so that their seeds mean what they meant before: the first of either kind of ring, then those of
+/// split ones, then those of packed ones.
+pub const MORE_LIES: &[(&str, RingLie)] = &[
+    ("length-whole", RingLie::LengthWhole),
+    ("length-other", RingLie::LengthOther),
+    ("id-again", RingLie::IdAgain),
+    ("all-as-one", RingLie::AllAsOne),
+    ("unasked", RingLie::Unasked),
+    ("gone", RingLie::Gone),
+    ("table-longer", RingLie::TableLonger),
+    ("ring-zeros", RingLie::Whole(Fill::Zeros)),
+    ("ring-ones", RingLie::Whole(Fill::Ones)),
+    ("ring-pattern", RingLie::Whole(Fill::Pattern)),
+    ("ring-noise", RingLie::Whole(Fill::Noise)),
+    ("ring-bit", RingLie::Whole(Fill::Bit)),
+    ("id-high", RingLie::IdHigh),
+    ("id-inside", RingLie::IdInside),
+    ("id-last", RingLie::IdLast),
+    ("index-half", RingLie::IndexHalf),
+    ("index-zero", RingLie::IndexZero),
+    ("behind-ones", RingLie::BehindOnes),
+    ("wish", RingLie::Wish),
+    ("free-ones", RingLie::FreeOnes),
+    ("table-pattern", RingLie::TablePattern),
+    ("reserved-flags", RingLie::ReservedFlags),
+    ("event-outside", RingLie::EventOutside),
+    ("half-flags", RingLie::HalfFlags),
+    ("length-unwritten", RingLie::LengthUnwritten),
+    ("other-address", RingLie::OtherAddress),
+    ("all-but-next", RingLie::AllButNext),
+    ("skip-fewer", RingLie::SkipFewer),
+    ("skip-more", RingLie::SkipMore),
+    ("next-lap", RingLie::NextLap),
+];
+
 fn ring_lies() -> impl Iterator<Item = &'static (&'static str, RingLie)> {
-    RING_LIES.iter().chain(PACKED_LIES)
+    RING_LIES.iter().chain(PACKED_LIES).chain(MORE_LIES)
 }
 
 impl RingLie {
@@ -170,9 +272,12 @@ impl What {
     /// Whether the driver has no way to know that data is not what the status says.
     #[must_use]
     pub fn spoils_data(self) -> bool {
-        use RingLie::{IdTwice, NotDone, OtherId};
+        use RingLie::{AllAsOne, IdAgain, IdTwice, NotDone, OtherId, Whole};
         // A second completion can hit the next request that has the same name.
-        matches!(self, Self::Ring(NotDone | OtherId | IdTwice))
+        matches!(
+            self,
+            Self::Ring(NotDone | OtherId | IdTwice | IdAgain | AllAsOne | Whole(_))
+        )
     }
 }
 

@@ -60,6 +60,7 @@ impl InProcess {
 
     /// Does what lies are due at a register access.
     fn act(&mut self) {
+        self.removed |= self.registers.is_gone();
         for what in self.registers.access() {
             match what {
                 What::Vanish => self.removed = true,

@@ -8,6 +8,7 @@ use crate::memory::GuestMemory;
 pub(super) use crate::plain::NO_VECTOR;
 use crate::ring::{Layout, Part, Walk, walk};
 
+mod lies;
 mod packed;
 
 pub(super) use self::packed::Packed;
@@ -46,6 +47,10 @@ pub(super) struct Queue {
     next: u16,
     used: u16,
     notified: u16,
+    /// The id that was given back last.
+    last: Option<u16>,
+    /// The device has overwritten what it would have to follow, and takes nothing more.
+    silent: bool,
     /// The ring, if it is packed: then nothing of a split one is in use.
     packed: Option<Packed>,
 }
@@ -73,6 +78,8 @@ impl Queue {
             next: 0,
             used: 0,
             notified: 0,
+            last: None,
+            silent: false,
             packed: None,
         }
     }
@@ -107,6 +114,10 @@ impl Queue {
         memory: &GuestMemory,
         features: u64,
     ) -> Result<bool, Option<Violation>> {
+        if self.silent {
+            self.active = false;
+            return Ok(false);
+        }
         if let Some(packed) = &mut self.packed {
             let next = packed.take(memory, features)?;
             return Ok(match next {
@@ -255,6 +266,16 @@ impl Queue {
         }
     }
 
+    /// The id that was given back last.
+    pub(super) fn last(&self) -> Option<u16> {
+        self.last
+    }
+
+    /// Notes whom the device named, or should have named, last.
+    pub(super) fn gave_back(&mut self, id: u16) {
+        self.last = Some(id);
+    }
+
     /// Forgets a taken buffer.
     pub(super) fn forget(&mut self, taken: &Taken) {
         for &descriptor in &taken.walk.descriptors {
@@ -302,12 +323,16 @@ impl Queue {
     /// A descriptor that the device does not have and that names no buffer which waits for it in the available ring: the id of no
     /// request in flight.
     pub(super) fn idle_descriptor(&self, memory: &GuestMemory) -> Option<u32> {
-        let waiting = self.available(memory).unwrap_or(0);
-        let waiting: Vec<u16> = (0..waiting)
-            .filter_map(|at| self.head(memory, self.next.wrapping_add(at)))
-            .collect();
+        let waiting = self.waiting(memory);
         let idle = |at: &u16| self.holders[usize::from(*at)].is_none() && !waiting.contains(at);
         (0..self.layout.size).find(idle).map(u32::from)
+    }
+
+    /// The buffers that wait in the available ring.
+    fn waiting(&self, memory: &GuestMemory) -> Vec<u16> {
+        let waiting = self.available(memory).unwrap_or(0);
+        let head = |at| self.head(memory, self.next.wrapping_add(at));
+        (0..waiting).filter_map(head).collect()
     }
 
     /// The available ring's entry for a position.

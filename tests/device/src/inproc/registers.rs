@@ -32,6 +32,9 @@ pub(super) struct Registers {
     isr: u8,
     generation: u8,
     resets: u32,
+    starts: u32,
+    /// At the next register access the device is no longer there.
+    gone: bool,
     /// Requests that were never answered.
     hung: u64,
     raised: Vec<u16>,
@@ -72,6 +75,8 @@ impl Registers {
             isr: 0,
             generation: 0,
             resets: 0,
+            starts: 0,
+            gone: false,
             hung: 0,
             raised: Vec::new(),
             liar: Liar::new(&config.lies),
@@ -98,6 +103,7 @@ impl Registers {
             self.disk.protect();
             self.offered |= self.disk.features();
         }
+        self.scribble_late();
         let size = self.config.queue_size;
         self.queues = (0..self.config.queues).map(|_| Queue::new(size)).collect();
     }
@@ -112,16 +118,8 @@ impl Registers {
         self.violations.push(Violation { section, what });
     }
 
-    pub(super) fn requests(&self) -> u64 {
-        self.disk.requests()
-    }
-
     pub(super) fn take_violations(&mut self) -> Vec<Violation> {
         std::mem::take(&mut self.violations)
-    }
-
-    pub(super) fn take_raised(&mut self) -> Vec<u16> {
-        std::mem::take(&mut self.raised)
     }
 
     pub(super) fn liar(&self) -> &Liar {
@@ -270,6 +268,7 @@ impl Registers {
 
     pub(super) fn common_write(&mut self, at: u64, width: u8, value: u64) {
         self.check_width(at, width);
+        self.gone |= self.config.gone_after_write.map(u64::from) == Some(at);
         if self.resetting.is_some() && at != common::DEVICE_STATUS {
             self.complain(
                 "Virtio 1.3 §4.1.4.3.2",
@@ -364,6 +363,9 @@ impl Registers {
             );
         }
         self.status = accepted;
+        if set & common::DRIVER_OK != 0 {
+            self.started();
+        }
     }
 
     fn features_acceptable(&mut self) -> bool {

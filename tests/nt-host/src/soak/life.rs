@@ -17,7 +17,7 @@ use test_device::{Device, Field};
 
 use super::excuses::{self, Harm};
 use super::plan::{Act, Judgement, Plan, SIZE, Step};
-use super::rows::Verdict;
+use super::rows::{self, Verdict};
 use crate::cdb::{self, Form};
 use crate::judge::{Disturbance, Faults};
 use crate::workload::{Tally, Task, Workload};
@@ -151,7 +151,9 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
     found.trace = report.trace_hash;
     (found.requests, found.disturbed, found.refused) = (tally.requests, tally.disturbed, refused);
     let violations = report.violations.iter();
-    let violations = violations.filter(|found| !excuses::explains(plan, found.rule, &found.what));
+    let explained =
+        |rule, what| excuses::explains(plan, rule, what) || rows::explains(plan, rule, what);
+    let violations = violations.filter(|found| !explained(found.rule, &found.what));
     found
         .wrong
         .extend(violations.map(|violation| format!("violation: {violation}")));

@@ -113,6 +113,7 @@ impl Packed {
         written: u32,
         lie: Option<RingLie>,
         others: &mut Vec<Taken>,
+        last: Option<u16>,
     ) -> Result<(), Violation> {
         let id = taken.head;
         let wrote = if written > 0 { WRITE } else { 0 };
@@ -157,6 +158,61 @@ impl Packed {
             }
             Some(RingLie::NoWrite) => self.tell(memory, id, id, written, 0),
             Some(RingLie::StrayFlags) => self.tell(memory, id, id, written, wrote | STRAY),
+            Some(RingLie::IdAgain) => {
+                let told = last.unwrap_or(id);
+                match others.iter().position(|other| other.head == told) {
+                    Some(at) => {
+                        let other = others.swap_remove(at);
+                        self.ring.forget(id);
+                        self.tell(memory, other.head, told, written, wrote);
+                    }
+                    None => {
+                        self.tell(memory, id, told, written, wrote);
+                        self.forge(told);
+                    }
+                }
+            }
+            Some(RingLie::AllAsOne) => {
+                self.give_back(memory, id, written)?;
+                for other in others.drain(..) {
+                    self.tell(memory, other.head, id, written, wrote);
+                    self.forge(id);
+                }
+            }
+            Some(RingLie::HalfFlags) => {
+                let count = self.ring.forget(id).unwrap_or(1);
+                let (place, wrap) = self.ring.next_used();
+                let flags = ring_device::Packed::used_flags(wrap) ^ 1 << 15 | wrote;
+                let _ = self.ring.write_used(memory, place, id, written, flags);
+                self.ring.skip_used(count);
+            }
+            Some(RingLie::LengthUnwritten) => self.tell(memory, id, id, written, 0),
+            Some(RingLie::OtherAddress) => {
+                let (place, _) = self.ring.next_used();
+                self.tell(memory, id, id, written, wrote);
+                let _ = Memory::write(memory, self.ring.descriptor_address(place), &[0xff; 8]);
+            }
+            Some(RingLie::SkipFewer | RingLie::SkipMore) => {
+                let more = lie == Some(RingLie::SkipMore);
+                let count = self.ring.forget(id).unwrap_or(1);
+                let (place, wrap) = self.ring.next_used();
+                let flags = ring_device::Packed::used_flags(wrap) | wrote;
+                let _ = self.ring.write_used(memory, place, id, written, flags);
+                self.ring
+                    .skip_used(if more { count + 1 } else { count.max(2) - 1 });
+                self.spoilt = true;
+            }
+            Some(RingLie::AllButNext) => {
+                self.ring.forget(id);
+                self.mark_all(memory, 1, id, written);
+            }
+            Some(RingLie::NextLap) => {
+                self.give_back(memory, id, written)?;
+                for other in others.drain(..) {
+                    self.tell(memory, other.head, other.head, written, wrote);
+                }
+                self.mark_all(memory, 0, id, written);
+            }
             Some(RingLie::EntryChanges) => {
                 let (place, _) = self.ring.next_used();
                 self.give_back(memory, id, written)?;
@@ -183,6 +239,11 @@ impl Packed {
                 let word = memory.load_u16(setup.device).unwrap_or(0);
                 put(setup.device, &(word ^ 0x8000).to_le_bytes());
             }
+            RingLie::ReservedFlags => {
+                let flags = memory.load_u16(setup.device + 2).unwrap_or(0);
+                put(setup.device + 2, &(flags | !3).to_le_bytes());
+            }
+            RingLie::EventOutside => put(setup.device, &[0xff, 0x7f, 2, 0]),
             RingLie::AvailOnes => put(setup.driver, &[0xff; 4]),
             RingLie::UsedOnes => {
                 put(setup.descriptor, &vec![0xff; 16 * size]);
@@ -228,6 +289,32 @@ impl Packed {
         let flags = ring_device::Packed::used_flags(wrap) | flags;
         let _ = self.ring.write_used(memory, place, id, written, flags);
         self.spoilt = true;
+    }
+
+    /// Marks every place from so many behind the next one on as used, once around.
+    fn mark_all(&mut self, memory: &GuestMemory, from: u16, id: u16, written: u32) {
+        let size = self.ring.setup().size;
+        let (next, wrap) = self.ring.next_used();
+        for ahead in from..size {
+            let place = u32::from(next) + u32::from(ahead);
+            let wrap = wrap ^ (place >= u32::from(size));
+            let place = (place % u32::from(size)) as u16;
+            let flags = ring_device::Packed::used_flags(wrap) | WRITE;
+            let _ = self.ring.write_used(memory, place, id, written, flags);
+        }
+        self.spoilt = true;
+    }
+
+    /// The driver is not to blame for what lies in the ring any more.
+    pub(super) fn spoil(&mut self) {
+        self.spoilt = true;
+    }
+
+    /// Gives a buffer back that there is none of, under the name 0.
+    pub(super) fn give_back_nothing(&mut self, memory: &GuestMemory) {
+        self.mark(memory, 0, 0, 0);
+        self.forge(0);
+        self.ring.skip_used(1);
     }
 
     /// Marks the next descriptor as used, as it lies there. Whichever buffer it names is over.

@@ -5,7 +5,7 @@ use crate::common;
 use crate::inproc::lies::RingLie;
 use crate::inproc::queue::{Queue, Taken};
 use crate::memory::GuestMemory;
-use crate::ring::Part;
+use crate::ring::{DESC_LEN, Part, Walk};
 
 impl Registers {
     /// Carries a request out and gives it back, or lies. False: nothing was given back.
@@ -25,8 +25,6 @@ impl Registers {
             }
             Some(NotDone | StatusReserved | StatusUnwritten) => {
                 disk.skip();
-                let writable = taken.walk.parts.iter().filter(|part| part.device_writes);
-                let room: u32 = writable.map(|part| part.len).sum();
                 let status = match lie {
                     Some(NotDone) => Some(0),
                     Some(StatusReserved) => Some(0x7f),
@@ -40,7 +38,7 @@ impl Registers {
                 if let (Some(status), Some(part)) = (status, last) {
                     let _ = memory.store_u8(part.address + u64::from(part.len) - 1, status);
                 }
-                room
+                room(&taken.walk)
             }
             // What a lie made the driver use again is no fault of its own.
             _ if queue.is_believed_over(taken) => {
@@ -51,12 +49,30 @@ impl Registers {
         match lie {
             Some(TooShort) => written = 0,
             Some(RingLie::TooLong) => written += 4096,
-            Some(RingLie::LengthAllOnes) => written = u32::MAX,
+            Some(RingLie::LengthAllOnes | RingLie::LengthUnwritten) => written = u32::MAX,
+            Some(RingLie::LengthWhole) => {
+                written = taken.walk.parts.iter().map(|part| part.len).sum();
+            }
+            Some(RingLie::LengthOther) => {
+                let others = queue.taken.iter().map(|other| room(&other.walk));
+                // There may be no other with more room.
+                written = others.max().unwrap_or(0).max(room(&taken.walk) + 1);
+            }
+            Some(RingLie::TableLonger) => {
+                const MORE: u32 = 4096;
+                written = room(&taken.walk) + MORE;
+                let last = taken.walk.parts.last().map_or(0, |part| part.len);
+                if let Some(table) = taken.walk.table {
+                    let at = table.address + u64::from(table.len) - DESC_LEN + 8;
+                    let _ = memory.write(at, &(last + MORE).to_le_bytes());
+                }
+            }
             _ => {}
         }
+        let last = queue.last();
         match queue.packed() {
             Some((ring, others)) => {
-                if let Err(violation) = ring.finish(memory, taken, written, lie, others) {
+                if let Err(violation) = ring.finish(memory, taken, written, lie, others, last) {
                     self.violations.push(violation);
                     self.status |= common::NEEDS_RESET;
                     return false;
@@ -65,13 +81,24 @@ impl Registers {
                     ring.scribble(memory, lie);
                 }
             }
-            None => give_back(
-                queue,
-                memory,
-                taken,
-                written,
-                lie.unwrap_or(StatusUnwritten),
-            ),
+            None => {
+                let lie = lie.unwrap_or(StatusUnwritten);
+                if !queue.lie(memory, taken, written, lie) {
+                    give_back(queue, memory, taken, written, lie);
+                }
+                queue.scribble(memory, lie, self.features);
+            }
+        }
+        queue.gave_back(taken.head());
+        match lie {
+            Some(RingLie::Whole(fill)) => queue.overwrite(memory, fill, disk.requests()),
+            Some(RingLie::AllButNext | RingLie::NextLap) => queue.hush(),
+            Some(RingLie::Unasked) => {
+                for queue in &mut self.queues {
+                    queue.active |= queue.enabled;
+                }
+            }
+            _ => {}
         }
         if lie == Some(RingLie::RequestOnes) {
             let readable = |part: &&Part| !part.device_writes;
@@ -83,6 +110,12 @@ impl Registers {
         }
         true
     }
+}
+
+/// Bytes that a device may write.
+fn room(walk: &Walk) -> u32 {
+    let writable = walk.parts.iter().filter(|part| part.device_writes);
+    writable.map(|part| part.len).sum()
 }
 
 /// Gives a buffer of a split ring back, or lies about it.

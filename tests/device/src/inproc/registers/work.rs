@@ -4,7 +4,7 @@ use rand_core::RngCore;
 
 use super::Registers;
 use crate::common;
-use crate::inproc::lies::RingLie;
+use crate::inproc::lies::{Fill, RingLie};
 use crate::inproc::queue::NO_VECTOR;
 
 /// ISR status: a queue. // Virtio 1.3 §4.1.4.5
@@ -32,6 +32,51 @@ impl Registers {
     /// As if it had been called upon so many times with nothing to do: it throws its dice all the same.
     pub(in crate::inproc) fn rest(&mut self, times: u64) {
         self.random.advance(times.into());
+    }
+
+    /// The messages raised since the last call.
+    pub(in crate::inproc) fn take_raised(&mut self) -> Vec<u16> {
+        std::mem::take(&mut self.raised)
+    }
+
+    /// Requests taken so far.
+    pub(in crate::inproc) fn requests(&self) -> u64 {
+        self.disk.requests()
+    }
+
+    /// Whether the device is no longer there.
+    pub(in crate::inproc) fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    /// What the device does wrong when the driver has just started it.
+    pub(super) fn started(&mut self) {
+        self.starts += 1;
+        if self.config.early_area == self.starts {
+            for queue in self.queues.iter_mut().filter(|queue| queue.enabled) {
+                queue.overwrite_device_area(&self.memory);
+            }
+        }
+        let early = self.config.early_used == self.starts;
+        if let Some(queue) = self
+            .queues
+            .first_mut()
+            .filter(|queue| early && queue.enabled)
+        {
+            queue.give_back_nothing(&self.memory);
+            if queue.vector != NO_VECTOR {
+                self.raised.push(queue.vector);
+            }
+        }
+    }
+
+    /// What it does wrong before a reset is done.
+    pub(super) fn scribble_late(&mut self) {
+        if self.config.late_ring == self.resets {
+            for queue in self.queues.iter_mut().filter(|queue| queue.enabled) {
+                queue.overwrite(&self.memory, Fill::Ones, 0);
+            }
+        }
     }
 
     fn below(&mut self, bound: u32) -> u32 {
@@ -91,6 +136,7 @@ impl Registers {
             }
             match lie {
                 Some(RingLie::NoInterrupt) => return false,
+                Some(RingLie::Gone) => self.gone = true,
                 Some(RingLie::EveryInterrupt) => self.raised.extend(0..self.config.vectors),
                 Some(RingLie::IndexBack) => over = true,
                 _ => {}

@@ -67,7 +67,7 @@ impl Rig {
     fn finish(&mut self, nth: usize, lie: Option<RingLie>) -> Result<(), Violation> {
         let taken = self.queue.taken.swap_remove(nth);
         let (ring, others) = self.queue.packed().unwrap();
-        ring.finish(&self.memory, &taken, 100, lie, others)?;
+        ring.finish(&self.memory, &taken, 100, lie, others, None)?;
         if let Some(lie) = lie {
             ring.scribble(&self.memory, lie);
         }
