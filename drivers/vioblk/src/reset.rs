@@ -29,6 +29,12 @@ const LOOK_EVERY_US: u32 = 100_000;
 /// Looks at a late reset before what waits ends: some seconds, fewer than the initiators wait.
 const MAX_LOOKS: u32 = 50;
 
+/// Looks, when what waits has ended.
+const GIVEN_UP: u32 = MAX_LOOKS + 1;
+
+/// Time between two looks after that, in microseconds, as long as it takes: only a device that has stopped gives back what it has.
+const LOOK_ON_EVERY_US: u32 = 1_000_000;
+
 impl Disk {
     /// HwResetBus. Whether the bus was reset: then all that the device had is completed. MS: nc-storport-hw_reset_bus
     pub fn reset_bus(&self, at: Dispatch) -> bool {
@@ -63,7 +69,7 @@ impl Disk {
 
     /// Resets the device and starts it again, and releases the set-up. What the device had, and what waited, ends as
     /// [`Outcome::Reset`], but not before the device has let go of it: if it takes long, the queues stay closed, and the timer has
-    /// it looked at again. Whether the disk can be used afterwards.
+    /// it looked at again, at last without what waits. Whether the disk can be used afterwards.
     #[inline(never)] // used twice or more
     fn reset_claimed(&self, at: Dispatch, level: Level, wish: Option<RequestBox>) -> bool {
         let mut ended = List::EMPTY;
@@ -83,6 +89,7 @@ impl Disk {
         let late = self.late.load(Ordering::Relaxed);
         let stopped = match late {
             0 => self.stop_device(RESET_TIMEOUT_US),
+            _ if self.asks_anew() => self.stop_device(LOOK_US),
             _ => self.transport.wait_for_reset(&self.clock(), LOOK_US),
         };
         let usable = match stopped {
@@ -99,11 +106,14 @@ impl Disk {
                 false
             }
             Err(error) => {
-                self.late.store(0, Ordering::Relaxed);
-                self.report(Event::ResetFailed {
-                    code: code::transport(&error),
-                });
+                if late == MAX_LOOKS {
+                    self.report(Event::ResetFailed {
+                        code: code::transport(&error),
+                    });
+                }
+                self.late.store(GIVEN_UP, Ordering::Relaxed);
                 self.end_queues(level, Outcome::Reset, &mut ended);
+                crate::ffi::entry::look_later(self.adapter, LOOK_ON_EVERY_US);
                 false
             }
         };
@@ -130,6 +140,11 @@ impl Disk {
         self.release_setup();
         self.look_at_queues();
         usable
+    }
+
+    /// Whether the device has come out of a reset and already asks for the next. Virtio 1.3 §2.1
+    fn asks_anew(&self) -> bool {
+        matches!(self.transport.status(), Ok(status) if status == Status::DEVICE_NEEDS_RESET)
     }
 
     fn start_again(&self, level: Level, stopped: DeviceStopped, ended: &mut List) -> bool {

@@ -108,6 +108,8 @@ pub struct Config {
     pub config_len: u16,
     /// Number of device status reads after which a reset is done; none: never.
     pub reset_reads: Option<u32>,
+    /// The reset of this number, from 1, is done after so many reads instead.
+    pub slow_reset: Option<(u32, u32)>,
     /// After so many resets no further one is ever done.
     pub most_resets: Option<u32>,
     /// The answer to GET_ID, at most 20 bytes.
@@ -166,6 +168,14 @@ pub enum When {
 }
 
 impl Config {
+    /// Reads of the status after which the reset of this number, from 1, is done.
+    pub(super) fn reads_of_reset(&self, number: u32) -> u32 {
+        match self.slow_reset {
+            Some((slow, reads)) if slow == number => reads,
+            _ => self.reset_reads.unwrap_or(u32::MAX),
+        }
+    }
+
     /// A healthy modern disk on `image`: one queue of 128, two MSI-X vectors, FLUSH, 512-byte blocks.
     #[must_use]
     pub fn new(image: &Path) -> Self {
@@ -216,6 +226,7 @@ impl Config {
             more_features: 0,
             config_len: super::blk::CONFIG_LEN,
             reset_reads: Some(1),
+            slow_reset: None,
             most_resets: None,
             serial: "winpv-inproc".to_owned(),
             pace: 4,
@@ -229,7 +240,7 @@ impl Config {
     pub const KEYS: &'static str = "seed, used, capacity, read-only, queues, queue-size, vectors, event-idx, indirect, packed, in-order, flush, config-wce, \
         writeback, size-max, seg-max, blk-size, physical-block-exp, alignment-offset, min-io-size, opt-io-size, discard, write-zeroes, lifetime, zoned, flush-status, protect-after, hang,
         hang-after, needs-reset-every, resize, num-queues-field, version-1, access-platform, refuse-features, \
-        notify-multiplier, early-used, early-area, late-ring, gone-after-write, isr-ones, more-features, config-len, reset-reads, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
+        notify-multiplier, early-used, early-area, late-ring, gone-after-write, isr-ones, more-features, config-len, reset-reads, slow-reset, most-resets, serial, pace, fail-nth, fail-every, fail-sector, pci, lie";
 
     /// Sets one property: numbers decimal or 0x…, switches on/off, `none` where a property can be absent;
     /// `discard=SECTORS:SEGMENTS:ALIGNMENT`, `write-zeroes=SECTORS:SEGMENTS:MAY_UNMAP`;
@@ -296,6 +307,12 @@ impl Config {
             "config-len" => self.config_len = number(value)?,
             "most-resets" => self.most_resets = optional(value)?,
             "reset-reads" => self.reset_reads = optional(value)?,
+            "slow-reset" => {
+                let (reset, reads) = value
+                    .split_once(':')
+                    .with_context(|| format!("slow-reset takes RESET:READS, got {value:?}"))?;
+                self.slow_reset = Some((number(reset)?, number(reads)?));
+            }
             "serial" => value.clone_into(&mut self.serial),
             "pace" => self.pace = number(value)?,
             "fail-nth" => self.faults.push(fault(value, When::Nth)?),

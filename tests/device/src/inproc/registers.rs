@@ -317,7 +317,7 @@ impl Registers {
 
     fn status_write(&mut self, value: u8) {
         if value == 0 {
-            self.resetting = Some(self.config.reset_reads.unwrap_or(u32::MAX));
+            self.resetting = Some(self.config.reads_of_reset(self.resets + 1));
             if self.config.reset_reads == Some(0) {
                 self.reset();
             }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::rc::Rc;
+use std::time::Duration;
 
 use anyhow::{Context, anyhow, ensure};
 use host_ntos::abi::enums::STOR_PNP_ACTION as pnp;
@@ -176,8 +177,10 @@ impl Session<'_> {
             let drained = adapter.drain(self.scenario.deadline);
             self.put_back(workload.finish());
             drained.context("the workload did not come to its end")?;
-            if self.scenario.goal == Goal::GivenUp {
-                self.given_up(adapter, address)?;
+            match self.scenario.goal {
+                Goal::GivenUp => self.given_up(adapter, address)?,
+                Goal::NeedsReset => self.comes_back(adapter, address)?,
+                _ => {}
             }
             adapter.stop().context("the adapter was not stopped")?;
             adapter.restart().context("the adapter was not restarted")?;
@@ -187,6 +190,20 @@ impl Session<'_> {
             "the device disturbed nothing"
         );
         Ok(())
+    }
+
+    /// However long its reset took, the device works again, without any further request for a reset.
+    fn comes_back(&self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
+        let cdb = cdb::transfer(Form::Ten, Transfer::Read, 0, 1);
+        for _ in 0..60 {
+            let outcome = adapter.execute(address, &cdb, Data::In(self.scenario.block as usize))?;
+            if outcome.is_success() {
+                return Ok(());
+            }
+            // Only time passes.
+            let _ = sched::run_until(&mut || false, Duration::from_secs(1));
+        }
+        Err(anyhow!("the device did not come back within a minute"))
     }
 
     /// Requests end at once, as if there were no device.

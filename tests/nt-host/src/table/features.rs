@@ -187,6 +187,16 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "slowest-reset",
+            "the device asks for resets, and one takes it so long that what waits has ended before it is back",
+            "slow-reset=4:760 needs-reset-every=250 queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::NeedsReset;
+                scenario.operations = 1_000;
+            },
+        ),
+        scenario(
             "needs-reset",
             "the device asks for a reset instead of every hundredth answer",
             "needs-reset-every=100 queues=2 vectors=3",
