@@ -136,6 +136,18 @@ impl<D: Device> Observed<D> {
         self.account.outstanding()
     }
 
+    /// Feature bits that the driver has accepted.
+    pub const fn features(&self) -> u64 {
+        self.features
+    }
+
+    /// Descriptors of a queue that the driver has set up; 0: it has not.
+    pub fn queue_size(&self, queue: usize) -> u32 {
+        self.queues
+            .get(queue)
+            .map_or(0, |queue| queue.layout.size.into())
+    }
+
     /// What the specification calls wrong, found by the observer or the device; taken out by the call. A device's own faults are
     /// reported here too and say so.
     pub fn take_violations(&mut self) -> Vec<Violation> {

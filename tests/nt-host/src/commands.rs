@@ -100,6 +100,7 @@ impl Commands<'_> {
         self.give_up().context("UNMAP")?;
         self.same().context("WRITE SAME")?;
         self.verify().context("VERIFY")?;
+        crate::transfers::refused(self.adapter, self.address, self.disk).context("transfers")?;
         self.cache().context("the write cache")?;
         crate::ioctl::run(self.adapter, self.address).context("private I/O controls")?;
         self.states().context("stop and start")

@@ -18,6 +18,7 @@ pub mod states;
 pub mod statistics;
 pub mod table;
 pub mod traces;
+pub mod transfers;
 pub mod unusual;
 pub mod verdict;
 pub mod workload;

@@ -347,6 +347,7 @@ impl Session<'_> {
             Goal::Silent | Goal::NeedsReset | Goal::GivenUp => self.cut_off(adapter, address),
             Goal::Empty => self.empty(adapter, address),
             Goal::Statistics { crowded } => self.statistics(adapter, address, crowded),
+            Goal::Copied => self.copied(adapter, address),
             Goal::Unusual => {
                 unusual::all(adapter, address)?;
                 self.work(adapter, address, operations, 0)

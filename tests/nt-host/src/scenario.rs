@@ -186,6 +186,8 @@ pub enum Goal {
         /// The queues have too little room, and the device fails a sector.
         crowded: bool,
     },
+    /// vioblk counts requests whose data it copies, and no others (docs/statistics.md).
+    Copied,
     /// Requests that are seldom sent are answered as the standards say.
     Unusual,
     /// As [`Goal::Move`] in one go, with operations that another driver can be given alike: one block each, no block twice.

@@ -10,6 +10,7 @@ use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
 use crate::cdb::{self, Form, Transfer};
 use crate::judge::{attention, describe, failure, success};
+use crate::statistics;
 
 // Sense keys: MEDIUM ERROR and HARDWARE ERROR; DATA PROTECT. // SPC-4 §4.5.6
 const FAILED: [u8; 2] = [0x3, 0x4];
@@ -72,6 +73,8 @@ pub fn becomes_read_only(adapter: &Adapter, address: Address, block: u32) -> Res
     ensure!(told == 1, "{told} unit attentions for one change");
     let protected = mode.data.get(2).is_some_and(|byte| byte & 0x80 != 0);
     ensure!(protected, "MODE SENSE shows no write protection");
+    let flags = statistics::read(adapter, address)?.flags;
+    ensure!(flags & statistics::READ_ONLY != 0, "flags {flags}");
     failure(&send()?, &PROTECTED).map_err(anyhow::Error::msg)?;
     let outcome = adapter.execute(address, &read, Data::In(block))?;
     success(&outcome, block).map_err(anyhow::Error::msg)

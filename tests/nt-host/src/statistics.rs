@@ -16,6 +16,15 @@ const ADAPTER: usize = 128;
 const QUEUE: usize = 64;
 const MOST_QUEUES: usize = 64;
 
+/// The device is gone or was given up.
+pub const GONE: u32 = 1;
+/// A command has stopped the disk.
+pub const STOPPED: u32 = 2;
+/// The disk is read-only.
+pub const READ_ONLY: u32 = 4;
+/// Writes may stay in a volatile cache.
+pub const WRITE_CACHE: u32 = 8;
+
 /// sizeof(SRB_IO_CONTROL), and what its members begin at. // ntddscsi.h
 const HEAD: usize = 28;
 const RETURN_CODE: usize = 20;
@@ -27,8 +36,14 @@ const FILL: u8 = 0xee;
 /// What a driver says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Statistics {
+    /// Flags, like [`READ_ONLY`].
+    pub flags: u32,
     /// Logical blocks and their size.
     pub blocks: (u64, u32),
+    /// Descriptors of a queue.
+    pub queue_size: u32,
+    /// Feature bits that were agreed on.
+    pub features: u64,
     /// Resets of the device.
     pub resets: u64,
     /// Commands that ended with sense data.
@@ -120,7 +135,10 @@ fn queue(part: &[u8]) -> Result<Queue> {
 /// The answer is not as docs/statistics.md has it.
 pub fn read(adapter: &Adapter, address: Address) -> Result<Statistics> {
     const ROOM: usize = ADAPTER + MOST_QUEUES * QUEUE;
-    let sent = control(HEAD as u32, SIGNATURE, READ, ROOM as u32, ROOM);
+    // The port driver lets no more through.
+    let most = adapter.limits()?.maximum_transfer_length as usize;
+    let room = ROOM.min(most.saturating_sub(HEAD));
+    let sent = control(HEAD as u32, SIGNATURE, READ, room as u32, room);
     let outcome = send(adapter, address, &sent)?;
     ensure!(outcome.is_success(), "{}", describe(&outcome));
     let code = word(&outcome.data, RETURN_CODE)?;
@@ -150,7 +168,10 @@ pub fn read(adapter: &Adapter, address: Address) -> Result<Statistics> {
     let events: Result<_> = (0..16).map(|id| word(answer, 64 + 4 * id)).collect();
     let queues: Result<_> = answer[ADAPTER..end].chunks(QUEUE).map(queue).collect();
     Ok(Statistics {
+        flags: word(answer, 20)?,
         blocks: (long(answer, 24)?, word(answer, 32)?),
+        queue_size: word(answer, 36)?,
+        features: long(answer, 40)?,
         resets: long(answer, 48)?,
         refusals: long(answer, 56)?,
         events: events?,

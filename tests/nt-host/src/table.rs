@@ -249,6 +249,15 @@ fn in_process() -> Vec<Scenario> {
             &short,
         ),
         scenario(
+            "size-max-4095",
+            "segments of a byte less than eight blocks",
+            "size-max=4095",
+            &|scenario| {
+                short(scenario);
+                scenario.operations = 1_000;
+            },
+        ),
+        scenario(
             "size-max-0",
             "SIZE_MAX offered without a limit, as qemu-storage-daemon does",
             "size-max=0",

@@ -13,6 +13,7 @@ use super::Session;
 use crate::cdb::{self, Form, Transfer};
 use crate::judge::{Disturbance, describe};
 use crate::scenario::Goal;
+use crate::statistics;
 use crate::workload::Workload;
 
 /// Resets in [`Goal::Reset`], if the workload lasts so long: a real device goes on between them.
@@ -189,7 +190,10 @@ impl Session<'_> {
             self.verdict.tally.disturbed > 0,
             "the device disturbed nothing"
         );
-        Ok(())
+        match self.scenario.goal {
+            Goal::NeedsReset => Self::events_are_counted(adapter, address),
+            _ => Ok(()),
+        }
     }
 
     /// However long its reset took, the device works again, without any further request for a reset.
@@ -217,6 +221,30 @@ impl Session<'_> {
             "the device was not given up: {}",
             describe(&outcome)
         );
+        let flags = statistics::read(adapter, address)?.flags;
+        ensure!(flags & statistics::GONE != 0, "flags {flags}");
+        Ok(())
+    }
+
+    /// Of what the event log shows some of, event tracing and the statistics have the same number.
+    fn events_are_counted(adapter: &Adapter, address: Address) -> anyhow::Result<()> {
+        // docs/vioblk-events.md
+        const REPORTED: u32 = 5;
+        let counted = statistics::read(adapter, address)?.events;
+        let traces = adapter.traces();
+        let told = traces.iter().filter(|trace| trace.id == REPORTED);
+        let told: Vec<u64> = told
+            .filter_map(|trace| trace.parameters.first())
+            .map(|(_, number)| *number)
+            .collect();
+        for (number, count) in (0..).zip(counted) {
+            let told = told.iter().filter(|told| **told == number).count();
+            ensure!(
+                told == count as usize,
+                "event {number}: {count}, told {told} times"
+            );
+        }
+        ensure!(!told.is_empty(), "nothing was reported");
         Ok(())
     }
 }

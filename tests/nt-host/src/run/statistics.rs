@@ -1,9 +1,10 @@
 //! The driver's statistics against what the scenario itself did and saw.
 
 use anyhow::{Context, ensure};
-use host_storport::{Adapter, Address, Data, Function, Request};
+use host_storport::{Adapter, Address, Data, Function, Layout, Request};
 
 use super::Session;
+use crate::cdb::{self, Form, Transfer};
 use crate::judge::describe;
 use crate::statistics::{self, Statistics};
 
@@ -69,6 +70,35 @@ impl Session<'_> {
             end.sum(|queue| queue.sent) > again.sum(|queue| queue.sent),
             "{again:?}, {end:?}"
         );
+        // START STOP UNIT without START, and with it. // SBC-4 §5.31
+        for (start, flags) in [
+            (0, statistics::STOPPED | statistics::WRITE_CACHE),
+            (1, statistics::WRITE_CACHE),
+        ] {
+            let outcome = adapter.execute(address, &[0x1b, 0, 0, 0, start, 0], Data::None)?;
+            ensure!(outcome.is_success(), "{}", describe(&outcome));
+            let now = self.read(adapter, address)?.flags;
+            ensure!(now == flags, "flags {now}, not {flags}");
+        }
+        Ok(())
+    }
+
+    /// On a device that takes one segment a request: a page that straddles two frames is copied, and no other.
+    pub(super) fn copied(&self, adapter: &Adapter, address: Address) -> anyhow::Result<()> {
+        const PAGE: usize = 4096;
+        let blocks = PAGE / self.scenario.block as usize;
+        let cdb = cdb::transfer(Form::Ten, Transfer::Read, 3, blocks as u32);
+        for (offset, times) in [(0, 0), (512, 1)] {
+            let before = self.read(adapter, address)?;
+            let mut request = Request::scsi(address, &cdb, Data::In(PAGE));
+            request.page_offset = Some(offset);
+            request.layout = Layout::Scattered;
+            let outcome = adapter.request(request)?;
+            ensure!(outcome.is_success(), "{}", describe(&outcome));
+            let after = self.read(adapter, address)?;
+            let copied = after.sum(|queue| queue.copied) - before.sum(|queue| queue.copied);
+            ensure!(copied == times, "from {offset}: {copied} copied");
+        }
         Ok(())
     }
 
@@ -76,6 +106,11 @@ impl Session<'_> {
     fn read(&self, adapter: &Adapter, address: Address) -> anyhow::Result<Statistics> {
         let statistics = statistics::read(adapter, address)?;
         let disk = self.disk.as_ref().context("no disk")?;
+        let rings = adapter.device(|device| (device.features(), device.queue_size(0)));
+        ensure!(
+            rings == (statistics.features, statistics.queue_size),
+            "the rings say {rings:x?}: {statistics:x?}"
+        );
         ensure!(
             statistics.blocks == (disk.blocks(), disk.block() as u32)
                 && statistics.events.iter().all(|count| *count == 0)

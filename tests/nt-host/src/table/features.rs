@@ -167,6 +167,15 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "statistics-copied",
+            "the number of those whose data is copied on a device that takes one segment a request",
+            "seg-max=1",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Copied;
+            },
+        ),
+        scenario(
             "unusual-requests",
             "requests that Windows sends seldom or never",
             "config-wce=on",
