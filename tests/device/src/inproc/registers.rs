@@ -118,10 +118,6 @@ impl Registers {
         self.violations.push(Violation { section, what });
     }
 
-    pub(super) fn take_violations(&mut self) -> Vec<Violation> {
-        std::mem::take(&mut self.violations)
-    }
-
     pub(super) fn liar(&self) -> &Liar {
         &self.liar
     }

@@ -151,9 +151,8 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
     found.trace = report.trace_hash;
     (found.requests, found.disturbed, found.refused) = (tally.requests, tally.disturbed, refused);
     let violations = report.violations.iter();
-    let explained =
-        |rule, what| excuses::explains(plan, rule, what) || rows::explains(plan, rule, what);
-    let violations = violations.filter(|found| !explained(found.rule, &found.what));
+    let known = |rule, it| excuses::explains(plan, rule, it) || rows::explains(plan, rule, it);
+    let violations = violations.filter(|found| !known(found.rule, &found.what));
     found
         .wrong
         .extend(violations.map(|violation| format!("violation: {violation}")));

@@ -3,9 +3,9 @@
 use rand_core::RngCore;
 
 use super::Registers;
-use crate::common;
 use crate::inproc::lies::{Fill, RingLie};
 use crate::inproc::queue::NO_VECTOR;
+use crate::{Violation, common};
 
 /// ISR status: a queue. // Virtio 1.3 §4.1.4.5
 const ISR_QUEUE: u8 = 1;
@@ -37,6 +37,11 @@ impl Registers {
     /// The messages raised since the last call.
     pub(in crate::inproc) fn take_raised(&mut self) -> Vec<u16> {
         std::mem::take(&mut self.raised)
+    }
+
+    /// What the driver has done wrong since the last call.
+    pub(in crate::inproc) fn take_violations(&mut self) -> Vec<Violation> {
+        std::mem::take(&mut self.violations)
     }
 
     /// Requests taken so far.
