@@ -7,6 +7,7 @@ pub mod bad;
 pub mod cdb;
 pub mod commands;
 pub mod coverage;
+pub mod described;
 pub mod ioctl;
 pub mod judge;
 pub mod matrix;

@@ -21,6 +21,7 @@ use crate::verdict::Verdict;
 use crate::workload::{Tally, Task, Workload};
 use host_disk::Disk;
 
+mod described;
 mod disturb;
 mod dump;
 mod sleep;
@@ -54,6 +55,9 @@ pub fn run(scenario: &Scenario, options: &Options) -> Verdict {
     let mut verdict = match image {
         Err(error) => Verdict::not_run(&scenario.name, options.seed, format!("{error:#}")),
         Ok(sys) if scenario.goal == Goal::Repeat => repeat(scenario, options, &sys),
+        Ok(sys) if scenario.goal == Goal::Described => {
+            described::in_two_slots(scenario, options, &sys)
+        }
         Ok(sys) => once(scenario, options, &sys),
     };
     verdict.seconds = start.elapsed().as_secs_f64();
@@ -213,6 +217,7 @@ impl Session<'_> {
             device,
             AdapterOptions {
                 dma_remapping: self.scenario.dma_remapping,
+                slot: self.scenario.slot,
                 contiguous_extensions: self.contiguous_extensions,
                 removal_controls: self.scenario.goal != Goal::VanishTold,
                 told_at_once: matches!(self.scenario.goal, Goal::SlowResets),
@@ -352,6 +357,7 @@ impl Session<'_> {
                 unusual::all(adapter, address)?;
                 self.work(adapter, address, operations, 0)
             }
+            Goal::Described => self.described(adapter, address),
             Goal::Compare => {
                 self.scenario.tell(Moment::Begins);
                 self.work(adapter, address, operations, 0)?;

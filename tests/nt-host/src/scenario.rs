@@ -50,6 +50,8 @@ pub struct Scenario {
     pub dma_remapping: bool,
     /// Values in the driver's `Parameters\\Device` key.
     pub settings: Vec<(&'static str, u32)>,
+    /// Function and device number that the adapter sits at, as in `PCI_SLOT_NUMBER`.
+    pub slot: u32,
     /// Time that all of it may take.
     pub deadline: Duration,
 }
@@ -190,6 +192,9 @@ pub enum Goal {
     Copied,
     /// Requests that are seldom sent are answered as the standards say.
     Unusual,
+    /// What the disk says of itself is what the device is, and the name that it gives is the same wherever it has a serial number, and
+    /// without one the same only in the same slot.
+    Described,
     /// As [`Goal::Move`] in one go, with operations that another driver can be given alike: one block each, no block twice.
     Compare,
     /// Whatever comes of it: a driver that breaks a rule gets the occasion to.
@@ -298,6 +303,17 @@ impl Scenario {
             Backend::Qemu(_) | Backend::InProcess(_) => {
                 let _ = moment;
             }
+        }
+    }
+
+    /// The properties of the device in this process.
+    ///
+    /// # Errors
+    /// The device is another one, or a property is not known.
+    pub fn properties(&self, seed: u64) -> anyhow::Result<Config> {
+        match &self.backend {
+            Backend::InProcess(properties) => in_process(properties, Path::new(""), seed),
+            _ => anyhow::bail!("{} has a device outside of this process", self.name),
         }
     }
 

@@ -48,6 +48,7 @@ pub fn plain(name: &str, about: &str, backend: Backend) -> Scenario {
         forms: vec![Form::Ten, Form::Sixteen],
         dma_remapping: false,
         settings: Vec::new(),
+        slot: host_storport::AdapterOptions::default().slot,
         deadline: Duration::from_secs(240),
     }
 }

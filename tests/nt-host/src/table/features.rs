@@ -4,8 +4,16 @@ use super::{own as scenario, short};
 use crate::commands::Abilities;
 use crate::scenario::{Allowed, Goal, Scenario};
 
+mod described;
+
 /// All of them, on the device in this process.
 pub(super) fn scenarios() -> Vec<Scenario> {
+    let mut all = offered();
+    all.extend(described::scenarios());
+    all
+}
+
+fn offered() -> Vec<Scenario> {
     vec![
         scenario(
             "commands-in-pieces",

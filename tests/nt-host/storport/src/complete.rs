@@ -303,6 +303,15 @@ fn reclaim(adapter: &Rc<AdapterState>, srb: usize, o: Outstanding) -> Waiting {
                 format!("the miniport wrote beyond the {part} of SRB {srb:#x}"),
             );
         }
+        if o.buffer
+            .as_ref()
+            .is_some_and(crate::memory::Buffer::overrun)
+        {
+            rules::violate(
+                OVERRUN,
+                format!("something was written beside the data buffer of SRB {srb:#x}"),
+            );
+        }
         count_extension(adapter, &o);
     }
     io::revoke(adapter, &o.slot, o.buffer.as_ref());

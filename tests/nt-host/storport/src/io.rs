@@ -413,6 +413,9 @@ fn is_mapped(config: &Configured, function: &Function) -> bool {
     }
 }
 
+/// Bytes of a buffer at most that is looked over for what was written beside it: answers that a miniport makes itself are shorter.
+const GUARDED: usize = 4096;
+
 /// The data buffer of a request: aligned as the miniport demands, in at most as many pieces as it promised to take.
 fn data_buffer(
     adapter: &AdapterState,
@@ -443,14 +446,17 @@ fn data_buffer(
         .iter()
         .take(if request.page_offset.is_some() { 1 } else { 3 })
     {
-        let buffer = adapter
+        let mut buffer = adapter
             .buffers
             .borrow_mut()
             .take(&adapter.ram, len, *offset, *layout, mapped)
             .ok_or(codes::status::BUSY)?;
         if buffer.runs().len() as u64 <= u64::from(limits.physical_breaks) {
-            if let Data::Out(bytes) | Data::Both(bytes) = &request.data {
-                buffer.fill(&adapter.ram, bytes);
+            match &request.data {
+                Data::Out(bytes) | Data::Both(bytes) => buffer.fill(&adapter.ram, bytes),
+                // Longer ones are the device's to fill.
+                _ if len <= GUARDED && !adapter.options.unguarded_requests => buffer.guard(),
+                _ => {}
             }
             return Ok(Some(buffer));
         }
