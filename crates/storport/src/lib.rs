@@ -26,7 +26,6 @@ pub mod dump;
 pub mod entry;
 pub mod event;
 pub mod find;
-pub mod lock;
 pub mod message;
 pub mod perf;
 pub mod sense;

@@ -19,7 +19,7 @@ pub(crate) use barrier::Order;
 #[cfg(test)]
 pub(crate) use barrier::instruction;
 pub use dma::Dma;
-pub(crate) use packed::{Alone, PackedMemory, PackedWriter};
+pub(crate) use packed::{Alone, PackedMemory, PackedWriter, UsedPlace};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
 pub(crate) use split::{DeviceWord, DriverWord, SplitDescriptors, SplitMemory};
 pub use table::TableMemory;

@@ -2,9 +2,9 @@
 #![forbid(unsafe_code)]
 
 use crate::events::{Event, Journal};
-use crate::ffi::extension::RequestBox;
-use crate::ffi::list::{Front, Succeeded};
-use crate::ffi::lock::{Locks, Once, QueueCell};
+use crate::ffi::extension::{RequestBox, Token};
+use crate::ffi::list::{Front, Succeeded, Success};
+use crate::ffi::lock::{Held, Locks, Once, QueueCell};
 use crate::identity::{Place, Serial};
 use crate::request::{Operation, Outcome};
 use crate::ring::{More, Notice, Progress, Rules};
@@ -17,6 +17,7 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use nt::irql::Dispatch;
 use storport::{Adapter, Dpc, Sense, Srb, SrbStatus};
 use virtio_core::mmio::MmioWindow;
+use virtio_core::ring::{Armed, Completion};
 use virtio_core::spec::blk::{self, Lifetime};
 use virtio_core::transport::Transport;
 use zerocopy::FromBytes;
@@ -159,16 +160,45 @@ impl Disk {
     /// Takes what the device has finished on a queue and sends what waits. The DPC of the queue.
     #[inline] // with the routine that calls it
     pub fn process(&self, at: Dispatch, locks: Locks, cell: &'static QueueCell) {
+        let Some(mut held) = cell.hold_swift(locks) else {
+            return self.process_slow(at, cell);
+        };
+        let (first, armed) = match held.ring().take_alone() {
+            (Some(first), Armed::Idle) => match Success::of(first) {
+                Ok(success) => {
+                    drop(held);
+                    if self.troubles.load(Ordering::Relaxed) != 0 {
+                        cold_path();
+                        self.troubles.store(0, Ordering::Relaxed);
+                    }
+                    return success.complete(locks.adapter());
+                }
+                Err(first) => (Some(first), Armed::Idle),
+            },
+            other => other,
+        };
+        self.process_held(at, cell, held, first, armed);
+    }
+
+    /// The same of a queue that is locked, from what was taken `first`.
+    #[inline(never)] // apart from what is done for an interrupt that comes for each request
+    fn process_held(
+        &self,
+        at: Dispatch,
+        cell: &'static QueueCell,
+        mut held: Held<'_>,
+        first: Option<Completion<Token>>,
+        armed: Armed,
+    ) {
         let mut front = Front::uninit();
         let mut done = Succeeded::new(&mut front);
-        let more = cell.with_now(locks, |ring| ring.process(&self.rules, BUDGET, &mut done));
-        if self.troubles.load(Ordering::Relaxed) != 0 {
-            cold_path();
-            if !done.is_empty() {
-                self.troubles.store(0, Ordering::Relaxed);
-            }
+        let ring = held.ring();
+        let more = ring.process(&self.rules, BUDGET, (first, armed), &mut done);
+        drop(held);
+        if self.troubles.load(Ordering::Relaxed) != 0 && !done.is_empty() {
+            self.troubles.store(0, Ordering::Relaxed);
         }
-        done.complete(locks.adapter());
+        done.complete(self.adapter);
         if let Some(more) = more {
             self.process_more(at, cell, more);
         }
@@ -177,11 +207,18 @@ impl Disk {
     /// [`Self::process`] in the dump stack, which has one queue.
     pub fn process_polled(&self, at: Dispatch) {
         if let Some(cell) = self.queues.first() {
-            let more = cell.with(self.adapter, at, |ring| {
-                ring.process_any(&self.rules, BUDGET)
-            });
-            self.process_more(at, cell, more);
+            self.process_slow(at, cell);
         }
+    }
+
+    /// The same of a queue where requests may not go the short way.
+    #[cold]
+    #[inline(never)] // used twice
+    fn process_slow(&self, at: Dispatch, cell: &'static QueueCell) {
+        let more = cell.with(self.adapter, at, |ring| {
+            ring.process_any(&self.rules, BUDGET)
+        });
+        self.process_more(at, cell, more);
     }
 
     /// What is left to do when a queue was looked at.

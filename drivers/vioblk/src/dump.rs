@@ -2,7 +2,7 @@
 //!
 //! MS: "Restrictions on Miniport Drivers that Manage the Boot Drive". Windows loads a second instance, which takes the device as
 //! it is, with requests of the first one in flight: HwFindAdapter resets it, as always, and HwInitialize once more. From then on
-//! there is one small queue, no interrupt, no lock and no DPC; HwInterrupt is polled and ends what is done.
+//! there is one small queue, no interrupt and no DPC; HwInterrupt is polled and ends what is done.
 #![forbid(unsafe_code)]
 
 use crate::disk::Disk;

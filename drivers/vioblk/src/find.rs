@@ -8,7 +8,7 @@ use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::{MAX_QUEUES, Memory};
 use crate::ffi::dma::{StorPort, is_remapped, region};
 use crate::ffi::extension;
-use crate::ffi::lock::{Guard, Once};
+use crate::ffi::lock::Once;
 use crate::ffi::registers;
 use crate::identity::Place;
 use crate::lifecycle::{PASSIVE_RESET_TIMEOUT_US, StallClock};
@@ -322,11 +322,6 @@ fn set_up(
     };
     let mut carver = uncached.ok_or(none(bytes))?;
 
-    let guard = if found.settings.dump {
-        Guard::OneProcessor
-    } else {
-        Guard::Lock
-    };
     let mut slots = memory.slot_parts(usize::from(found.queue_size));
     let mut rings = core::iter::from_fn(|| {
         let ring = plan.carve(&mut carver)?;
@@ -340,7 +335,7 @@ fn set_up(
         ))
     });
     let queues = memory
-        .queue_cells(usize::from(found.queues), guard, || rings.next())
+        .queue_cells(usize::from(found.queues), || rings.next())
         .ok_or(none(bytes))?;
     let scratch = carver.take(PAGE as usize, Layout::ALIGN);
     let scratch = scratch.map_err(|_| none(bytes))?;

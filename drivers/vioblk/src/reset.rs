@@ -43,7 +43,7 @@ impl Disk {
             return true;
         }
         if self.claim_setup() {
-            return self.reset_claimed(at, Level::ResetBus(at), None);
+            return self.reset_claimed(at, Level::Dispatch(at), None);
         }
         self.want(work::RESET);
         false

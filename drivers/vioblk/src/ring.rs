@@ -18,6 +18,7 @@ use crate::ffi::bounce;
 use crate::ffi::dma::region;
 use crate::ffi::extension::{RequestBox, Token};
 use crate::ffi::list::{Counted, List};
+use crate::ffi::lock::Free;
 use crate::limits::Limits;
 use crate::pool::Pool;
 use crate::ranges;
@@ -115,8 +116,8 @@ pub enum Submitted {
 /// The state of a queue.
 #[derive(Debug)]
 pub struct Ring {
-    /// Requests can go the short way, by [`Self::settle`]: the queue is open, nothing waits, and writes are not flushed.
-    swift: bool,
+    /// Whether requests can go the short way, by [`Self::settle`]: the queue is open, nothing waits, and writes are not flushed.
+    free: Free,
     queue: Option<RequestQueue>,
     /// The queue's memory while there is no queue.
     memory: Option<QueueMemory<'static, Token>>,
@@ -143,7 +144,7 @@ impl Ring {
     /// A queue that has not been set up.
     pub const fn new(memory: QueueMemory<'static, Token>, slots: Pool, pages: Pool) -> Self {
         Self {
-            swift: false,
+            free: Free::Slow,
             queue: None,
             memory: Some(memory),
             doorbell: None,
@@ -159,11 +160,17 @@ impl Ring {
         }
     }
 
+    /// How the queue is found once it is unlocked.
+    #[inline(always)] // part of HwStartIo and a DPC
+    pub const fn free(&self) -> Free {
+        self.free
+    }
+
     /// Sends a request that was described as `chain`. Gives it back, if that cannot be done at once.
     #[inline(always)] // part of HwStartIo
     pub fn submit_now(&mut self, request: Token, chain: IndirectChain) -> Result<Notice, Token> {
         let queue = match &mut self.queue {
-            Some(queue) if self.swift => queue,
+            Some(queue) if self.free == Free::Swift => queue,
             _ => return Err(request),
         };
         match queue.submit_indirect(request, chain) {

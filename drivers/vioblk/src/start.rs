@@ -20,6 +20,11 @@ impl Disk {
     /// HwStartIo of all that does not go the [short way](Self::start_short).
     pub fn start_any(&self, at: Dispatch, block: Given<'_>) {
         let request = self.request_for(block);
+        // That requests come only after the passive-initialisation routine, Microsoft says nowhere. It may be what was interrupted here,
+        // with a queue that this would wait for.
+        if self.state.is(state::NO_DPCS) && !self.rules.polled {
+            return self.complete(request, SrbStatus::Busy);
+        }
         if request.operation != Operation::None {
             return self.execute(at, request);
         }

@@ -16,19 +16,19 @@ pub const BY_MESSAGE: u32 = 1 << 19;
 pub const WRITE_CACHE: u32 = 1 << 20;
 /// StorPort stopped the adapter: the device may have no power.
 pub const HALTED: u32 = 1 << 21;
-/// The DPCs cannot be queued yet.
-const NO_DPCS: u32 = 1 << 22;
+/// The DPCs cannot be queued yet, nor queues be waited for. In the dump stack it stays so.
+pub const NO_DPCS: u32 = 1 << 22;
 /// Interrupt messages are shared by queues, or with the configuration.
 pub const MESSAGES_SHARED: u32 = 1 << 23;
-/// Completions are looked for by the dump stack, which has no locks: nothing goes the short way.
+/// Completions are looked for by the dump stack, which has no interrupts: nothing goes the short way.
 pub const POLLED: u32 = 1 << 24;
 /// Writes fail.
 pub const READ_ONLY: u32 = WRITES as u32;
 /// No command has stopped the disk.
 pub const RUNNING: u32 = 1 << 25;
 /// No command goes the short way while any of these is set: the disk is not there, a command has to be told of something, or nothing may
-/// be locked.
-const NOT_QUIET: u32 = GONE | CAPACITY_CHANGED | MODE_CHANGED | POLLED;
+/// be waited for.
+const NOT_QUIET: u32 = GONE | CAPACITY_CHANGED | MODE_CHANGED | NO_DPCS | POLLED;
 /// Commands may go the short way: the disk runs, and nothing of [`NOT_QUIET`] is set. Follows from the other bits.
 const SHORT: u32 = STARTED as u32;
 /// A command that asks for its data to be on the medium needs a flush.

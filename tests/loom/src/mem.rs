@@ -13,9 +13,12 @@ mod region;
 mod shipped;
 #[path = "../../../crates/virtio-core/src/mem/split.rs"]
 mod split;
+#[path = "../../../crates/virtio-core/src/mem/table.rs"]
+mod table;
 
 pub(crate) use barrier::Order;
-pub(crate) use packed::{Alone, PackedMemory, PackedWriter};
+pub(crate) use packed::{Alone, PackedMemory, PackedWriter, UsedPlace};
 pub use region::{DeviceAddress, DmaRegion, OutOfRegion};
 use shipped::write_fields;
 pub(crate) use split::{DeviceWord, DriverWord, SplitDescriptors, SplitMemory};
+pub use table::TableMemory;

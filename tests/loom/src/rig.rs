@@ -5,7 +5,7 @@ use std::ptr::NonNull;
 
 use crate::device::{Bus, Device};
 use crate::mem::{DeviceAddress, DmaRegion, access};
-use crate::ring::{Completion, IndirectChain, Kick, Part, Queue, QueueMemory, Slot, Taken};
+use crate::ring::{Armed, Completion, IndirectChain, Kick, Part, Queue, QueueMemory, Slot, Taken};
 use crate::spec::features::Features;
 
 /// What the driver writes into a buffer before it shows it to the device.
@@ -194,6 +194,21 @@ impl Driver<'_> {
         let done = self.queue.completed().expect("an honest device")?;
         check(&self.buffers, &done);
         Some(done.token)
+    }
+
+    /// Takes the one finished buffer, checks its answer and arms, or goes on with [`Self::take_all`]. How many there were, and whether
+    /// all was taken.
+    pub fn take_alone(&mut self) -> (usize, bool) {
+        let (first, armed) = self.queue.take_alone();
+        let one = first.map_or(0, |done| {
+            check(&self.buffers, &done);
+            1
+        });
+        if armed == Armed::Idle {
+            return (one, true);
+        }
+        let (more, ended) = self.take_all();
+        (one + more, ended == Taken::Idle)
     }
 
     /// Takes all finished buffers, checks their answers and arms, in one. How many there were, and how it ended.

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use ring_device::{Buffer, Memory};
 use virtio_core::ring::{
-    IndirectChain, Kick, Part, Queue, QueueError, QueueMemory, Rejected, Slot, Taken,
+    Armed, IndirectChain, Kick, Part, Queue, QueueError, QueueMemory, Rejected, Slot, Taken,
 };
 use virtio_core::transport::{ConfigSpace, DeviceStopped, stop_bus_mastering};
 
@@ -285,18 +285,35 @@ impl Rig {
     }
 
     /// The driver does all that an interrupt takes, up to `budget`, or until it has taken `most` buffers: tokens and bytes written of
-    /// these, and how it ended.
+    /// these, and how it ended. `alone`: it hopes for one only, at first, if it may take more.
     ///
     /// # Panics
     ///
     /// If a token comes back that was not in the queue.
-    pub fn take_all(&mut self, budget: u32, most: usize) -> (Done, Result<Taken<()>, QueueError>) {
+    pub fn take_all(
+        &mut self,
+        mut budget: u32,
+        most: usize,
+        alone: bool,
+    ) -> (Done, Result<Taken<()>, QueueError>) {
         let mut done = Vec::new();
+        if alone && budget > 1 && most > 1 {
+            let (first, armed) = self.driver.take_alone();
+            if let Some(one) = first {
+                self.account(one.token);
+                done.push((one.token, one.written));
+                budget -= 1;
+            }
+            if armed == Armed::Idle {
+                return (done, Ok(Taken::Idle));
+            }
+        }
+        let before = done.len();
         let ended = self.driver.take_all(budget, |one| {
             done.push((one.token, one.written));
             (done.len() == most).then_some(())
         });
-        for (token, _) in &done {
+        for (token, _) in &done[before..] {
             self.account(*token);
         }
         (done, ended)

@@ -20,10 +20,6 @@ pub const STATE_CHANGE_LUN: u32 = 1;
 /// First argument of StorPortExtendedFunction. An older StorPort answers STOR_STATUS_NOT_IMPLEMENTED to a newer code.
 pub type STORPORT_FUNCTION_CODE = i32;
 /// since: Windows Vista
-pub const ExtFunctionAcquireMSISpinLock: STORPORT_FUNCTION_CODE = 11;
-/// since: Windows Vista
-pub const ExtFunctionReleaseMSISpinLock: STORPORT_FUNCTION_CODE = 12;
-/// since: Windows Vista
 pub const ExtFunctionGetMessageInterruptInformation: STORPORT_FUNCTION_CODE = 13;
 /// since: Windows 7
 pub const ExtFunctionInitializePerformanceOptimizations: STORPORT_FUNCTION_CODE = 14;

@@ -11,9 +11,6 @@ pub const StorSynchronizeHalfDuplex: STOR_SYNCHRONIZATION_MODEL = 0;
 pub const StorSynchronizeFullDuplex: STOR_SYNCHRONIZATION_MODEL = 1;
 
 pub type STOR_SPINLOCK = i32;
-pub const DpcLock: STOR_SPINLOCK = 1;
-pub const StartIoLock: STOR_SPINLOCK = 2;
-pub const InterruptLock: STOR_SPINLOCK = 3;
 
 /// A DPC and the lock that goes with it. Lives in the device extension; never moves after its initialisation.
 #[repr(C)]

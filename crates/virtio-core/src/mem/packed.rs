@@ -28,9 +28,7 @@ pub(crate) struct PackedMemory {
     driver: NonNull<u32>,
     /// Device event suppression.
     device: NonNull<u32>,
-    /// Queue size; not 0.
-    size: usize,
-    /// Bytes of all descriptors: `size` of them.
+    /// Bytes of all descriptors; not 0.
     end: usize,
     avail: Avail,
     unseen: Unseen,
@@ -113,15 +111,34 @@ struct Unseen {
     flags: u16,
 }
 
-/// Where the device marks the next used buffer.
-#[derive(Debug)]
-struct UsedPlace {
-    /// Index of a descriptor: always below `size`.
-    index: usize,
+/// Where the device marks the next used buffer; a copy stays in registers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct UsedPlace {
+    /// Offset of a descriptor in bytes: a multiple of its length, always below `end`.
+    offset: usize,
     /// AVAIL and USED of a used descriptor there. // Virtio 1.3 §2.8.1
     flags: u16,
-    /// The wrap counter there, in its bit of a position.
-    wrap: u32,
+    /// Its index, and the wrap counter there in its bit of a position, in 16 bits.
+    pub(crate) bits: u32,
+}
+
+impl UsedPlace {
+    /// The same as a position.
+    pub(crate) const fn position(self) -> Position {
+        Position::of_used(index(self.offset), self.flags)
+    }
+
+    /// The next lap began on the way here from a place with these `bits`, in a ring of `end` bytes.
+    #[cold]
+    const fn turn(&mut self, bits: u32, end: usize) {
+        self.flags ^= LAP;
+        // A buffer is never longer than the ring; the place has to lie inside even if it were.
+        if self.offset >= end {
+            self.offset = 0;
+        }
+        let wrap = (bits as u16 ^ WRAP) & WRAP;
+        self.bits = (index(self.offset) | wrap) as u32;
+    }
 }
 
 /// Where a buffer of one descriptor went that was shown at once.
@@ -169,7 +186,6 @@ impl PackedMemory {
             driver: driver.cast(),
             device: device.cast(),
             end: usize::from(layout.size()) << SHIFT,
-            size: usize::from(layout.size()),
             avail: Avail {
                 offset: 0,
                 lap: u64::from(Position::START.available()) << FLAGS,
@@ -180,9 +196,9 @@ impl PackedMemory {
                 flags: 0,
             },
             used: UsedPlace {
-                index: 0,
+                offset: 0,
                 flags: Position::START.used(),
-                wrap: WRAP as u32,
+                bits: u32::from(WRAP),
             },
         })
     }
@@ -213,16 +229,10 @@ impl PackedMemory {
         self.avail.bits()
     }
 
-    /// Where the device marks the next used buffer: index, and wrap counter in bit 15.
-    #[inline(always)]
-    pub(crate) const fn next_used_bits(&self) -> u16 {
-        (self.used.index as u32 | self.used.wrap) as u16
-    }
-
     /// Where the device marks the next used buffer.
     #[inline(always)]
-    pub(crate) const fn next_used(&self) -> Position {
-        Position::of_used(self.used.index as u16, self.used.flags)
+    pub(crate) const fn used_place(&self) -> UsedPlace {
+        self.used
     }
 
     /// Writes the descriptors of a buffer, from where the next one goes.
@@ -289,32 +299,31 @@ impl PackedMemory {
 
     /// Goes on by `count` descriptors to where the device marks the next used buffer.
     #[inline(always)]
-    pub(crate) const fn took(&mut self, count: u16) {
-        if step(&mut self.used.index, count as usize, self.size) {
-            self.used.flags ^= LAP;
-            self.used.wrap ^= WRAP as u32;
-            // A buffer is never longer than the ring; the place has to lie inside even if it were.
-            if self.used.index >= self.size {
-                self.used.index = 0;
-            }
+    pub(crate) const fn took(&mut self, count: u16) -> UsedPlace {
+        let mut used = self.used;
+        used.bits = used.bits.wrapping_add(count as u32);
+        if step(&mut used.offset, (count as usize) << SHIFT, self.end) {
+            used.turn(self.used.bits, self.end);
         }
+        self.used = used;
+        used
     }
 
-    /// Whether the next used descriptor is there: the last look after a wish for interrupts.
+    /// Whether a used descriptor is at a place of this ring: a look that takes nothing.
     #[inline(always)]
-    pub(crate) fn is_used(&self) -> bool {
-        // SAFETY: the index is that of a descriptor (invariant of `used`).
-        let at = unsafe { self.descriptors.add(self.used.index) };
+    pub(crate) fn is_used(&self, place: UsedPlace) -> bool {
+        // SAFETY: the offset is that of a descriptor (`took` and `used_place` of this ring).
+        let at = unsafe { self.descriptors.byte_add(place.offset) };
         // SAFETY: inside, aligned and readable (contract of the region's `new`).
         let flags = u16::from_le(unsafe { access::load16(flags(at), Ordering::Relaxed) });
-        shows(flags, self.used.flags)
+        shows(flags, place.flags)
     }
 
     /// Id, length and flags of the next used descriptor, each read once, if it is there.
     #[inline(always)]
     pub(crate) fn used(&self, order: Order) -> Option<(u16, u32, u16)> {
-        // SAFETY: the index is that of a descriptor (invariant of `used`).
-        let at = unsafe { self.descriptors.add(self.used.index) };
+        // SAFETY: the offset is that of a descriptor (invariant of `used`).
+        let at = unsafe { self.descriptors.byte_add(self.used.offset) };
         // Acquire orders the loads of id, length and of the buffer's data after this one; it pairs with the device's
         // release of the flags. Relaxed would let those loads run ahead and see what was there before. Virtio 1.3 §2.8.22
         // SAFETY: inside, aligned and readable (contract of the region's `new`).

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 use super::chain::{TableFormat, WriteError};
+use super::format::{Closed, Format};
 use super::slots::{Buffer, Slots, Used};
 use super::{
     AddError, Armed, Completion, IndirectChain, Kick, Part, QueueError, Rejected, RingAddresses,
@@ -9,81 +10,6 @@ use super::{
 };
 use crate::mem::{DeviceAddress, DmaRegion, Order};
 use crate::sync::{Ordering, fence};
-
-/// The queue was closed just now.
-pub(super) struct Closed;
-
-/// A ring format: where things lie in shared memory. It orders nothing but the one load that shows what was used.
-pub(super) trait Format {
-    /// Whether a buffer has a slot for each of its descriptors, linked in a chain, and not one only.
-    const CHAINED: bool;
-    /// What indirect tables are written for.
-    const TABLES: TableFormat;
-    /// A buffer that was put alone: what is needed to announce it.
-    type Alone: Copy;
-
-    /// Writes a buffer into the ring's own descriptors, behind those that [`Format::show`] shows next.
-    fn add_direct<T>(
-        &mut self,
-        slots: &Slots<'_, T>,
-        readable: impl Iterator<Item = Part>,
-        writable: impl Iterator<Item = Part>,
-    ) -> Result<Buffer, WriteError>;
-
-    /// The same for the one descriptor of a buffer that lies in a table; there is a free one.
-    fn add_indirect<T>(
-        &mut self,
-        slots: &Slots<'_, T>,
-        chain: IndirectChain,
-    ) -> Result<Buffer, AddError>;
-
-    /// Writes the one descriptor of a buffer that lies in a table, in slot `id`, where nothing else waits to be shown, and then shows it
-    /// to the device by one release store, with `before_show` in between; `number` were added before it.
-    fn put_alone(
-        &mut self,
-        id: u32,
-        number: u32,
-        chain: IndirectChain,
-        before_show: impl FnOnce(),
-    ) -> Self::Alone;
-
-    /// Whether the device wants to be told of it.
-    fn wants_kick_alone(&self, alone: Self::Alone) -> bool;
-
-    /// The place of the buffer after it, as [`Format::position`].
-    fn position_behind(&self, alone: Self::Alone) -> u16;
-
-    /// Shows the device everything up to `slots.added()`, by one release store.
-    fn show<T>(&mut self, slots: &Slots<'_, T>);
-
-    /// Whether the device wants to be told of the buffers that were added after `slots.published()`, up to `position`.
-    fn wants_kick<T>(&mut self, slots: &Slots<'_, T>, position: u16) -> bool;
-
-    /// The place of the next buffer, as a notification tells it. // Virtio 1.3 §2.9
-    fn position<T>(&self, slots: &Slots<'_, T>) -> u16;
-
-    /// What the device used next, if it is there; closes the queue if it cannot be.
-    fn used<T>(&mut self, slots: &mut Slots<'_, T>, order: Order) -> Result<Option<Used>, Closed>;
-
-    /// Most buffers that what the device used next can stand for, itself included, if it uses them in order.
-    fn limit<T>(&self, slots: &Slots<'_, T>) -> u16;
-
-    /// A buffer of `count` descriptors was taken back.
-    fn took<T>(&mut self, slots: &Slots<'_, T>, count: u16);
-
-    /// Asks for an interrupt once `delay` more entries and then one were used, or for none.
-    fn ask<T>(&mut self, slots: &Slots<'_, T>, delay: Option<u16>);
-
-    /// Most entries that an interrupt can be delayed by, to come after three quarters of what the device has.
-    fn delay<T>(&self, slots: &Slots<'_, T>) -> u16;
-
-    /// Whether the device may have passed the point that [`Format::ask`] named before it saw it.
-    fn passed<T>(&self, slots: &Slots<'_, T>, delay: u16) -> bool;
-
-    fn addresses(&self) -> RingAddresses;
-
-    fn into_region(self) -> DmaRegion;
-}
 
 /// A queue of one format; used through [`super::Queue`].
 #[derive(Debug)]
@@ -301,14 +227,41 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
         let Some(used) = self.format.used(&mut self.slots, self.order)? else {
             return Ok(None);
         };
-        let taken = if F::CHAINED {
+        let (done, count) = self.take(used).ok_or(Closed)?;
+        self.format.took(&self.slots, count);
+        Ok(Some(done))
+    }
+
+    #[inline(always)]
+    fn take(&mut self, used: Used) -> Option<(Completion<T>, u16)> {
+        if F::CHAINED {
             self.slots.take::<true>(used)
         } else {
             self.slots.take::<false>(used)
+        }
+    }
+
+    #[inline(always)]
+    pub(super) fn take_alone(&mut self) -> (Option<Completion<T>>, Armed) {
+        let used = match self.slots.is_plain() {
+            // What closes the queue is told by whoever looks next.
+            true => self
+                .format
+                .used(&mut self.slots, self.order)
+                .unwrap_or_default(),
+            false => None,
         };
-        let (done, count) = taken.ok_or(Closed)?;
-        self.format.took(&self.slots, count);
-        Ok(Some(done))
+        let Some((done, count)) = used.and_then(|used| self.take(used)) else {
+            return (None, Armed::WorkPending);
+        };
+        let next = self.format.took(&self.slots, count);
+        if self.format.knows_of(next) {
+            return (Some(done), Armed::WorkPending);
+        }
+        (
+            Some(done),
+            self.arm_by(|f, _| f.ask_for(next), |f, _| f.has_used(next)),
+        )
     }
 
     #[inline(always)]
@@ -402,14 +355,27 @@ impl<'m, T, F: Format> Engine<'m, T, F> {
     /// The same for a queue that is not closed, if the last used entry stands for no more buffers.
     #[inline(always)]
     fn arm_open(&mut self, delay: u16) -> Armed {
+        self.arm_by(
+            |f, slots| f.ask(slots, Some(delay)),
+            |f, slots| f.passed(slots, delay),
+        )
+    }
+
+    /// Arms the queue: states a wish, and looks whether the device has passed what it names.
+    #[inline(always)]
+    fn arm_by(
+        &mut self,
+        ask: impl FnOnce(&mut F, &Slots<'_, T>),
+        passed: impl FnOnce(&F, &Slots<'_, T>) -> bool,
+    ) -> Armed {
         self.armed = true;
-        self.format.ask(&self.slots, Some(delay));
+        ask(&mut self.format, &self.slots);
         // Orders the wish above before the last look at what was used; it pairs with the full fence between the device's
         // store that shows a used buffer and its load of the wish. Anything weaker lets the look pass the wish, so that
         // the device sees no wish, we see no work, and neither moves again. Virtio 1.3 §2.7.14, §2.8.22
         fence(Ordering::SeqCst);
         self.order.full();
-        if self.format.passed(&self.slots, delay) {
+        if passed(&self.format, &self.slots) {
             Armed::WorkPending
         } else {
             Armed::Idle

@@ -3,7 +3,8 @@
 //! ```text
 //!  add_direct / add_indirect ─► publish ─► Kick ─► (after unlocking) Transport::ring
 //!  interrupt ─► disarm ─► completed, completed, … ─► arm / arm_delayed ─► Armed::WorkPending? again : done
-//!  each line in one call: submit_indirect, for a buffer that nothing else waits with; take_all, but for disarm
+//!  each line in one call: submit_indirect, for a buffer that nothing else waits with; take_all, but for disarm, and take_alone,
+//!  for a buffer that nothing else comes back with
 //! ```
 //!
 //! A queue never allocates. Its ring lies in a [`DmaRegion`] and its private state in a slice of [`Slot`]s, both lent by
@@ -48,6 +49,7 @@ mod chain;
 mod engine;
 mod error;
 mod event;
+mod format;
 mod framed;
 mod layout;
 mod packed;
@@ -264,9 +266,9 @@ impl<'m, T> Queue<'m, T> {
         let in_order = features.contains(Features::IN_ORDER);
         // A legacy device may give a length that means nothing; a later one must not. // Virtio 1.3 §2.7.8.1
         let lenient = !features.contains(Features::VERSION_1);
-        let slots = Slots::new(slots, size, in_order, lenient)?;
-        let indirect = features.contains(Features::INDIRECT_DESC);
         let event_idx = features.contains(Features::EVENT_IDX);
+        let slots = Slots::new(slots, size, in_order, event_idx, lenient)?;
+        let indirect = features.contains(Features::INDIRECT_DESC);
         let packed = features.contains(Features::RING_PACKED);
         let order = if features.contains(Features::ORDER_PLATFORM) {
             Order::Platform
@@ -348,6 +350,14 @@ impl<'m, T> Queue<'m, T> {
     #[inline(always)]
     pub fn completed(&mut self) -> Result<Option<Completion<T>>, QueueError> {
         each!(&mut self.format, queue => queue.completed())
+    }
+
+    /// Takes the one buffer that the device has finished, and arms the queue: all of what is done for an interrupt if that was all.
+    /// [`Armed::WorkPending`]: there may be more, or there was none, or the queue needs more care (IN_ORDER, no EVENT_IDX, closed);
+    /// [`Queue::take_all`] goes on, and has yet to tell why the queue was closed. Costs one full fence at most.
+    #[inline(always)]
+    pub fn take_alone(&mut self) -> (Option<Completion<T>>, Armed) {
+        each!(&mut self.format, queue => queue.take_alone())
     }
 
     /// [`Queue::completed`] for all that the device has finished, then [`Queue::arm`], and again while that finds more: what is

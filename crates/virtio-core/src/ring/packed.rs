@@ -13,11 +13,12 @@
 #![forbid(unsafe_code)]
 
 use super::chain::{self, DESCRIPTOR, IndirectChain, Place, Table, TableFormat, WriteError};
-use super::engine::{self, Closed, Format};
+use super::engine;
 use super::event::{passed_in_lap, passed_packed};
+use super::format::{Closed, Format};
 use super::slots::{Buffer, Slots, Used};
 use super::{AddError, Part, RingAddresses};
-use crate::mem::{Alone, DmaRegion, Order, PackedMemory, PackedWriter};
+use crate::mem::{Alone, DmaRegion, Order, PackedMemory, PackedWriter, UsedPlace};
 use crate::spec::ring::{
     DescriptorFlags, RING_EVENT_FLAGS_DESC, RING_EVENT_FLAGS_DISABLE, RING_EVENT_FLAGS_ENABLE,
 };
@@ -59,6 +60,7 @@ impl Format for Packed {
     const CHAINED: bool = false;
     const TABLES: TableFormat = TableFormat::Packed;
     type Alone = Alone;
+    type Next = UsedPlace;
 
     #[inline(always)]
     fn add_direct<T>(
@@ -191,8 +193,24 @@ impl Format for Packed {
     }
 
     #[inline(always)]
-    fn took<T>(&mut self, _slots: &Slots<'_, T>, count: u16) {
-        self.memory.took(count);
+    fn took<T>(&mut self, _slots: &Slots<'_, T>, count: u16) -> UsedPlace {
+        self.memory.took(count)
+    }
+
+    #[inline(always)]
+    fn knows_of(&self, next: UsedPlace) -> bool {
+        self.memory.is_used(next)
+    }
+
+    #[inline(always)]
+    fn ask_for(&mut self, next: UsedPlace) {
+        let wish = event(next.bits as u16, RING_EVENT_FLAGS_DESC);
+        self.memory.store_event(wish, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn has_used(&self, next: UsedPlace) -> bool {
+        self.memory.is_used(next)
     }
 
     #[inline(always)]
@@ -200,9 +218,13 @@ impl Format for Packed {
         let wish = match (delay, self.event_idx) {
             (None, _) => DISABLE,
             (Some(_), false) => ENABLE,
-            (Some(0), true) => event(self.memory.next_used_bits(), RING_EVENT_FLAGS_DESC),
+            (Some(0), true) => return self.ask_for(self.memory.used_place()),
             (Some(delay), true) => {
-                let at = self.memory.next_used().advance(delay, slots.size());
+                let at = self
+                    .memory
+                    .used_place()
+                    .position()
+                    .advance(delay, slots.size());
                 event(at.bits(), RING_EVENT_FLAGS_DESC)
             }
         };
@@ -221,7 +243,7 @@ impl Format for Packed {
     #[inline(always)]
     fn passed<T>(&self, _slots: &Slots<'_, T>, _delay: u16) -> bool {
         // Where the device will have marked a buffer is not known further on, so that the first one decides.
-        self.memory.is_used()
+        self.memory.is_used(self.memory.used_place())
     }
 
     fn addresses(&self) -> RingAddresses {

@@ -119,6 +119,8 @@ pub(super) struct Slots<'m, T> {
     unreported: bool,
     /// Whether a used entry stands for the one buffer that it names: the queue is neither IN_ORDER nor closed.
     one_by_one: bool,
+    /// The same, and EVENT_IDX was negotiated.
+    plain: bool,
     /// Slots that `drain` has passed.
     drained: usize,
 }
@@ -129,6 +131,7 @@ impl<'m, T> Slots<'m, T> {
         slots: &'m mut [Slot<T>],
         size: u16,
         in_order: bool,
+        event_idx: bool,
         lenient: bool,
     ) -> Result<Self, SetupError> {
         let (len, needed) = (slots.len(), usize::from(size));
@@ -156,6 +159,7 @@ impl<'m, T> Slots<'m, T> {
             closed: None,
             unreported: false,
             one_by_one: !in_order,
+            plain: !in_order && event_idx,
             drained: 0,
         })
     }
@@ -305,6 +309,12 @@ impl<'m, T> Slots<'m, T> {
     #[inline(always)]
     pub(super) const fn one_by_one(&self) -> bool {
         self.one_by_one
+    }
+
+    /// The same of a queue with EVENT_IDX.
+    #[inline(always)]
+    pub(super) const fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Judges what the device says, and takes the buffer back, with its number of descriptors; closes the queue otherwise.

@@ -16,8 +16,9 @@ use zerocopy::little_endian::{U16, U32, U64};
 use zerocopy::transmute;
 
 use super::chain::{self, Chain, DESCRIPTOR, IndirectChain, Place, Table, TableFormat, WriteError};
-use super::engine::{self, Closed, Format};
+use super::engine;
 use super::event::passed;
+use super::format::{Closed, Format};
 use super::slots::{Buffer, Links, Slots, Used};
 use super::{AddError, Part, QueueError, RingAddresses};
 use crate::mem::{DeviceWord, DmaRegion, DriverWord, Order, SplitDescriptors, SplitMemory};
@@ -84,6 +85,8 @@ impl Format for Split {
     const TABLES: TableFormat = TableFormat::Split;
     /// How many buffers were added before it.
     type Alone = u16;
+    /// How many buffers were taken back before it.
+    type Next = u16;
 
     #[inline(always)]
     fn add_direct<T>(
@@ -207,7 +210,26 @@ impl Format for Split {
     }
 
     #[inline(always)]
-    fn took<T>(&mut self, _slots: &Slots<'_, T>, _count: u16) {}
+    fn took<T>(&mut self, slots: &Slots<'_, T>, _count: u16) -> u16 {
+        slots.taken()
+    }
+
+    #[inline(always)]
+    fn knows_of(&self, next: u16) -> bool {
+        self.seen != next
+    }
+
+    #[inline(always)]
+    fn ask_for(&mut self, next: u16) {
+        // Virtio 1.3 §2.7.7.1: as in `ask`.
+        self.memory
+            .store(DriverWord::UsedEvent, next, Ordering::Relaxed);
+    }
+
+    #[inline(always)]
+    fn has_used(&self, next: u16) -> bool {
+        self.memory.load(DeviceWord::Idx, Ordering::Relaxed) != next
+    }
 
     #[inline(always)]
     fn ask<T>(&mut self, slots: &Slots<'_, T>, delay: Option<u16>) {

@@ -11,7 +11,7 @@
 use crate::disk::Disk;
 use crate::dump::DUMP_QUEUE_SIZE;
 use crate::ffi::extension::Token;
-use crate::ffi::lock::{Guard, QueueCell};
+use crate::ffi::lock::QueueCell;
 use crate::ring::Ring;
 use core::ffi::c_void;
 use core::mem::{MaybeUninit, align_of, size_of};
@@ -151,7 +151,6 @@ impl Memory {
     pub fn queue_cells(
         &self,
         count: usize,
-        guard: Guard,
         mut ring: impl FnMut() -> Option<Ring>,
     ) -> Option<&'static [QueueCell]> {
         if count > self.queues {
@@ -159,7 +158,7 @@ impl Memory {
         }
         let at = self.base.as_ptr().wrapping_add(CELLS).cast::<QueueCell>();
         for index in 0..count {
-            let cell = QueueCell::new(guard, ring()?);
+            let cell = QueueCell::new(ring()?);
             // SAFETY: `queues` cells lie there (`size`), and nobody else uses them (`new`).
             unsafe { at.wrapping_add(index).write(cell) };
         }
@@ -184,7 +183,8 @@ impl Memory {
 }
 
 /// The adapter of a device extension and the disk in it, for a routine that runs only for an adapter that HwInitialize has initialised,
-/// which it does only with a disk in place: HwStartIo, and the DPCs, which are initialised later.
+/// which it does only with a disk in place: HwStartIo, and the DPCs, which are initialised later. Or one that StorPort knows by what
+/// HwFindAdapter told it: that of the interrupt messages.
 ///
 /// HwInitialize comes after a HwFindAdapter that succeeded (MS: nc-storport-hw_initialize). That no request comes before is said
 /// nowhere in so many words; but until then StorPort knows neither the adapter's units nor the size of a request's extension.

@@ -176,7 +176,7 @@ unsafe extern "system" fn queue_dpc(
     let cell = unsafe { &*cell.cast::<QueueCell>() };
     // SAFETY: a DPC runs at DISPATCH_LEVEL.
     let at = unsafe { Dispatch::assume() };
-    // SAFETY: a DPC, of which the dump stack has none.
+    // SAFETY: as above.
     let locks = unsafe { Locks::assume(adapter) };
     disk.process(at, locks, cell);
 }
@@ -203,17 +203,16 @@ pub fn look_later(adapter: Adapter, microseconds: u32) {
 unsafe extern "system" fn timer(extension: *mut c_void) {
     // SAFETY: StorPort's device extension.
     if let Some(disk) = unsafe { disk(extension) } {
-        // The queues' locks may not be taken here. MS: nf-storport-storportacquirespinlock
+        // HwStartIo of other channels may run at the same time (MS: nc-storport-hw_timer): the DPC knows how to deal with that.
         disk.want(work::RESET);
     }
 }
 
 unsafe extern "system" fn message_interrupt(extension: *mut c_void, message: u32) -> BOOLEAN {
-    // SAFETY: StorPort's device extension.
-    if let Some(disk) = unsafe { disk(extension) } {
-        // SAFETY: as above.
-        disk.message(unsafe { Adapter::given(extension) }, message);
-    }
+    // SAFETY: StorPort's device extension; it knows this routine only by what a HwFindAdapter that succeeded has left in the configuration
+    // (`set_interrupt_routine`).
+    let (adapter, disk) = unsafe { device_extension::started_disk(extension) };
+    disk.message(adapter, message);
     // A message belongs to one device only.
     TRUE
 }
@@ -247,7 +246,7 @@ unsafe extern "system" fn start_io(
     // SAFETY: HwStartIo runs at DISPATCH_LEVEL in full-duplex mode (MS: nc-storport-hw_startio); the dump stack runs on one processor,
     // which nothing interrupts: what DISPATCH_LEVEL promises and more.
     let at = unsafe { Dispatch::assume() };
-    // SAFETY: HwStartIo; in the dump stack, where there are no locks, nothing goes the short way, as the disk is `state::POLLED`.
+    // SAFETY: as above.
     let locks = unsafe { Locks::assume(adapter) };
     // SAFETY: HwStartIo, as said above.
     let block = unsafe { GivenUsual::new(&srb) };

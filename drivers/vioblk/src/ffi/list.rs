@@ -65,6 +65,28 @@ impl List {
     }
 }
 
+/// A plain transfer that went well, to be completed once no lock is held.
+pub struct Success(Token);
+
+impl Success {
+    /// A finished request, if it is one; gives it back otherwise.
+    #[inline(always)] // part of a DPC
+    pub fn of(completion: Completion<Token>) -> Result<Self, Completion<Token>> {
+        if completion.token.has_succeeded(completion.written) {
+            Ok(Self(completion.token))
+        } else {
+            Err(completion)
+        }
+    }
+
+    /// Completes it. No lock is held.
+    #[inline(always)] // as above
+    pub fn complete(self, adapter: Adapter) {
+        // SAFETY: `of` saw that it is plain.
+        unsafe { self.0.succeed(adapter) };
+    }
+}
+
 /// Where a list of [`Succeeded`] begins.
 pub type Front = MaybeUninit<Option<Token>>;
 

@@ -1,27 +1,48 @@
 //! The lock of a queue, and a value that is set once.
 
+mod claim;
+
+/// What a model checker takes the place of: `tests/loom` runs [`claim`] with atomics of its own.
+mod atomic {
+    pub use core::sync::atomic::{AtomicU32, Ordering};
+}
+
 use crate::ring::Ring;
+use claim::Claim;
+pub use claim::Free;
 use core::cell::UnsafeCell;
 use core::marker::PhantomData;
-use core::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 use nt::irql::{Device, Dispatch};
-use storport::lock::Lock;
 use storport::{Adapter, Dpc};
 
-/// One request queue with its DPC, whose lock protects it.
+/// One request queue with its DPC, and the lock that protects it: the driver's own.
 ///
-/// StorPort's DPC lock, because kernel spin locks are forbidden to miniports (MS: HwStorPortProhibitedDDIs rule). It cannot be
-/// taken in HwInitialize and in ScsiRestartAdapter, which run above DISPATCH_LEVEL, nor in HwResetBus (MS:
-/// nf-storport-storportacquirespinlock); these claim the queue by `busy`, which every owner of the lock sets as well.
+/// StorPort leaves requests that come at the same time on several channels to the miniport, which "must provide its own lock" (MS:
+/// nc-storport-hw_startio) and does so "by using a compiler interlocked intrinsic" (MS: nc-storport-hw_timer, of the same matter); the
+/// kernel's spin locks are not for miniports (MS: HwStorPortProhibitedDDIs rule). StorPort's lock of a DPC would do for HwStartIo and the
+/// DPCs, but HwInitialize, HwResetBus and others may not take it (MS: nf-storport-storportacquirespinlock).
+///
+/// Whoever has the queue keeps its processor, so that nobody spins for it there for ever:
+///
+/// - HwStartIo, HwResetBus and the DPCs have it and wait for it at DISPATCH_LEVEL, where none of them interrupts another.
+/// - HwInitialize and ScsiRestartAdapter run above that, where they may have interrupted one of those: they try for a while only
+///   ([`Level::Device`]). Interrupt routines and the timer's never take it.
+/// - The passive-initialisation routine has it below, where all of these may interrupt it, and tries for a while only. But until it
+///   ends no DPC runs and no request takes a queue (`Disk::start_any`), and a reset first waits for the set-up, which the routine has for
+///   as long, and not for ever ([`crate::disk::Disk`]'s `claim_setup`).
+/// - The dump stack has one processor and nobody to wait for.
+///
+/// An owner waits for nothing that another processor keeps while it waits for the queue, takes no second queue, completes no request, and
+/// each of its waits for the device has a deadline.
 pub struct QueueCell {
     /// Runs after the queue's interrupt. Nobody else queues it than `ffi::dpc`, as its routine is given the cell.
     pub(in crate::ffi) dpc: Dpc,
-    guard: Guard,
-    busy: AtomicBool,
+    claim: Claim,
     ring: UnsafeCell<Ring>,
 }
 
-// SAFETY: the ring is reached only by whoever set `busy`.
+// SAFETY: the ring is reached only by whoever has the claim.
 unsafe impl Sync for QueueCell {}
 
 impl core::fmt::Debug for QueueCell {
@@ -30,17 +51,7 @@ impl core::fmt::Debug for QueueCell {
     }
 }
 
-/// What keeps processors apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Guard {
-    /// The lock of the queue's DPC.
-    Lock,
-    /// That there is but one: in the dump stack, which has no DPCs.
-    OneProcessor,
-}
-
-/// Proof that the locks of an adapter's queues may be taken: HwStartIo or a DPC runs, and if it does so in the dump stack, the token
-/// is used for no queue.
+/// Proof that the adapter's queues may be waited for: HwStartIo or a DPC runs.
 ///
 /// It stays on the processor that it was made on.
 #[derive(Clone, Copy, Debug)]
@@ -48,7 +59,7 @@ pub struct Locks(Adapter, PhantomData<*const ()>);
 
 impl Locks {
     /// # Safety
-    /// This is HwStartIo or a DPC (MS: nf-storport-storportacquirespinlock), and nothing is locked with the token in the dump stack.
+    /// The processor runs at DISPATCH_LEVEL for as long as the token is used, or nothing interrupts it: the dump stack.
     #[inline(always)] // nothing
     pub const unsafe fn assume(adapter: Adapter) -> Self {
         Self(adapter, PhantomData)
@@ -61,77 +72,70 @@ impl Locks {
     }
 }
 
-/// The level that code runs at, and so the way it gets at a queue.
+/// The level that code runs at, and so how long it may wait for a queue.
 #[derive(Clone, Copy, Debug)]
 pub enum Level {
-    /// HwStartIo or a DPC.
+    /// HwStartIo, HwResetBus or a DPC.
     Dispatch(Dispatch),
-    /// HwResetBus, which may not take the lock.
-    ResetBus(Dispatch),
     /// HwInitialize or HwAdapterControl.
     Device(Device),
-    /// The passive-initialisation routine, which may take no lock. MS: nf-storport-storportacquirespinlock
+    /// The passive-initialisation routine.
     Passive,
+}
+
+/// What is done while another processor has the queue: spins, and after a while longer at a time.
+///
+/// Unlike the kernel's spin locks, this tells a hypervisor nothing but what it finds out itself by PAUSE.
+fn pause(adapter: Adapter) -> impl FnMut() {
+    const SPINS: u32 = 64;
+    let mut spins: u32 = 0;
+    move || {
+        if spins < SPINS {
+            spins = spins.wrapping_add(1);
+            core::hint::spin_loop();
+        } else {
+            adapter.stall(1);
+        }
+    }
 }
 
 impl QueueCell {
     /// A queue that nobody uses yet.
-    pub const fn new(guard: Guard, ring: Ring) -> Self {
+    pub fn new(ring: Ring) -> Self {
         Self {
             dpc: Dpc::new(),
-            guard,
-            busy: AtomicBool::new(false),
+            claim: Claim::new(ring.free()),
             ring: UnsafeCell::new(ring),
         }
     }
 
-    /// Runs `body` with the queue locked. From HwStartIo or a DPC, once the DPCs are initialised.
+    /// Runs `body` with the queue locked.
     #[inline]
     pub fn with<R>(&self, adapter: Adapter, _: Dispatch, body: impl FnOnce(&mut Ring) -> R) -> R {
-        self.with_lock_if(self.guard == Guard::Lock, adapter, body)
+        if !self.claim.try_any() {
+            self.claim.wait_any(pause(adapter));
+        }
+        self.run_any(body)
     }
 
-    #[inline]
-    fn with_lock_if<R>(
-        &self,
-        needed: bool,
-        adapter: Adapter,
-        body: impl FnOnce(&mut Ring) -> R,
-    ) -> R {
-        adapter.with_lock_if(needed, Lock::Dpc(&self.dpc), || {
-            // Not free only while another processor starts the adapter, resets the bus, or, for those, has the lock. It waits
-            // for nothing that this one holds, and each of its waits for the device has a deadline.
-            self.claim_at_last(adapter);
-            self.run_any(body)
-        })
+    /// Locks the queue if requests can go the short way there. Who changes what that depends on settles the ring ([`Ring::settle`]).
+    #[inline(always)]
+    pub fn hold_swift(&self, locks: Locks) -> Option<Held<'_>> {
+        let adapter = locks.adapter();
+        (self.claim.try_swift() || self.claim.wait_swift(pause(adapter))).then_some(Held(self))
     }
 
-    /// As [`Self::with`], without a call in between: for what is done for each request. The body settles the ring itself, if need be
-    /// ([`Ring::settle`]).
+    /// As [`Self::with`], for what is done for each request. The body settles the ring itself, if need be ([`Ring::settle`]).
     #[inline(always)]
     pub fn with_now<R>(&self, locks: Locks, body: impl FnOnce(&mut Ring) -> R) -> R {
-        let adapter = locks.adapter();
-        let body = || {
-            if !self.claim() {
-                self.claim_at_last(adapter);
-            }
-            self.run(body)
-        };
-        // SAFETY: the token says so.
-        unsafe { adapter.with_dpc_lock(&self.dpc, body) }
-    }
-
-    /// Claims the queue, however long that takes: see [`Self::with`].
-    #[cold]
-    #[inline(never)] // used twice or more
-    fn claim_at_last(&self, adapter: Adapter) {
-        while !self.claim() {
-            adapter.stall(1);
+        if !self.claim.try_swift() {
+            self.claim.wait_any(pause(locks.adapter()));
         }
+        self.run(body)
     }
 
     /// Runs `body` if the queue is free or becomes so soon. `None`: it does not. Waiting for ever could deadlock, as the owner may be
-    /// an interrupted DPC of a processor that waits for the interrupt lock, which the caller holds.
+    /// interrupted by the caller.
     pub fn try_with<R>(
         &self,
         adapter: Adapter,
@@ -139,8 +143,7 @@ impl QueueCell {
         body: impl FnOnce(&mut Ring) -> R,
     ) -> Option<R> {
         match level {
-            Level::Dispatch(_) => Some(self.with_lock_if(self.guard == Guard::Lock, adapter, body)),
-            Level::ResetBus(_) => Some(self.with_lock_if(false, adapter, body)),
+            Level::Dispatch(at) => Some(self.with(adapter, at, body)),
             Level::Device(_) | Level::Passive => {
                 self.claim_soon(adapter).then(|| self.run_any(body))
             }
@@ -153,20 +156,12 @@ impl QueueCell {
         const POLL_US: u32 = 10;
         const LOOKS: u32 = 500;
         (0..LOOKS).any(|_| {
-            let free = self.claim();
+            let free = self.claim.try_any();
             if !free {
                 adapter.stall(POLL_US);
             }
             free
         })
-    }
-
-    /// Acquire orders the body after this; it pairs with the release in `run`, so that the last owner's writes are seen.
-    /// Relaxed would let the body read the ring as it was before; where the claim fails nothing is read, so there it is enough.
-    fn claim(&self) -> bool {
-        self.busy
-            .compare_exchange(false, true, Ordering::Acquire, Ordering::Relaxed)
-            .is_ok()
     }
 
     /// For a body that may do anything with the queue.
@@ -178,12 +173,32 @@ impl QueueCell {
         })
     }
 
+    /// The queue was free, and this caller has claimed it.
+    #[inline(always)] // as small as that
     fn run<R>(&self, body: impl FnOnce(&mut Ring) -> R) -> R {
-        // SAFETY: `busy` was free and is now set by this caller, so nobody else has a reference to the ring.
-        let result = body(unsafe { &mut *self.ring.get() });
-        // Orders the body before this; see `claim`.
-        self.busy.store(false, Ordering::Release);
-        result
+        body(Held(self).ring())
+    }
+}
+
+/// A queue that is locked, until this is dropped.
+#[must_use]
+#[derive(Debug)]
+pub struct Held<'a>(&'a QueueCell);
+
+impl Held<'_> {
+    /// The ring.
+    #[inline(always)] // nothing
+    pub const fn ring(&mut self) -> &mut Ring {
+        // SAFETY: the queue was free and is claimed for this value, which is borrowed, so nobody else has a reference to the ring.
+        unsafe { &mut *self.0.ring.get() }
+    }
+}
+
+impl Drop for Held<'_> {
+    #[inline(always)] // as small as that
+    fn drop(&mut self) {
+        let free = self.ring().free();
+        self.0.claim.give(free);
     }
 }
 

@@ -4,6 +4,7 @@
 use super::{Notice, Ring, Rules, Through};
 use crate::ffi::extension::Token;
 use crate::ffi::list::{List, Succeeded};
+use crate::ffi::lock::Free;
 use virtio_core::ring::{Armed, Completion, Queue, QueueError, Taken};
 use virtio_core::spec::features::Features;
 
@@ -29,24 +30,43 @@ pub struct More {
 }
 
 impl Ring {
-    /// Takes completions and looks for more, up to `budget` of both together, then sends what waits. What has succeeded goes to `done`.
-    /// `None`: that was all, until the next interrupt.
-    #[inline(always)] // its only caller
+    /// Takes the one completion that there is and arms the queue, or finds that there is another or something else to do. For a ring that
+    /// is swift.
+    #[inline(always)] // part of a DPC
+    pub fn take_alone(&mut self) -> (Option<Completion<Token>>, Armed) {
+        match &mut self.queue {
+            Some(queue) => queue.take_alone(),
+            // Not of a ring that was swift when it was locked.
+            None => (None, Armed::Idle),
+        }
+    }
+
+    /// Goes on from [`Self::take_alone`]: takes completions and looks for more, up to `budget` of both together. What has succeeded goes
+    /// to `done`. `None`: that was all, until the next interrupt.
+    #[inline] // its only caller
     pub fn process(
         &mut self,
         rules: &Rules,
         budget: u32,
+        (first, armed): (Option<Completion<Token>>, Armed),
         done: &mut Succeeded<'_>,
     ) -> Option<More> {
+        if let Some(by) = first.and_then(|first| done.take(first)) {
+            let left = budget;
+            return Some(self.process_rest(rules, Ok(Taken::Stopped { by, left })));
+        }
+        if armed == Armed::Idle {
+            return None;
+        }
         let taken = match &mut self.queue {
-            Some(queue) if self.swift => {
+            Some(queue) => {
                 // With EVENT_IDX the entry that the device was last asked to interrupt at has been passed.
                 if !rules.features.contains(Features::EVENT_IDX) {
                     queue.disarm();
                 }
                 queue.take_all(budget, |completion| done.take(completion))
             }
-            _ => return Some(self.process_any(rules, budget)),
+            None => return None,
         };
         match taken {
             Ok(Taken::Idle) => None,
@@ -86,8 +106,6 @@ impl Ring {
     }
 
     /// [`Self::process`] of any queue.
-    #[cold]
-    #[inline(never)] // used twice
     pub fn process_any(&mut self, rules: &Rules, budget: u32) -> More {
         if let Some(queue) = &mut self.queue
             && self.open
@@ -148,6 +166,10 @@ impl Ring {
     /// Finds out anew whether requests can go the short way. Whoever changes what that depends on calls it before the queue is unlocked.
     #[inline(never)] // used for several bodies
     pub fn settle(&mut self) {
-        self.swift = self.open && self.backlog.is_empty() && self.through == Through::None;
+        let swift = self.open
+            && self.queue.is_some()
+            && self.backlog.is_empty()
+            && self.through == Through::None;
+        self.free = if swift { Free::Swift } else { Free::Slow };
     }
 }

@@ -38,6 +38,8 @@ fn goes_short(state: &State) -> bool {
 fn a_change_is_taken_once_and_keeps_requests_off_the_short_way() {
     for change in [CAPACITY_CHANGED, MODE_CHANGED] {
         let state = State::new(false, false, true, false);
+        assert!(!goes_short(&state));
+        state.let_dpcs_run();
         assert!(goes_short(&state) && !state.take(change));
         state.tell(change);
         assert!(!goes_short(&state));
@@ -45,6 +47,7 @@ fn a_change_is_taken_once_and_keeps_requests_off_the_short_way() {
         assert!(goes_short(&state));
     }
     let state = State::new(false, false, true, false);
+    state.let_dpcs_run();
     state.tell(CAPACITY_CHANGED);
     state.tell(MODE_CHANGED);
     assert!(state.take(MODE_CHANGED) && !goes_short(&state));
@@ -54,7 +57,9 @@ fn a_change_is_taken_once_and_keeps_requests_off_the_short_way() {
     assert!(goes_short(&state));
     state.set(GONE, true);
     assert!(!goes_short(&state));
-    assert!(!goes_short(&State::new(true, false, true, false)));
+    let state = State::new(true, false, true, false);
+    state.let_dpcs_run();
+    assert!(!goes_short(&state));
 }
 
 #[test]
@@ -64,6 +69,8 @@ fn commands_are_looked_at_as_the_disk_is() {
     for (write_cache, cache_mode) in [(false, false), (true, false), (false, true), (true, true)] {
         let flushes = if write_cache || cache_mode { FORCED } else { 0 };
         let state = State::new(false, false, write_cache, cache_mode);
+        assert_eq!(look(&state), PLAIN | flushes);
+        state.let_dpcs_run();
         assert_eq!(look(&state), PLAIN | STARTED | flushes);
         state.set(READ_ONLY, true);
         assert_eq!(look(&state), PLAIN | STARTED | flushes | WRITES);

@@ -17,6 +17,8 @@ const IN_ONE: Take = |driver| {
     (done, ended == Taken::Idle)
 };
 
+const ALONE: Take = |driver| driver.take_alone();
+
 /// Takes what is done, one by one.
 fn each(driver: &mut Driver<'_>) -> usize {
     core::iter::from_fn(|| driver.completed()).count()
@@ -95,6 +97,11 @@ fn no_interrupt_of_a_batch_is_lost() {
 #[test]
 fn no_interrupt_is_lost_when_all_is_taken_in_one() {
     Case::direct().for_each(|case| no_interrupt_is_lost(case, &[1, 1], IN_ONE));
+}
+
+#[test]
+fn no_interrupt_is_lost_when_one_is_taken_alone() {
+    Case::direct().for_each(|case| no_interrupt_is_lost(case, &[1, 1], ALONE));
 }
 
 #[test]

@@ -5,6 +5,7 @@
 
 mod interrupt;
 mod kick;
+mod lock;
 mod reuse;
 
 use std::sync::Arc;

@@ -172,6 +172,7 @@ fn offered() -> Vec<Scenario> {
                 short(scenario);
                 scenario.goal = Goal::Statistics { crowded: true };
                 scenario.operations = 2_000;
+                scenario.cpus = 2;
             },
         ),
         scenario(

@@ -36,9 +36,9 @@ pub const GATES: [Gate; 7] = [
         kept: true,
     },
     Gate {
-        name: "locks acquired",
+        name: "locks acquired, of StorPort or by a locked instruction on memory",
         limit: "2",
-        value: |one| one.each(one.locks()),
+        value: |one| one.each(one.locks() + one.sum(|sums| sums.locked)),
         most: 2.0,
         kept: true,
     },

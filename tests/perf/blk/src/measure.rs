@@ -97,7 +97,7 @@ impl Measured {
             + self.storport(&["AllocatePool", "FreePool", "AllocateContiguous"])
     }
 
-    /// Spin locks acquired.
+    /// Spin locks of StorPort acquired. The driver's own are among the locked instructions.
     pub fn locks(&self) -> u64 {
         self.storport(&["AcquireSpinLock", "AcquireMSISpinLock", "SynchronizeAccess"])
     }

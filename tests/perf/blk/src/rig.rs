@@ -170,13 +170,15 @@ impl Rig {
         self.adapter.submit(request);
     }
 
-    /// Runs the processors until so many requests were finished, and the others are with the miniport.
+    /// Runs the processors until so many requests were finished, and the others are with the miniport, no routine of which runs any
+    /// more: a HwStartIo may have been left for another processor's turn just before it shows its request to the device.
     pub fn settle(&self, finished: u32) -> Result<()> {
         let in_flight = (self.submitted - finished) as usize;
         let done = || {
             self.finished.get() == finished
                 && self.adapter.outstanding() == in_flight
                 && self.adapter.queued() == 0
+                && sched::dpcs_drained()()
         };
         sched::run_until(&mut { done }, PATIENCE).with_context(|| {
             format!(

@@ -35,6 +35,7 @@ enum Step {
     TakeAll {
         budget: u32,
         most: usize,
+        alone: bool,
     },
     Arm,
     ArmDelayed,
@@ -67,7 +68,7 @@ fn honest() -> impl Strategy<Value = Step> {
         5 => (any::<usize>(), any::<u32>()).prop_map(|(which, written)| Step::Finish { which, written }),
         2 => (1..6_usize, any::<u32>()).prop_map(|(count, written)| Step::FinishBatch { count, written }),
         6 => Just(Step::Complete),
-        3 => (0..6_u32, 1..5_usize).prop_map(|(budget, most)| Step::TakeAll { budget, most }),
+        3 => (0..6_u32, 1..5_usize, any::<bool>()).prop_map(|(budget, most, alone)| Step::TakeAll { budget, most, alone }),
         2 => Just(Step::Arm),
         2 => Just(Step::ArmDelayed),
         1 => Just(Step::Disarm),
@@ -215,8 +216,12 @@ fn run(first: (usize, usize), steps: &[Step], honest: bool) -> usize {
             }
             Step::Finish { .. } | Step::FinishBatch { .. } => {}
             Step::Complete => closed += complete(&mut rig, &mut model, honest),
-            Step::TakeAll { budget, most } => {
-                closed += take_all(&mut rig, &mut model, budget, most, honest);
+            Step::TakeAll {
+                budget,
+                most,
+                alone,
+            } => {
+                closed += take_all(&mut rig, &mut model, (budget, most, alone), honest);
             }
             Step::Arm | Step::ArmDelayed => arm(&mut rig, &mut model, step, honest),
             Step::Disarm => {

@@ -71,6 +71,7 @@ impl<T> Slots<'_, T> {
         self.closed = Some(error);
         self.unreported = true;
         self.one_by_one = false;
+        self.plain = false;
         self.batch = 0;
         self.free = 0;
     }

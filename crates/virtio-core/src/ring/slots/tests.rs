@@ -13,7 +13,7 @@ const SIZE: u16 = 4;
 fn slots(in_order: bool, before: u32) -> Slots<'static, u64> {
     let memory: Vec<_> = (0..SIZE).map(|_| Slot::EMPTY).collect();
     let memory = Box::leak(memory.into_boxed_slice());
-    let mut slots = Slots::new(memory, SIZE, in_order, false).unwrap();
+    let mut slots = Slots::new(memory, SIZE, in_order, true, false).unwrap();
     let start = before.wrapping_neg();
     (slots.added, slots.published, slots.taken) = (start, start, start);
     slots

@@ -42,12 +42,11 @@ pub(super) fn complete(rig: &mut Rig, model: &mut Model, honest: bool) -> usize 
 pub(super) fn take_all(
     rig: &mut Rig,
     model: &mut Model,
-    budget: u32,
-    most: usize,
+    (budget, most, alone): (u32, usize, bool),
     honest: bool,
 ) -> usize {
     let before = rig.driver.closed();
-    let (done, ended) = rig.take_all(budget, most);
+    let (done, ended) = rig.take_all(budget, most, alone);
     let ended = match ended {
         Err(error) => {
             closed_once(rig, before, error, honest);
