@@ -166,12 +166,11 @@ impl Ring {
         self.free
     }
 
-    /// Sends a request that was described as `chain`. Gives it back, if that cannot be done at once.
+    /// Sends a request that was described as `chain`, if requests can go the short way. Gives it back, if it cannot be sent at once.
     #[inline(always)] // part of HwStartIo
     pub fn submit_now(&mut self, request: Token, chain: IndirectChain) -> Result<Notice, Token> {
-        let queue = match &mut self.queue {
-            Some(queue) if self.free == Free::Swift => queue,
-            _ => return Err(request),
+        let Some(queue) = &mut self.queue else {
+            return Err(request);
         };
         match queue.submit_indirect(request, chain) {
             Ok(kick) => Ok(Notice {

@@ -78,9 +78,21 @@ impl Disk {
         ];
         let chain = rules.short.write(&mut table, parts, data);
         let token = described.finish(head);
-        match own.with_now(locks, |ring| ring.submit_now(token, chain)) {
-            Ok(notice) => self.notify(notice),
-            Err(token) => self.send_elsewhere(at, own, token),
+        let Some(mut held) = own.hold_swift(locks) else {
+            self.send_elsewhere(at, own, token);
+            return Some(());
+        };
+        match held.ring().submit_now(token, chain) {
+            Ok(notice) => {
+                if notice.kick.needed() {
+                    drop(held);
+                    self.notify(notice);
+                }
+            }
+            Err(token) => {
+                drop(held);
+                self.send_elsewhere(at, own, token);
+            }
         }
         Some(())
     }

@@ -125,15 +125,6 @@ impl QueueCell {
         (self.claim.try_swift() || self.claim.wait_swift(pause(adapter))).then_some(Held(self))
     }
 
-    /// As [`Self::with`], for what is done for each request. The body settles the ring itself, if need be ([`Ring::settle`]).
-    #[inline(always)]
-    pub fn with_now<R>(&self, locks: Locks, body: impl FnOnce(&mut Ring) -> R) -> R {
-        if !self.claim.try_swift() {
-            self.claim.wait_any(pause(locks.adapter()));
-        }
-        self.run(body)
-    }
-
     /// Runs `body` if the queue is free or becomes so soon. `None`: it does not. Waiting for ever could deadlock, as the owner may be
     /// interrupted by the caller.
     pub fn try_with<R>(
