@@ -35,6 +35,8 @@ pub struct Sums {
     pub ring_stores: u64,
     /// Bytes stored elsewhere, without the stack.
     pub bytes: u64,
+    /// Of these, bytes of stores of nothing but zeros.
+    pub zeroed: u64,
     /// Calls of the kernel's heap.
     pub heap: u64,
     /// Calls that leave the driver.
@@ -158,6 +160,7 @@ impl<'a> Bench<'a> {
                 locked: total.locked,
                 ring_stores: total.device_stores + total.driver_stores,
                 bytes: total.bytes_written,
+                zeroed: total.bytes_zeroed,
                 heap: total.watched_calls,
                 calls_out: total.calls_out,
                 register_writes: total.register_writes,

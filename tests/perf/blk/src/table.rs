@@ -31,9 +31,9 @@ pub fn gates(measured: &[Measured]) -> String {
 pub fn cases(measured: &[Measured]) -> String {
     let mut lines = vec![
         "| ring | completed | in flight | queues | instructions | HwStartIo | interrupt | DPC | full fences | locked | locks | \
-         bytes beyond the ring | StorPort and kernel calls | physical-address calls | heap calls | kicks | interrupts |"
+         bytes beyond the ring | of these zeroed | StorPort and kernel calls | physical-address calls | heap calls | kicks | interrupts |"
             .to_owned(),
-        format!("|---|---|{}", "--:|".repeat(15)),
+        format!("|---|---|{}", "--:|".repeat(16)),
     ];
     lines.extend(measured.iter().map(row));
     lines.push(String::new());
@@ -62,6 +62,7 @@ fn row(one: &Measured) -> String {
         each(one.sum(|sums| sums.locked)),
         each(one.locks()),
         each(one.sum(|sums| sums.bytes)),
+        each(one.sum(|sums| sums.zeroed)),
         each(one.sum(|sums| sums.calls_out)),
         each(one.storport(&["GetPhysicalAddress"])),
         each(one.heap()),

@@ -178,7 +178,7 @@ impl Calls {
             match tools.child.wait()? {
                 Event::Stopped(SIGTRAP) => {
                     for access in accesses {
-                        store(access, &stack, tools.watched, &mut counts);
+                        store(access, &stack, tools, &mut counts);
                     }
                     call.counts = call.counts.combine(counts, |sum, new| sum + new);
                     call.repeating = repeats.then_some(registers.rip);
@@ -265,15 +265,29 @@ fn fences(decoded: &Decoded, accesses: &[Access], stack: &Range<u64>, counts: &m
 }
 
 /// Counts a memory access that took place.
-fn store(access: Access, stack: &Range<u64>, watched: &mut Watched, counts: &mut Counts) {
+fn store(access: Access, stack: &Range<u64>, tools: &mut Tools<'_>, counts: &mut Counts) {
     if stack.contains(&access.at) {
         return;
     }
     let before = counts.device_stores + counts.driver_stores;
-    watched.count(access, counts);
+    tools.watched.count(access, counts);
     if access.writes && counts.device_stores + counts.driver_stores == before {
         counts.bytes_written += access.len;
+        if is_zero(tools.child, access) {
+            counts.bytes_zeroed += access.len;
+        }
     }
+}
+
+/// Whether there is nothing but zeros where a store has just been.
+fn is_zero(child: Child, access: Access) -> bool {
+    let mut bytes = [0; 64];
+    let end = access.at + access.len;
+    (access.at..end).step_by(bytes.len()).all(|at| {
+        let len = bytes.len().min((end - at) as usize);
+        let stored = &mut bytes[..len];
+        child.read(at, stored) == len && stored.iter().all(|byte| *byte == 0)
+    })
 }
 
 fn refused(error: std::io::Error) -> CountError {

@@ -101,6 +101,8 @@ pub struct Counts {
     pub locked: u64,
     /// In calls of an image: bytes stored to memory that is neither the stack nor watched.
     pub bytes_written: u64,
+    /// Of these, bytes of stores of nothing but zeros.
+    pub bytes_zeroed: u64,
     /// In calls of an image: calls that leave it.
     pub calls_out: u64,
 }

@@ -19,6 +19,7 @@ impl Counts {
             register_writes: with(self.register_writes, other.register_writes),
             locked: with(self.locked, other.locked),
             bytes_written: with(self.bytes_written, other.bytes_written),
+            bytes_zeroed: with(self.bytes_zeroed, other.bytes_zeroed),
             calls_out: with(self.calls_out, other.calls_out),
         }
     }
