@@ -72,8 +72,9 @@ impl Adapter {
     /// The device address of memory that StorPort gave out. `srb` is the request whose extension, data or sense buffer `va` lies in, and
     /// `None` for the uncached extension. `None` if StorPort cannot convert it.
     ///
-    /// MS: nf-storport-storportgetphysicaladdress, which names data and sense buffer only; that the request is needed for its extension
-    /// where DMA is remapped says io.c of Microsoft's sample StorAhci, the model of storport-miniport-dma-remapping-support.
+    /// MS: nf-storport-storportgetphysicaladdress says "Otherwise, this parameter must be NULL" of all but data and sense buffer. That the
+    /// request is needed for its extension where DMA is remapped says io.c of Microsoft's sample StorAhci, the model of
+    /// storport-miniport-dma-remapping-support, and lsi_u3.c does so too.
     #[must_use]
     pub fn physical_address(self, srb: Option<&Srb>, va: *const c_void) -> Option<Physical> {
         let mut len = MaybeUninit::uninit();
@@ -157,7 +158,8 @@ impl Adapter {
     /// such timer. IRQL <= DISPATCH_LEVEL.
     pub fn request_timer(self, routine: HW_TIMER, microseconds: u32) {
         // MS: nf-storport-storportnotification, RequestTimerCall takes the routine and a ULONG.
-        // SAFETY: `routine` has the routine's type; StorPort calls it while the adapter exists.
+        // SAFETY: `routine` has the routine's type; "the miniport driver is not called again" for an adapter that was stopped (MS:
+        // ne-storport-scsi_adapter_control_type), which is before it goes.
         unsafe { StorPortNotification(RequestTimerCall, self.as_raw(), routine, microseconds) };
     }
 

@@ -5,9 +5,10 @@
 //! there is one small queue, no interrupt and no DPC; HwInterrupt is polled and ends what is done.
 #![forbid(unsafe_code)]
 
-use crate::disk::Disk;
+use crate::disk::{Disk, work};
 use crate::ffi::extension::RequestBox;
 use crate::limits::{Limits, PAGE};
+use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use storport::{Carver, FindAdapter, SrbStatus};
 
@@ -54,7 +55,10 @@ impl Disk {
             // A device without messages may have raised its line all the same.
             let _ = self.transport.isr();
         } else {
-            // Nobody else looks whether it is there, and well.
+            // Nobody else looks whether it is there, and well, or what became of a late reset.
+            if self.late.load(Ordering::Relaxed) != 0 {
+                self.work.fetch_or(work::RESET, Ordering::Relaxed);
+            }
             self.service(at);
         }
         finished

@@ -8,7 +8,7 @@ use crate::events::{Event, Journal, code};
 use crate::ffi::device_extension::{MAX_QUEUES, Memory};
 use crate::ffi::dma::{StorPort, is_remapped, region};
 use crate::ffi::extension;
-use crate::ffi::lock::Once;
+use crate::ffi::lock::{Once, QueueCell};
 use crate::ffi::registers;
 use crate::identity::Place;
 use crate::lifecycle::{PASSIVE_RESET_TIMEOUT_US, StallClock};
@@ -123,10 +123,14 @@ pub fn find(find: &mut FindAdapter<'_>, memory: Memory, dump: bool) -> Result<()
     } else {
         Settings::read(find)
     };
-    match negotiate(find.adapter(), &transport, &memory, settings) {
-        Ok(found) => {
-            tell_storport(find, &found);
-            set_up(find, transport, &found, memory)
+    let found = negotiate(find.adapter(), &transport, &memory, settings).and_then(|found| {
+        tell_storport(find, &found);
+        Ok((take_memory(find, &found, &memory)?, found))
+    });
+    match found {
+        Ok((taken, found)) => {
+            set_up(find, transport, &found, taken, memory);
+            Ok(())
         }
         Err(event) => {
             // The device is left as it was found: without a driver. Virtio 1.3 §3.1.1
@@ -297,14 +301,15 @@ fn outstanding(found: &Found) -> u32 {
     requests.clamp(1, found.settings.depth)
 }
 
-/// Takes memory for rings and pools, builds the disk and puts it in its place.
+/// What the disk has of the uncached extension: its queues, and the page that may be written anything to.
+struct Taken {
+    queues: &'static [QueueCell],
+    scratch: u64,
+}
+
+/// Takes memory for rings and pools.
 #[inline(never)] // as above
-fn set_up(
-    find: &mut FindAdapter<'_>,
-    transport: Transport<MmioWindow>,
-    found: &Found,
-    memory: Memory,
-) -> Result<(), Event> {
+fn take_memory(find: &mut FindAdapter<'_>, found: &Found, memory: &Memory) -> Result<Taken, Event> {
     let none = |bytes: usize| Event::NoMemory {
         bytes: u32::try_from(bytes).unwrap_or(u32::MAX),
     };
@@ -346,6 +351,19 @@ fn set_up(
     {
         return Err(failed(6)(TransportError::Untranslated));
     }
+    let scratch = scratch.address();
+    Ok(Taken { queues, scratch })
+}
+
+/// Builds the disk and puts it in its place.
+#[inline(never)] // as above
+fn set_up(
+    find: &mut FindAdapter<'_>,
+    transport: Transport<MmioWindow>,
+    found: &Found,
+    taken: Taken,
+    memory: Memory,
+) {
     let config = find.config();
     let place = Place {
         bus: config.SystemIoBusNumber,
@@ -362,13 +380,13 @@ fn set_up(
             config: found.config,
             sectors_per_block: found.config.sectors_per_block().into(),
             room: extension::room(&found.limits),
-            scratch: scratch.address(),
+            scratch: taken.scratch,
             short: short::table(&found.limits, found.features),
             polled: found.settings.dump,
         },
         place,
         queue_size: found.queue_size,
-        queues,
+        queues: taken.queues,
         service: Dpc::new(),
         work: AtomicU32::new(0),
         in_setup: AtomicU32::new(setup::NOBODY),
@@ -390,7 +408,6 @@ fn set_up(
         history: History::default(),
         failed: AtomicBool::new(false),
     });
-    Ok(())
 }
 
 /// What one queue takes of the uncached extension.

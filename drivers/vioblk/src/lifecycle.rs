@@ -234,8 +234,11 @@ impl Disk {
                 // StorPort may have forgotten what it was told before it stopped the adapter.
                 self.notice.store(notice::NONE, Ordering::Relaxed);
             }
-            // It was given its time, and is still in the reset.
-            Err(Failure { step: 1, .. }) => {}
+            // It was given its time, and is still in the reset. One that nobody could reset has that still before it.
+            Err(ref failure) if failure.step == 1 => {
+                let late = u32::from(failure.code != code::LOCKED);
+                self.late.store(late, Ordering::Relaxed);
+            }
             Err(_) => self.give_up(),
         }
         self.release_setup();
@@ -341,9 +344,8 @@ impl Disk {
         self.state.set(state::RUNNING, true);
         match self.start_up(Level::Device(at), RESET_TIMEOUT_US) {
             Err(failure) if failure.step == 1 => {
-                // A device that nobody could reset has that still before it.
-                let late = u32::from(failure.code != code::LOCKED);
-                self.late.store(late, Ordering::Relaxed);
+                // Also if somebody else has the set-up all the time, so that whoever it is starts the device.
+                self.state.set(state::HALTED, false);
                 self.want(work::RESET);
                 true
             }

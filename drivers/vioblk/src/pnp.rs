@@ -42,6 +42,8 @@ impl Disk {
             // "On return, only the Removable field is used" without STOR_FEATURE_FULL_PNP_DEVICE_CAPABILITIES, and the disk is one
             // object with its adapter. MS: ns-storport-_stor_device_capabilities
             StorQueryCapabilities if !pnp.adapter && data::write_at(srb, FLAGS, &[0; 4]) == 4 => {}
+            // The adapter's are as StorPort found them, which storahci leaves them too.
+            StorQueryCapabilities if pnp.adapter => {}
             _ => return SrbStatus::InvalidRequest,
         }
         SrbStatus::Success

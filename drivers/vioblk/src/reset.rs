@@ -102,7 +102,7 @@ impl Disk {
             }
             Err(_) if late < MAX_LOOKS => {
                 self.late.store(late.saturating_add(1), Ordering::Relaxed);
-                crate::ffi::entry::look_later(self.adapter, LOOK_EVERY_US);
+                self.look_later(LOOK_EVERY_US);
                 false
             }
             Err(error) => {
@@ -113,7 +113,7 @@ impl Disk {
                 }
                 self.late.store(GIVEN_UP, Ordering::Relaxed);
                 self.end_queues(level, Outcome::Reset, &mut ended);
-                crate::ffi::entry::look_later(self.adapter, LOOK_ON_EVERY_US);
+                self.look_later(LOOK_ON_EVERY_US);
                 false
             }
         };
@@ -140,6 +140,20 @@ impl Disk {
         self.release_setup();
         self.look_at_queues();
         usable
+    }
+
+    /// Has a late reset looked at again. In the dump stack, which has no timer, each poll does ([`Self::polled`]).
+    fn look_later(&self, microseconds: u32) {
+        if !self.rules.polled {
+            crate::ffi::entry::look_later(self.adapter, microseconds);
+        }
+    }
+
+    /// The time for another look at a late reset has come, unless it is over, or StorPort has stopped the adapter: then the restart looks.
+    pub fn time_to_look(&self) {
+        if self.late.load(Ordering::Relaxed) != 0 && !self.state.is(state::HALTED) {
+            self.want(work::RESET);
+        }
     }
 
     /// Whether the device has come out of a reset and already asks for the next. Virtio 1.3 §2.1

@@ -26,7 +26,7 @@ pub fn table(limits: &Limits, features: Features) -> Table {
 
 impl Disk {
     /// HwStartIo, if the block is like nearly every other: sends a READ or WRITE that can be carried out, with its data in one piece.
-    /// `None`: nothing was done.
+    /// `None`: the block was not sent.
     ///
     /// All but the ring is done before the queue is locked. What can be found out without StorPort is, before it is asked, so that little
     /// has to be kept over the calls.
@@ -46,7 +46,7 @@ impl Disk {
         } else {
             Flow::FromDevice
         };
-        // What has no data, or more than one part, would be looked up in vain: StorPort is asked once for each request.
+        // What has no data, or more than the device takes in one part, would be looked up in vain.
         let bytes = usual.data_len();
         let data = rules.short.data(flow, bytes)?;
         let blocks = u64::from(plain.extent.blocks);
@@ -70,14 +70,15 @@ impl Disk {
             Some(own) => own,
             None => self.queue_in_turn(number)?,
         };
-        let (head, mut table) = described.lend(adapter, srb)?;
+        let mut lent = described.lend(adapter, srb)?;
+        let head = lent.head();
         let parts = [
             head,
             given(segment.address),
             head.within(STATUS_OFFSET as u64),
         ];
-        let chain = rules.short.write(&mut table, parts, data);
-        let token = described.finish(head);
+        let chain = rules.short.write(lent.table(), parts, data);
+        let token = lent.finish();
         let Some(mut held) = own.hold_swift(locks) else {
             self.send_elsewhere(at, own, token);
             return Some(());

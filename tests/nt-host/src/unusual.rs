@@ -140,7 +140,7 @@ impl Disk<'_> {
                 pnp::StorQueryCapabilities,
                 true,
                 full(),
-                INVALID_REQUEST,
+                SUCCESS,
             ),
             (
                 self.address,

@@ -1,4 +1,4 @@
-//! The data buffer of commands that StorPort maps: all but READ and WRITE.
+//! The data buffer of requests that StorPort maps: of commands all but READ and WRITE, and of questions of plug and play.
 
 use crate::scsi::Parameters;
 use storport::Srb;
@@ -11,7 +11,8 @@ pub fn write(srb: &mut Srb, reply: &[u8]) -> u32 {
 
 /// The same, from a place in the buffer on.
 pub fn write_at(srb: &mut Srb, offset: usize, reply: &[u8]) -> u32 {
-    // SAFETY: MapBuffers is STOR_MAP_NON_READ_WRITE_BUFFERS or more, and the command is neither READ nor WRITE.
+    // SAFETY: MapBuffers is STOR_MAP_NON_READ_WRITE_BUFFERS or more, and the command is neither READ nor WRITE; that of a question of plug
+    // and play is memory for the answer (MS: ns-storport-_stor_device_capabilities, "in the DataBuffer member of the SRB").
     let buffer = unsafe { srb.mapped_data() };
     let buffer = buffer.get_mut(offset..).unwrap_or_default();
     for (to, from) in buffer.iter_mut().zip(reply) {

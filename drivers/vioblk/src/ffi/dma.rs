@@ -48,7 +48,7 @@ pub fn given(address: u64) -> DeviceAddress {
 /// Memory that StorPort has located before.
 struct Located(storport::Dma);
 
-// SAFETY: StorPort gave memory and address together (`extension::memory`, the adapter's uncached extension) and says that they
+// SAFETY: StorPort gave memory and address together (`Place::memory`, `Token::open`, the adapter's uncached extension) and says that they
 // are contiguous for `len` bytes; the mapping stays until the request is completed or the adapter freed.
 unsafe impl Dma for Located {
     /// Nobody asks: [`StorPort`] is what the transport is given.

@@ -1,6 +1,6 @@
 //! The routines that StorPort calls.
 
-use crate::disk::{Disk, work};
+use crate::disk::Disk;
 use crate::events;
 use crate::ffi::device_extension::{self, Memory};
 use crate::ffi::extension::{self, Given, GivenUsual};
@@ -204,7 +204,7 @@ unsafe extern "system" fn timer(extension: *mut c_void) {
     // SAFETY: StorPort's device extension.
     if let Some(disk) = unsafe { disk(extension) } {
         // HwStartIo of other channels may run at the same time (MS: nc-storport-hw_timer): the DPC knows how to deal with that.
-        disk.want(work::RESET);
+        disk.time_to_look();
     }
 }
 

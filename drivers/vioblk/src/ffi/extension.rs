@@ -15,7 +15,7 @@ use core::mem::{MaybeUninit, size_of};
 use core::ops::{Deref, DerefMut};
 use core::ptr::NonNull;
 use storport::srb::{ScsiStatus, Usual};
-use storport::{Adapter, Dma, ScatterGather, Segment, Srb};
+use storport::{Adapter, Dma, Physical, ScatterGather, Segment, Srb};
 use virtio_core::mem::{DeviceAddress, TableMemory};
 use virtio_core::ring::Flow;
 use virtio_core::spec::blk::{RequestStatus, RequestType};
@@ -34,7 +34,7 @@ struct Short {
     srb: Srb,
     /// First sector.
     sector: u64,
-    /// Where the device finds the head, once that is [known](Described::finish).
+    /// Where the device finds the head, once that is [known](Lent::finish).
     address: MaybeUninit<u64>,
     /// Bytes that the device says at least that it wrote if it did all: those of the data if it reads from the disk, else none.
     enough: u32,
@@ -103,7 +103,7 @@ impl Place {
 
     /// The device's part of the extension, as far as it is contiguous for the device. `None` if not even the head is. `srb` is the block.
     ///
-    /// This is the one physical-address lookup of a request that does not go the short way.
+    /// This is the one physical-address lookup of a request that was not tried the short way.
     #[inline(always)] // for the stack of its callers
     pub fn memory(&self, rules: &Rules, srb: &Srb) -> Option<Dma> {
         let va = self.head();
@@ -127,7 +127,7 @@ impl<'a> Given<'a> {
     /// `None` if the block has no extension.
     ///
     /// # Safety
-    /// HwStartIo was called with this block, and nothing was [put](Self::put) or [finished](Described::finish) for it since. If something
+    /// HwStartIo was called with this block, and nothing was [put](Self::put) or [finished](Lent::finish) for it since. If something
     /// is, the request has the block, and this `Srb` is not used any more.
     pub unsafe fn new(srb: &'a Srb) -> Option<Self> {
         let place = Place::of(srb)?;
@@ -229,40 +229,63 @@ impl<'a> GivenUsual<'a> {
 /// The place of a plain transfer that is written down but for its address.
 pub struct Described(Place);
 
+/// The same with the address, and the part of the extension that the device is given.
+pub struct Lent {
+    place: Place,
+    head: DeviceAddress,
+    table: TableMemory<SHORT_PARTS>,
+}
+
 impl Described {
-    /// The part of the extension that the device is given: where it finds the head, and the room for the table. `None` if it is not
-    /// contiguous for the device.
+    /// Asks where the device finds the extension of the block, which is `srb`. `None` if head and table are not contiguous for the device.
     ///
     /// As [`Place::memory`]: the one physical-address lookup of a request that goes the short way.
     #[inline(always)] // part of HwStartIo
-    pub fn lend(
-        &self,
-        adapter: Adapter,
-        srb: &Srb,
-    ) -> Option<(DeviceAddress, TableMemory<SHORT_PARTS>)> {
-        let va = self.0.head();
-        let physical = adapter.physical_address(Some(srb), va.as_ptr().cast())?;
-        if (physical.len as usize) < SHORT_LEN {
+    pub fn lend(self, adapter: Adapter, srb: &Srb) -> Option<Lent> {
+        let va = self.0.head().as_ptr().cast();
+        let found = adapter.physical_address(Some(srb), va)?;
+        self.at(&found)
+    }
+
+    #[inline(always)] // as above
+    fn at(self, found: &Physical) -> Option<Lent> {
+        if (found.len as usize) < SHORT_LEN {
             return None;
         }
-        let head = dma::given(physical.address);
+        let head = dma::given(found.address);
+        let va = self.0.head();
         // SAFETY: the table lies behind the head in every extension.
         let table = unsafe { va.add(HEAD_LEN) };
         // SAFETY: `Place::inside` aligned the place, of which this is a multiple of 8 away; the bytes are the driver's alone until the
         // block is completed, and StorPort says that they are contiguous for the device.
         let table = unsafe { TableMemory::new(table, head.within(HEAD_LEN as u64)) }?;
-        Some((head, table))
+        let place = self.0;
+        Some(Lent { place, head, table })
+    }
+}
+
+impl Lent {
+    /// Where the device finds the head.
+    #[inline(always)] // as above
+    pub const fn head(&self) -> DeviceAddress {
+        self.head
     }
 
-    /// The transfer, whose head the device finds there. It owns the block from now on.
+    /// The room for the table.
     #[inline(always)] // as above
-    pub fn finish(self, head: DeviceAddress) -> Token {
-        let at = self.0.0.cast::<Short>().as_ptr();
+    pub const fn table(&mut self) -> &mut TableMemory<SHORT_PARTS> {
+        &mut self.table
+    }
+
+    /// The transfer. It owns the block from now on.
+    #[inline(always)] // as above
+    pub fn finish(self) -> Token {
+        let at = self.place.0.cast::<Short>().as_ptr();
         // SAFETY: `describe` put it there.
         let member = unsafe { &raw mut (*at).address };
         // SAFETY: as above.
-        unsafe { member.write(MaybeUninit::new(head.get())) };
-        Token(self.0.0.cast())
+        unsafe { member.write(MaybeUninit::new(self.head.get())) };
+        Token(self.place.0.cast())
     }
 }
 
@@ -357,7 +380,7 @@ impl Token {
         let place = Place(self.0.cast());
         // SAFETY: `finish`, which made the token, wrote it.
         let address = unsafe { short.address.assume_init() };
-        // SAFETY: so many bytes lie there in every extension, and the device sees them from this address on.
+        // SAFETY: so many bytes lie there in every extension, and `Described::lend` found that the device sees them from this address on.
         let memory = unsafe { Dma::new(place.head(), address, SHORT_LEN) };
         let full = Full {
             plain: None,

@@ -23,7 +23,7 @@ use storport::{Adapter, Dpc};
 /// kernel's spin locks are not for miniports (MS: HwStorPortProhibitedDDIs rule). StorPort's lock of a DPC would do for HwStartIo and the
 /// DPCs, but HwInitialize, HwResetBus and others may not take it (MS: nf-storport-storportacquirespinlock).
 ///
-/// Whoever has the queue keeps its processor, so that nobody spins for it there for ever:
+/// Nobody spins for the queue for ever on the processor of its owner:
 ///
 /// - HwStartIo, HwResetBus and the DPCs have it and wait for it at DISPATCH_LEVEL, where none of them interrupts another.
 /// - HwInitialize and ScsiRestartAdapter run above that, where they may have interrupted one of those: they try for a while only
@@ -83,11 +83,13 @@ pub enum Level {
     Passive,
 }
 
-/// What is done while another processor has the queue: spins, and after a while longer at a time.
+/// What is done while another processor has the queue: spins, and where that takes longer than any owner does, longer at a time.
 ///
-/// Unlike the kernel's spin locks, this tells a hypervisor nothing but what it finds out itself by PAUSE.
+/// Unlike the kernel's spin locks, this tells a hypervisor nothing but what it finds out itself by PAUSE. Microsoft's rule
+/// StorPortStartIo asks HwStartIo not to stall: it does only while the owner's processor itself does not run, and nothing else could
+/// be done.
 fn pause(adapter: Adapter) -> impl FnMut() {
-    const SPINS: u32 = 64;
+    const SPINS: u32 = 4096;
     let mut spins: u32 = 0;
     move || {
         if spins < SPINS {
@@ -115,14 +117,17 @@ impl QueueCell {
         if !self.claim.try_any() {
             self.claim.wait_any(pause(adapter));
         }
-        self.run_any(body)
+        // SAFETY: claimed just now.
+        run_any(unsafe { self.claimed() }, body)
     }
 
     /// Locks the queue if requests can go the short way there. Who changes what that depends on settles the ring ([`Ring::settle`]).
     #[inline(always)]
     pub fn hold_swift(&self, locks: Locks) -> Option<Held<'_>> {
         let adapter = locks.adapter();
-        (self.claim.try_swift() || self.claim.wait_swift(pause(adapter))).then_some(Held(self))
+        let claimed = self.claim.try_swift() || self.claim.wait_swift(pause(adapter));
+        // SAFETY: if so, just now.
+        claimed.then(|| unsafe { self.claimed() })
     }
 
     /// Runs `body` if the queue is free or becomes so soon. `None`: it does not. Waiting for ever could deadlock, as the owner may be
@@ -136,7 +141,9 @@ impl QueueCell {
         match level {
             Level::Dispatch(at) => Some(self.with(adapter, at, body)),
             Level::Device(_) | Level::Passive => {
-                self.claim_soon(adapter).then(|| self.run_any(body))
+                // SAFETY: if so, just now.
+                let held = self.claim_soon(adapter).then(|| unsafe { self.claimed() });
+                held.map(|held| run_any(held, body))
             }
         }
     }
@@ -155,32 +162,31 @@ impl QueueCell {
         })
     }
 
-    /// For a body that may do anything with the queue.
-    fn run_any<R>(&self, body: impl FnOnce(&mut Ring) -> R) -> R {
-        self.run(|ring| {
-            let result = body(ring);
-            ring.settle();
-            result
-        })
-    }
-
-    /// The queue was free, and this caller has claimed it.
-    #[inline(always)] // as small as that
-    fn run<R>(&self, body: impl FnOnce(&mut Ring) -> R) -> R {
-        body(Held(self).ring())
+    /// # Safety
+    /// The caller has claimed the queue, once for each call.
+    #[inline(always)] // nothing
+    const unsafe fn claimed(&self) -> Held<'_> {
+        Held(self, PhantomData)
     }
 }
 
-/// A queue that is locked, until this is dropped.
+/// For a body that may do anything with the queue.
+fn run_any<R>(mut held: Held<'_>, body: impl FnOnce(&mut Ring) -> R) -> R {
+    let result = body(held.ring());
+    held.ring().settle();
+    result
+}
+
+/// A queue that is locked, until this is dropped, on the processor that it was locked on.
 #[must_use]
 #[derive(Debug)]
-pub struct Held<'a>(&'a QueueCell);
+pub struct Held<'a>(&'a QueueCell, PhantomData<*const ()>);
 
 impl Held<'_> {
     /// The ring.
     #[inline(always)] // nothing
     pub const fn ring(&mut self) -> &mut Ring {
-        // SAFETY: the queue was free and is claimed for this value, which is borrowed, so nobody else has a reference to the ring.
+        // SAFETY: the queue is claimed for this value (`claimed`), which is borrowed, so nobody else has a reference to the ring.
         unsafe { &mut *self.0.ring.get() }
     }
 }

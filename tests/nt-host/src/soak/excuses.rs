@@ -59,9 +59,8 @@ pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
         // cannot know of. In a split ring nobody reads what the driver wrote there but the device.
         "early-completion" => {
             let packed = ("packed".to_owned(), "on".to_owned());
-            let zeros = |lie: &test_device::inproc::Lie| {
-                lie.what == What::Ring(RingLie::DescriptorZeros)
-            };
+            let zeros =
+                |lie: &test_device::inproc::Lie| lie.what == What::Ring(RingLie::DescriptorZeros);
             plan.device.contains(&packed) && plan.lies.iter().any(zeros)
         }
         // A device that never says that it has stopped cannot be waited for.

@@ -141,7 +141,9 @@ impl Plain {
         let srb = self.srb();
         // SAFETY: as in HwStartIo.
         let block = unsafe { GivenUsual::new(&srb) }.unwrap();
-        block.describe(flow, 7, enough).finish(dma::given(0x1000))
+        let (address, len) = (0x1000, SHORT_LEN as u32);
+        let described = block.describe(flow, 7, enough);
+        described.at(&Physical { address, len }).unwrap().finish()
     }
 }
 
