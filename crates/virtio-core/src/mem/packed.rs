@@ -128,16 +128,15 @@ impl UsedPlace {
         Position::of_used(index(self.offset), self.flags)
     }
 
-    /// The next lap began on the way here from a place with these `bits`, in a ring of `end` bytes.
+    /// The next lap began on the way here, in a ring of `end` bytes.
     #[cold]
-    const fn turn(&mut self, bits: u32, end: usize) {
+    const fn turn(&mut self, end: usize) {
         self.flags ^= LAP;
         // A buffer is never longer than the ring; the place has to lie inside even if it were.
         if self.offset >= end {
             self.offset = 0;
         }
-        let wrap = (bits as u16 ^ WRAP) & WRAP;
-        self.bits = (index(self.offset) | wrap) as u32;
+        self.bits = self.position().bits() as u32;
     }
 }
 
@@ -300,13 +299,11 @@ impl PackedMemory {
     /// Goes on by `count` descriptors to where the device marks the next used buffer.
     #[inline(always)]
     pub(crate) const fn took(&mut self, count: u16) -> UsedPlace {
-        let mut used = self.used;
-        used.bits = used.bits.wrapping_add(count as u32);
-        if step(&mut used.offset, (count as usize) << SHIFT, self.end) {
-            used.turn(self.used.bits, self.end);
+        self.used.bits = self.used.bits.wrapping_add(count as u32);
+        if step(&mut self.used.offset, (count as usize) << SHIFT, self.end) {
+            self.used.turn(self.end);
         }
-        self.used = used;
-        used
+        self.used
     }
 
     /// Whether a used descriptor is at a place of this ring: a look that takes nothing.
