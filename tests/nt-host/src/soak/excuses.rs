@@ -55,13 +55,15 @@ fn of_lie(lie: What) -> Harm {
 pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
     match rule {
         "device" => led_to(plan, what),
-        // Zeros over a used descriptor that the driver has not come to are another one for it, which the observer, who has read the first,
-        // cannot know of. In a split ring nobody reads what the driver wrote there but the device.
+        // Zeros over a used descriptor that the driver has not come to are another one for it, of buffer 0, which the observer, who has read
+        // the first, cannot know of. In a split ring nobody reads what the driver wrote there but the device.
         "early-completion" => {
             let packed = ("packed".to_owned(), "on".to_owned());
             let zeros =
                 |lie: &test_device::inproc::Lie| lie.what == What::Ring(RingLie::DescriptorZeros);
-            plan.device.contains(&packed) && plan.lies.iter().any(zeros)
+            plan.device.contains(&packed)
+                && plan.lies.iter().any(zeros)
+                && what.contains("still holds its chain 0 of")
         }
         // A device that never says that it has stopped cannot be waited for.
         "dma-after-stop" => {
@@ -98,7 +100,12 @@ fn led_to(plan: &Plan, what: &str) -> bool {
             What::Ring(NextUsed) => &["the device gave back"],
             // Its own reading of what it has overwritten.
             What::Ring(AvailOnes) => &["index 65535 of", "driver's event suppression of"],
-            What::Ring(DescriptorZeros) => &["the device gave back", "of a chain is not available"],
+            // In a packed ring a driver may believe that buffer 0 was used, and use its id again.
+            What::Ring(DescriptorZeros) => &[
+                "the device gave back",
+                "of a chain is not available",
+                "buffer id 0 is in flight already",
+            ],
             What::Ring(DescriptorOnes) => {
                 &["INDIRECT together with NEXT", "which was not negotiated"]
             }
@@ -172,20 +179,32 @@ mod tests {
         let partial = "Virtio 1.3 §2.8.17: packed queue 0: descriptor 3 of a chain is not available though the first one is";
         assert!(explains(&plan(&["descriptor-zeros@3"]), "device", partial));
         assert!(!explains(&plan(&["next-used@3"]), "device", partial));
+        let again = |id| {
+            format!("Virtio 1.3 §2.8.21.1: packed queue 0: buffer id {id} is in flight already")
+        };
+        let zeros = plan(&["descriptor-zeros@3"]);
+        assert!(explains(&zeros, "device", &again(0)));
+        // No other id is in zeros.
+        assert!(!explains(&zeros, "device", &again(10)));
     }
 
     #[test]
-    fn zeros_explain_an_early_completion_in_packed_rings_only() {
-        let explained = |packed: bool, lie: &str| {
+    fn zeros_explain_an_early_completion_of_buffer_0_in_packed_rings_only() {
+        let explained = |packed: bool, lie: &str, chain: u16| {
             let mut plan = plan(&[lie]);
             if packed {
                 plan.device.push(("packed".into(), "on".into()));
             }
-            explains(&plan, "early-completion", "still holds its chain 0")
+            let what = format!(
+                "SRB 0x1000 is completed while the device still holds its chain {chain} of queue 1"
+            );
+            explains(&plan, "early-completion", &what)
         };
-        assert!(explained(true, "descriptor-zeros@20"));
-        assert!(!explained(false, "descriptor-zeros@20"));
-        assert!(!explained(true, "id-twice@20"));
+        assert!(explained(true, "descriptor-zeros@20", 0));
+        assert!(!explained(true, "descriptor-zeros@20", 1));
+        assert!(!explained(true, "descriptor-zeros@20", 10));
+        assert!(!explained(false, "descriptor-zeros@20", 0));
+        assert!(!explained(true, "id-twice@20", 0));
     }
 
     #[test]
