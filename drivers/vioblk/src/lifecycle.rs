@@ -239,7 +239,12 @@ impl Disk {
                 let late = u32::from(failure.code != code::LOCKED);
                 self.late.store(late, Ordering::Relaxed);
             }
-            Err(_) => self.give_up(),
+            // StorPort is told so and may take the memory away: nothing that the device still asks for may start it again.
+            Err(_) => {
+                self.give_up();
+                self.state.set(state::GONE, true);
+                self.state.set(state::HALTED, true);
+            }
         }
         self.release_setup();
         if result.is_ok() {

@@ -2,6 +2,8 @@
 
 mod client;
 
+use std::time::Duration;
+
 use client::{Client, IOERR, OK};
 use host_machine::ram::Ram;
 use test_device::image::Image;
@@ -152,6 +154,22 @@ fn a_device_behind_a_port_sleeps() {
     assert!(!regions.answer(&mut device), "its BARs are where they were");
     device.config_write(bar, 4, address);
     assert!(regions.answer(&mut device));
+}
+
+#[test]
+fn a_device_behind_a_port_is_taken_out() {
+    let image = image();
+    let ram = Ram::new(32 << 20, 1).unwrap();
+    let builder = Builder::new("virtio-blk-pci").image(image.path());
+    let mut device = builder.behind_port(true).start(&ram).unwrap();
+    let regions = pci::virtio_regions(&mut |at, width| device.config_read(at, width)).unwrap();
+    device.config_write(pci::COMMAND, 2, pci::COMMAND_MEMORY);
+    assert!(regions.answer(&mut device));
+    device.remove();
+    assert_eq!(device.config_read(0, 4), u32::MAX);
+    assert!(!regions.answer(&mut device));
+    // QEMU itself is there.
+    device.poll(Duration::ZERO).unwrap();
 }
 
 #[test]

@@ -8,8 +8,8 @@ use crate::scenario::{Backend, Goal, Qemu, Scenario};
 
 mod dump;
 mod features;
+mod port;
 mod provoke;
-mod sleep;
 
 pub use provoke::{provoke, provoke_dump};
 
@@ -61,7 +61,7 @@ pub fn scenarios(kind: Kind) -> Vec<Scenario> {
         all.extend(in_process());
         all.extend(features::scenarios());
         all.extend(dump::scenarios());
-        all.extend(sleep::scenarios());
+        all.extend(port::scenarios());
         all.extend(refused());
     }
     all

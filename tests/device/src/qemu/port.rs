@@ -3,7 +3,7 @@
 use anyhow::{Context, ensure};
 
 use super::{Place, Qemu};
-use crate::pci;
+use crate::{Device as _, pci};
 
 /// Before this version of QEMU a device in D3hot answers as in D0: the state is a number in PMCSR and nothing else.
 pub const STAYS_ON_BEFORE: (u32, u32) = (10, 0);
@@ -23,6 +23,12 @@ const MEMORY: u16 = 0x20;
 const SLOT_CONTROL: u16 = 0x18;
 /// Slot control, power controller control: the power is off.
 const POWER_OFF: u32 = 1 << 10;
+/// Slot control, power indicator control: off.
+const INDICATOR_OFF: u32 = 3 << 8;
+/// Slot status.
+const SLOT_STATUS: u16 = 0x1a;
+/// Slot status, presence detect state: there is a card in the slot. // PCI Express 3.0 §7.8.11
+const PRESENT: u32 = 1 << 6;
 
 /// QEMU's name for the port's bus.
 pub(super) const BUS_NAME: &str = "behind";
@@ -60,10 +66,7 @@ impl Qemu {
 
     /// Switches the power of the slot.
     pub(super) fn switch_slot(&mut self, on: bool) -> anyhow::Result<()> {
-        let mut config = |offset, width| self.function_read(PORT, offset, width);
-        let express = pci::capability(&mut config, pci::CAP_EXPRESS)
-            .context("QEMU's root port has no PCI Express capability")?;
-        let at = express + SLOT_CONTROL;
+        let at = self.express()? + SLOT_CONTROL;
         let old = self.function_read(PORT, at, 2);
         let new = if on {
             old & !POWER_OFF
@@ -77,5 +80,26 @@ impl Qemu {
             "the root port has no power controller"
         );
         Ok(())
+    }
+
+    /// Has QEMU take the device out of the slot, as it does at the end of `device_del`: when power and power indicator are off.
+    pub(super) fn eject(&mut self) -> anyhow::Result<()> {
+        let express = self.express()?;
+        let old = self.function_read(PORT, express + SLOT_CONTROL, 2);
+        let off = old | POWER_OFF | INDICATOR_OFF;
+        self.function_write(PORT, express + SLOT_CONTROL, 2, off);
+        let status = self.function_read(PORT, express + SLOT_STATUS, 2);
+        ensure!(
+            status & PRESENT == 0 && self.config_read(0, 4) == u32::MAX,
+            "QEMU did not take the device out of its slot"
+        );
+        Ok(())
+    }
+
+    /// Where the port's PCI Express capability is.
+    fn express(&mut self) -> anyhow::Result<u16> {
+        let mut config = |offset, width| self.function_read(PORT, offset, width);
+        pci::capability(&mut config, pci::CAP_EXPRESS)
+            .context("QEMU's root port has no PCI Express capability")
     }
 }

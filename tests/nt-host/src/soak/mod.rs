@@ -79,6 +79,13 @@ pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String>
             .step_by(3)
             .map(|at| format!("shared:needs-reset:{at}x2")),
     );
+    // Starts and restarts that fail, of a device that asks for another reset when it has had the one that this takes.
+    let few = if amount.one_in > 1 { 3 } else { 1 };
+    names.extend(
+        (1..=accesses)
+            .step_by(few)
+            .map(|at| format!("again:needs-reset:{at}")),
+    );
     for kind in cycles::KINDS {
         let each = if kind == "vanish" { 1 } else { cycles::AT_ONCE };
         for round in 0..amount.cycles.div_ceil(each) {

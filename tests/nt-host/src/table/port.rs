@@ -1,4 +1,4 @@
-//! Devices that sleep in D3, with their power and without.
+//! Devices behind a root port: they sleep in D3, with their power and without, and one is taken out.
 
 use super::{plain, short};
 use crate::scenario::{Backend, Goal, Qemu, Scenario};
@@ -16,18 +16,31 @@ pub(super) fn scenarios() -> Vec<Scenario> {
             "the same with packed rings and the interrupt line",
             "packed=on,vectors=0",
         ),
+        unplugged(),
     ]
 }
 
 fn sleep(name: &str, about: &str, properties: &str) -> Scenario {
+    let mut scenario = behind_port(name, about, properties, Goal::Sleep);
+    short(&mut scenario);
+    scenario.operations = 1_800;
+    scenario
+}
+
+fn unplugged() -> Scenario {
+    let about = "the device is taken out of its slot under load";
+    let mut scenario = behind_port("unplugged", about, "num-queues=2", Goal::Vanish);
+    scenario.operations = 2_000;
+    scenario
+}
+
+fn behind_port(name: &str, about: &str, properties: &str, goal: Goal) -> Scenario {
     let qemu = Qemu {
         device: format!("virtio-blk-pci,{properties}"),
         behind_port: true,
         ..Qemu::default()
     };
     let mut scenario = plain(name, about, Backend::Qemu(qemu));
-    short(&mut scenario);
-    scenario.goal = Goal::Sleep;
-    scenario.operations = 1_800;
+    scenario.goal = goal;
     scenario
 }
