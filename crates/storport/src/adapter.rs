@@ -69,12 +69,10 @@ impl Adapter {
         unsafe { StorPortNotification(RequestComplete, self.as_raw(), srb.into_raw()) };
     }
 
-    /// The device address of memory that StorPort gave out. `srb` is the request whose extension, data or sense buffer `va` lies in, and
-    /// `None` for the uncached extension. `None` if StorPort cannot convert it.
+    /// The device address of memory that StorPort gave out. `srb` is the request whose data or sense buffer `va` lies in, or its extension
+    /// where DMA is remapped (io.c of Microsoft's sample StorAhci), and else `None`. `None` if StorPort cannot convert it.
     ///
-    /// MS: nf-storport-storportgetphysicaladdress says "Otherwise, this parameter must be NULL" of all but data and sense buffer. That the
-    /// request is needed for its extension where DMA is remapped says io.c of Microsoft's sample StorAhci, the model of
-    /// storport-miniport-dma-remapping-support, and lsi_u3.c does so too.
+    /// MS: nf-storport-storportgetphysicaladdress
     #[must_use]
     pub fn physical_address(self, srb: Option<&Srb>, va: *const c_void) -> Option<Physical> {
         let mut len = MaybeUninit::uninit();

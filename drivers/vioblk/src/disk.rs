@@ -35,6 +35,8 @@ pub mod work {
     pub const REMOVED: u32 = 4;
     /// The device broke the protocol.
     pub const BROKEN: u32 = 8;
+    /// A late reset may be over.
+    pub const LOOK: u32 = 16;
 }
 
 /// What StorPort knows of changes. It takes one at a time.

@@ -57,7 +57,7 @@ impl Disk {
         } else {
             // Nobody else looks whether it is there, and well, or what became of a late reset.
             if self.late.load(Ordering::Relaxed) != 0 {
-                self.work.fetch_or(work::RESET, Ordering::Relaxed);
+                self.work.fetch_or(work::LOOK, Ordering::Relaxed);
             }
             self.service(at);
         }

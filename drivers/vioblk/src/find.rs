@@ -305,6 +305,7 @@ fn outstanding(found: &Found) -> u32 {
 struct Taken {
     queues: &'static [QueueCell],
     scratch: u64,
+    remapped: bool,
 }
 
 /// Takes memory for rings and pools.
@@ -344,15 +345,21 @@ fn take_memory(find: &mut FindAdapter<'_>, found: &Found, memory: &Memory) -> Re
         .ok_or(none(bytes))?;
     let scratch = carver.take(PAGE as usize, Layout::ALIGN);
     let scratch = scratch.map_err(|_| none(bytes))?;
+    let translated = found.features.contains(Features::ACCESS_PLATFORM);
     // The dump stack follows a driver that found this out.
-    if !found.settings.dump
-        && !found.features.contains(Features::ACCESS_PLATFORM)
-        && is_remapped(scratch)
-    {
+    let remapped = if found.settings.dump {
+        translated
+    } else {
+        is_remapped(scratch)
+    };
+    if remapped && !translated {
         return Err(failed(6)(TransportError::Untranslated));
     }
-    let scratch = scratch.address();
-    Ok(Taken { queues, scratch })
+    Ok(Taken {
+        queues,
+        scratch: scratch.address(),
+        remapped,
+    })
 }
 
 /// Builds the disk and puts it in its place.
@@ -381,6 +388,7 @@ fn set_up(
             sectors_per_block: found.config.sectors_per_block().into(),
             room: extension::room(&found.limits),
             scratch: taken.scratch,
+            remapped: taken.remapped,
             short: short::table(&found.limits, found.features),
             polled: found.settings.dump,
         },

@@ -16,7 +16,7 @@ use virtio_core::spec::blk;
 use virtio_core::transport::{DeviceStopped, TransportError};
 
 /// How long a device may take to stop, in microseconds. Spent spinning at or above DISPATCH_LEVEL, up to three times in a reset and
-/// six times in a start, with the wait for a reset on another processor: less than a second in all. Windows stops for what takes "an
+/// six times in a start, with the wait for a reset on another processor: about a second in all. Windows stops for what takes "an
 /// extended period", far above the 100 microseconds that it wishes for (MS: "Bug Check 0x133"). A device that takes its time to stop
 /// keeps the processor at the write that tells it to, not here; and StorPort tries again.
 pub(crate) const RESET_TIMEOUT_US: u64 = 150_000;

@@ -26,7 +26,8 @@ const LOOK_US: u64 = 1000;
 /// Time between two such looks, in microseconds.
 const LOOK_EVERY_US: u32 = 100_000;
 
-/// Looks at a late reset before what waits ends: some seconds, fewer than the initiators wait.
+/// Looks at a late reset before what waits ends: with the timer's alone some seconds, fewer than the initiators wait. In the dump stack
+/// each poll is one.
 const MAX_LOOKS: u32 = 50;
 
 /// Looks, when what waits has ended.
@@ -43,25 +44,27 @@ impl Disk {
             return true;
         }
         if self.claim_setup() {
-            return self.reset_claimed(at, Level::Dispatch(at), None);
+            return self.reset_claimed(at, Level::Dispatch(at));
         }
         self.want(work::RESET);
         false
     }
 
     /// A request to reset a bus, a device or a unit, which are all the same here. It ends when the device has been reset, or is given
-    /// up.
-    ///
-    /// Whoever has the set-up is not waited for: it may be below on this processor's stack, completing a request, and what StorPort
-    /// does in RequestComplete nobody promises.
+    /// up: by the service DPC, as a device may take its time to stop, and HwStartIo must not wait (MS: StorPortStartIo rule).
     pub fn reset_for(&self, at: Dispatch, mut request: RequestBox) {
-        if self.rules.polled {
-            return self.complete(request, SrbStatus::Success); // as in HwResetBus
+        // As in HwResetBus; and of a stopped adapter nothing is outstanding, and the restart resets the device.
+        if self.rules.polled || self.state.is(state::HALTED) {
+            let gone = self.state.is(state::GONE);
+            let status = if gone {
+                SrbStatus::NoDevice
+            } else {
+                SrbStatus::Success
+            };
+            return self.complete(request, status);
         }
         request.operation = Operation::Reset;
-        if self.take_setup().is_ok() {
-            self.reset_claimed(at, Level::Dispatch(at), Some(request));
-        } else if let Some(cell) = self.queues.last() {
+        if let Some(cell) = self.queues.last() {
             cell.with(self.adapter, at, |ring| ring.wait(request));
             self.want(work::RESET);
         }
@@ -71,21 +74,14 @@ impl Disk {
     /// [`Outcome::Reset`], but not before the device has let go of it: if it takes long, the queues stay closed, and the timer has
     /// it looked at again, at last without what waits. Whether the disk can be used afterwards.
     #[inline(never)] // used twice or more
-    fn reset_claimed(&self, at: Dispatch, level: Level, wish: Option<RequestBox>) -> bool {
+    fn reset_claimed(&self, at: Dispatch, level: Level) -> bool {
         let mut ended = List::EMPTY;
         if self.state.is(state::HALTED) && !self.state.is(state::GONE) {
             // Nothing is outstanding, and the restart resets the device.
             self.release_setup();
-            if let Some(wish) = wish {
-                self.end(at, wish);
-            }
             return true;
         }
         self.each(level, Ring::close);
-        // Behind all that the reset ends, and with it if the device is late.
-        if let (Some(wish), Some(cell)) = (wish, self.queues.last()) {
-            cell.try_with(self.adapter, level, |ring| ring.wait(wish));
-        }
         let late = self.late.load(Ordering::Relaxed);
         let stopped = match late {
             0 => self.stop_device(RESET_TIMEOUT_US),
@@ -152,7 +148,7 @@ impl Disk {
     /// The time for another look at a late reset has come, unless it is over, or StorPort has stopped the adapter: then the restart looks.
     pub fn time_to_look(&self) {
         if self.late.load(Ordering::Relaxed) != 0 && !self.state.is(state::HALTED) {
-            self.want(work::RESET);
+            self.want(work::LOOK);
         }
     }
 
@@ -217,20 +213,28 @@ impl Disk {
         let asks = matches!(status, Ok(status) if status.contains(Status::DEVICE_NEEDS_RESET));
         // The reset finds a device that is gone, and ends everything.
         let trouble = asks || status.is_err() || wanted & work::BROKEN != 0;
-        if trouble || wanted & (work::RESET | work::REMOVED) != 0 {
+        let reset = trouble || wanted & (work::RESET | work::REMOVED) != 0;
+        if reset || wanted & work::LOOK != 0 {
             if self.take_setup().is_err() {
                 // The status is looked at again then.
                 return self.put_back(wanted | work::CONFIG);
             }
+            let late = self.late.load(Ordering::Relaxed) != 0;
             if asks {
                 self.report(Event::DeviceNeedsReset);
             }
             // One that is late has not had its reset yet.
-            if trouble && self.late.load(Ordering::Relaxed) == 0 {
+            if trouble && !late {
                 self.count_trouble();
             }
-            self.reset_claimed(at, Level::Dispatch(at), None);
-        } else if wanted & work::CONFIG != 0 {
+            if reset || late {
+                self.reset_claimed(at, Level::Dispatch(at));
+                return;
+            }
+            // Whoever had the set-up since has seen the device stop.
+            self.release_setup();
+        }
+        if wanted & work::CONFIG != 0 {
             let before = self.blocks.load(Ordering::Relaxed);
             self.look_at_capacity();
             let now = self.blocks.load(Ordering::Relaxed);

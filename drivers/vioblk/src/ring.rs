@@ -27,7 +27,7 @@ use crate::request::{
 };
 use crate::short;
 use crate::statistics::Counters;
-use storport::{Adapter, Dma};
+use storport::{Adapter, Dma, Srb};
 use virtio_core::ring::{AddError, IndirectChain, Kick, Queue, QueueMemory, Rejected, Tables};
 use virtio_core::spec::blk::RequestStatus;
 use virtio_core::spec::features::Features;
@@ -59,6 +59,8 @@ pub struct Rules {
     pub room: u32,
     /// Where the device finds a page that it may write anything to.
     pub scratch: u64,
+    /// Windows remaps the device's DMA.
+    pub remapped: bool,
     /// How a transfer is described that goes the short way, and how long it may be.
     pub short: short::Table,
     /// Completions are looked for by the dump stack ([`crate::dump`]); nobody takes interrupts.
@@ -69,6 +71,15 @@ impl Rules {
     /// Chains may lie in indirect tables.
     pub const fn indirect(&self) -> bool {
         self.tables.is_some()
+    }
+
+    /// The block that StorPort is told when it is asked where a block's extension lies: itself where DMA is remapped, or none.
+    ///
+    /// MS: nf-storport-storportgetphysicaladdress: for all but data and sense buffer it "must be NULL". Where DMA is remapped the
+    /// block is needed, says io.c of Microsoft's sample StorAhci, the model of storport-miniport-dma-remapping-support.
+    #[inline(always)] // part of HwStartIo
+    pub const fn owner<'a>(&self, block: &'a Srb) -> Option<&'a Srb> {
+        if self.remapped { Some(block) } else { None }
     }
 }
 

@@ -70,7 +70,7 @@ impl Disk {
             Some(own) => own,
             None => self.queue_in_turn(number)?,
         };
-        let mut lent = described.lend(adapter, srb)?;
+        let mut lent = described.lend(adapter, rules.owner(srb))?;
         let head = lent.head();
         let parts = [
             head,

@@ -109,7 +109,7 @@ impl Place {
         let va = self.head();
         let physical = rules
             .adapter
-            .physical_address(Some(srb), va.as_ptr().cast())?;
+            .physical_address(rules.owner(srb), va.as_ptr().cast())?;
         let len = rules.room.min(physical.len) as usize;
         // SAFETY: `rules.room` bytes lie there, StorPort says that the device sees these from `address` on, and the block keeps them
         // until it is completed.
@@ -237,13 +237,13 @@ pub struct Lent {
 }
 
 impl Described {
-    /// Asks where the device finds the extension of the block, which is `srb`. `None` if head and table are not contiguous for the device.
+    /// Asks where the device finds the extension of the block, whose [owner](Rules::owner) this is. `None` if head and table are not contiguous for the device.
     ///
     /// As [`Place::memory`]: the one physical-address lookup of a request that goes the short way.
     #[inline(always)] // part of HwStartIo
-    pub fn lend(self, adapter: Adapter, srb: &Srb) -> Option<Lent> {
+    pub fn lend(self, adapter: Adapter, owner: Option<&Srb>) -> Option<Lent> {
         let va = self.0.head().as_ptr().cast();
-        let found = adapter.physical_address(Some(srb), va)?;
+        let found = adapter.physical_address(owner, va)?;
         self.at(&found)
     }
 

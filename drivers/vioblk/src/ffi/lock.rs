@@ -86,8 +86,8 @@ pub enum Level {
 /// What is done while another processor has the queue: spins, and where that takes longer than any owner does, longer at a time.
 ///
 /// Unlike the kernel's spin locks, this tells a hypervisor nothing but what it finds out itself by PAUSE. Microsoft's rule
-/// StorPortStartIo asks HwStartIo not to stall: it does only while the owner's processor itself does not run, and nothing else could
-/// be done.
+/// StorPortStartIo forbids HwStartIo to stall: it does, against the rule, only while the owner's processor itself does not run, and
+/// nothing else could be done.
 fn pause(adapter: Adapter) -> impl FnMut() {
     const SPINS: u32 = 4096;
     let mut spins: u32 = 0;

@@ -272,11 +272,14 @@ impl What {
     /// Whether the driver has no way to know that data is not what the status says.
     #[must_use]
     pub fn spoils_data(self) -> bool {
-        use RingLie::{AllAsOne, IdAgain, IdTwice, NotDone, OtherId, Whole};
-        // A second completion can hit the next request that has the same name.
+        use RingLie::{AllAsOne, IdAgain, IdTwice, IndexAhead, NextUsed, NotDone, OtherId, Whole};
+        // A second completion can hit the next request that has the same name, and one too many names a request that the device has yet
+        // to look at: it writes what lies there then.
         matches!(
             self,
-            Self::Ring(NotDone | OtherId | IdTwice | IdAgain | AllAsOne | Whole(_))
+            Self::Ring(
+                NotDone | OtherId | IdTwice | IdAgain | AllAsOne | Whole(_) | IndexAhead | NextUsed
+            )
         )
     }
 }

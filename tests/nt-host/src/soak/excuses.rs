@@ -1,6 +1,6 @@
 //! What the lies of a plan are to blame for, and not the driver: each lie for what it leads to and for nothing else.
 
-use test_device::inproc::{Config, RingLie, What};
+use test_device::inproc::{Config, Lie, RingLie, What};
 
 use super::enumerate::TELLING;
 use super::plan::{Judgement, Plan, SIZE};
@@ -56,14 +56,13 @@ pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
     match rule {
         "device" => led_to(plan, what),
         // Zeros over a used descriptor that the driver has not come to are another one for it, of buffer 0, which the observer, who has read
-        // the first, cannot know of. In a split ring nobody reads what the driver wrote there but the device.
+        // the first, cannot know of. From then on it reads at other places than the device writes to, where another lie may have left
+        // what looks used.
         "early-completion" => {
-            let packed = ("packed".to_owned(), "on".to_owned());
-            let zeros =
-                |lie: &test_device::inproc::Lie| lie.what == What::Ring(RingLie::DescriptorZeros);
-            plan.device.contains(&packed)
-                && plan.lies.iter().any(zeros)
-                && what.contains("still holds its chain 0 of")
+            let others =
+                |lie: &Lie| !matches!(lie.what, What::Ring(lie) if lie != RingLie::DescriptorZeros);
+            names_buffer_0(plan)
+                && (what.contains("still holds its chain 0 of") || !plan.lies.iter().all(others))
         }
         // A device that never says that it has stopped cannot be waited for.
         "dma-after-stop" => {
@@ -76,6 +75,18 @@ pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
         }
         _ => false,
     }
+}
+
+/// Whether zeros are a used descriptor of buffer 0. In a split ring nobody reads what the driver wrote there but the device.
+fn names_buffer_0(plan: &Plan) -> bool {
+    let packed = ("packed".to_owned(), "on".to_owned());
+    let zeros = |lie: &Lie| lie.what == What::Ring(RingLie::DescriptorZeros);
+    plan.device.contains(&packed) && plan.lies.iter().any(zeros)
+}
+
+/// Whether the driver has no way to know that data is not what a status says.
+pub fn spoils_data(plan: &Plan) -> bool {
+    plan.lies.iter().any(|lie| lie.what.spoils_data()) || names_buffer_0(plan)
 }
 
 /// Registers of the common configuration. // Virtio 1.3 §4.1.4.3
@@ -139,7 +150,6 @@ fn led_to(plan: &Plan, what: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use test_device::inproc::Lie;
 
     fn plan(lies: &[&str]) -> Plan {
         Plan {
@@ -205,6 +215,15 @@ mod tests {
         assert!(!explained(true, "descriptor-zeros@20", 10));
         assert!(!explained(false, "descriptor-zeros@20", 0));
         assert!(!explained(true, "id-twice@20", 0));
+
+        let mut both = plan(&["descriptor-zeros@20", "interrupt=0@9"]);
+        both.device.push(("packed".into(), "on".into()));
+        let nine = "still holds its chain 9 of queue 0";
+        assert!(!explains(&both, "early-completion", nine));
+        both.lies.push(Lie::parse("other-lap@55x0").unwrap());
+        assert!(explains(&both, "early-completion", nine));
+        assert!(spoils_data(&both));
+        assert!(!spoils_data(&plan(&["descriptor-zeros@20"])));
     }
 
     #[test]

@@ -188,7 +188,7 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
         }
         Judgement::Anything | Judgement::Reset => {}
     }
-    if plan.lies.iter().any(|lie| lie.what.spoils_data()) {
+    if excuses::spoils_data(plan) {
         return Ok(());
     }
     disk.compare(image.file())
@@ -336,7 +336,7 @@ impl Life<'_> {
                 Harm::CutOff => Disturbance::Removal,
                 Harm::Any => Disturbance::Anything,
             },
-            spoilt: self.plan.lies.iter().any(|lie| lie.what.spoils_data()),
+            spoilt: excuses::spoils_data(self.plan),
             ..Faults::default()
         };
         let task = Task {

@@ -114,9 +114,21 @@ fn find(adapter: &AdapterState, srb: usize, at: usize) -> Option<(u64, usize)> {
             return None;
         };
         let data = o.buffer.as_ref().and_then(|b| b.device_address(at));
-        return data
-            .or_else(|| o.slot.sense.device_address(at))
-            .or_else(|| extension_of(&o.slot, at));
+        if let Some(found) = data.or_else(|| o.slot.sense.device_address(at)) {
+            return Some(found);
+        }
+        let extension = extension_of(&o.slot, at);
+        drop(io);
+        // For an extension "this parameter must be NULL", says the page. Where DMA is remapped the SRB is needed, says StorAhci (below).
+        if !adapter.options.dma_remapping {
+            rules::violate(
+                PARAMETER,
+                format!(
+                    "StorPortGetPhysicalAddress: {at:#x} is neither in the data nor in the sense buffer of SRB {srb:#x}"
+                ),
+            );
+        }
+        return extension;
     }
     if let Some(found) = adapter
         .uncached
