@@ -31,6 +31,11 @@ impl Queue {
         self.live.is_some() || self.packed.is_some()
     }
 
+    /// Whether the device is about to be told of a packed ring.
+    fn due(&self) -> bool {
+        self.packed.as_ref().is_some_and(packed::Follower::is_due)
+    }
+
     fn followed(&self) -> bool {
         self.live.is_some() || self.packed.as_ref().is_some_and(packed::Follower::knows)
     }
@@ -54,6 +59,8 @@ pub struct Observed<D> {
     violations: Vec<Violation>,
     numbered: u64,
     needless: u64,
+    /// Queues of which a notification that is due may come yet, though the device was reset since.
+    crossing: Vec<u64>,
 }
 
 impl<D: Device> Observed<D> {
@@ -74,6 +81,7 @@ impl<D: Device> Observed<D> {
             violations: Vec::new(),
             numbered: 0,
             needless: 0,
+            crossing: Vec::new(),
         }
     }
 
@@ -241,6 +249,8 @@ impl<D: Device> Observed<D> {
 
     fn forget(&mut self) {
         self.resetting = false;
+        let due = (0..).zip(&self.queues).filter(|(_, queue)| queue.due());
+        self.crossing.extend(due.map(|(number, _)| number));
         self.queues.clear();
         self.account = Account::default();
         self.features = 0;

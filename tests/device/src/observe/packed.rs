@@ -28,6 +28,11 @@ impl Follower {
     pub(super) fn knows(&self) -> bool {
         !self.lost
     }
+
+    /// Whether the device asked to be told of what is there.
+    pub(super) fn is_due(&self) -> bool {
+        self.due
+    }
 }
 
 impl<D: Device> Observed<D> {
@@ -141,13 +146,20 @@ impl<D: Device> Observed<D> {
 
     /// Notes that the device was told of a queue.
     pub(super) fn notified(&mut self, queue: u64) {
-        let queue = usize::try_from(queue).ok();
+        let number = queue;
+        let queue = usize::try_from(number).ok();
         let queue = queue.and_then(|queue| self.queues.get_mut(queue));
         if let Some(follower) = queue.and_then(|queue| queue.packed.as_mut()) {
             follower.due = false;
             match follower.allowed.checked_sub(1) {
                 Some(left) => follower.allowed = left,
-                None => self.needless += 1,
+                // A driver that notifies without its queue's lock may have been overtaken by a reset on another processor.
+                None => match self.crossing.iter().position(|&one| one == number) {
+                    Some(at) => {
+                        self.crossing.swap_remove(at);
+                    }
+                    None => self.needless += 1,
+                },
             }
         }
     }
@@ -164,6 +176,7 @@ impl<D: Device> Observed<D> {
         if self.resetting {
             return;
         }
+        self.crossing.clear();
         for (number, queue) in self.queues.iter_mut().enumerate() {
             let Some(follower) = &mut queue.packed else {
                 continue;
