@@ -47,6 +47,8 @@ fn of_lie(lie: What) -> Harm {
             | StatusUnwritten | TooShort,
         ) => Harm::Any,
         What::Ring(_) | What::NeedsReset | What::Vanish | What::Generation => Harm::CutOff,
+        // An honest device: all that the workload uses stays where it is.
+        What::Resize(sectors) | What::Grow(sectors) if sectors >= SIZE / 512 => Harm::None,
         What::Common(..) | What::Field(..) | What::Resize(_) | What::Grow(_) => Harm::Any,
     }
 }
@@ -232,6 +234,11 @@ mod tests {
         let harm = |lies: &[&str]| harm(&plan(lies), &config);
         assert_eq!(harm(&[]), Harm::None);
         assert_eq!(harm(&["interrupt=1@3", "every-interrupt@1x0"]), Harm::None);
+        // A disk that grows and is never smaller than it was at first lies about nothing.
+        assert_eq!(harm(&["grow=2112@12", "grow=2048@23"]), Harm::None);
+        assert_eq!(harm(&["resize=4096@12"]), Harm::None);
+        assert_eq!(harm(&["grow=2047@12"]), Harm::Any);
+        assert_eq!(harm(&["resize=1@12"]), Harm::Any);
         assert_eq!(harm(&["interrupt=1@3", "id-all-ones@4"]), Harm::CutOff);
         assert_eq!(harm(&["id-all-ones@4", "too-short@9"]), Harm::Any);
         let mut hangs = config.clone();

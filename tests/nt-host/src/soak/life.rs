@@ -18,10 +18,12 @@ use test_device::{Device, Field};
 use super::excuses::{self, Harm};
 use super::plan::{Act, Judgement, Plan, SIZE, Step};
 use super::rows::{self, Verdict};
-use crate::cdb::{self, Form};
+use crate::cdb::Form;
 use crate::judge::{Disturbance, Faults};
 use crate::workload::{Tally, Task, Workload};
 use host_disk::Disk;
+
+mod commands;
 
 /// Guest memory.
 const RAM: usize = 64 << 20;
@@ -255,6 +257,12 @@ impl Life<'_> {
             Err(error) => return Err(error.into()),
         }
         self.timeouts = adapter.counters().timeouts;
+        // Otherwise a request that is lost ends as one that the reset cut off which its time-out led to.
+        ensure!(
+            self.harm > Harm::None || self.timeouts == 0,
+            "{} requests timed out though nothing kept them",
+            self.timeouts
+        );
         self.fields = adapter.device(|device| device.fields_read());
         let needless = adapter.device(|device| device.needless_notifications());
         ensure!(
@@ -287,7 +295,7 @@ impl Life<'_> {
             );
             match step {
                 Step::Work(operations, acts) => self.work(adapter, address, *operations, acts)?,
-                Step::Commands => commands(adapter, address, &mut self.disk)?,
+                Step::Commands => self.commands(adapter, address)?,
                 Step::Restart(interrupt) => {
                     self.may_fail(adapter.stop())
                         .context("the adapter was not stopped")?;
@@ -330,12 +338,7 @@ impl Life<'_> {
         self.rounds += 1;
         let faults = Faults {
             write_protected: self.config.read_only,
-            disturbance: match self.harm {
-                Harm::None => disturbance,
-                // What a reset ends, and what ends when resets do not help.
-                Harm::CutOff => Disturbance::Removal,
-                Harm::Any => Disturbance::Anything,
-            },
+            disturbance: self.disturbance(disturbance),
             spoilt: excuses::spoils_data(self.plan),
             ..Faults::default()
         };
@@ -353,6 +356,16 @@ impl Life<'_> {
         };
         let disk = std::mem::replace(&mut self.disk, Disk::new(0, 512, 0));
         Ok(Workload::start(adapter, address, disk, task))
+    }
+
+    /// What cuts requests off where nothing but `otherwise` happens, or a fault of the plan does.
+    fn disturbance(&self, otherwise: Disturbance) -> Disturbance {
+        match self.harm {
+            Harm::None => otherwise,
+            // What a reset ends, and what ends when resets do not help.
+            Harm::CutOff => Disturbance::Removal,
+            Harm::Any => Disturbance::Anything,
+        }
     }
 
     fn finish(&mut self, adapter: &Adapter, workload: Workload) -> Result<()> {
@@ -458,43 +471,4 @@ impl Life<'_> {
 fn until(workload: &Workload, operations: u64) -> Result<()> {
     let mut reached = || workload.finished() >= operations || workload.in_flight() == 0;
     sched::run_until(&mut reached, PATIENCE).context("the workload does not advance")
-}
-
-/// One of each command that is no transfer; what they answer is judged elsewhere, here they have to end.
-fn commands(adapter: &Adapter, address: Address, disk: &mut Disk) -> Result<()> {
-    // Three blocks from block 1 on.
-    let unmap = vec![
-        0, 22, 0, 16, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 3, 0, 0, 0, 0,
-    ];
-    let same = [0x93, 0, 0, 0, 0, 0, 0, 0, 0, 8, 0, 0, 0, 9, 0, 0];
-    disk.lost(1, 3);
-    disk.lost(8, 18);
-    let serial = [0x12, 1, 0x80, 0, 64, 0];
-    let identity = [0x12, 1, 0x83, 0, 64, 0];
-    let wear = [0x4d, 0, 0x51, 0, 0, 0, 0, 0, 255, 0];
-    let capacity = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0];
-    let sent: [(&[u8], Data); 11] = [
-        (&serial, Data::In(64)),
-        (&identity, Data::In(64)),
-        (&wear, Data::In(255)),
-        (&capacity, Data::In(32)),
-        (&cdb::mode_sense(), Data::In(255)),
-        (&[0x42, 0, 0, 0, 0, 0, 0, 0, 24, 0], Data::Out(unmap)),
-        (&same, Data::Out(vec![0; 512])),
-        (&[0x41, 0, 0, 0, 0, 17, 0, 0, 9, 0], Data::Out(vec![7; 512])),
-        (&[0x2f, 0, 0, 0, 0, 3, 0, 0, 40, 0], Data::None),
-        (&cdb::synchronize_cache(), Data::None),
-        (&[0, 0, 0, 0, 0, 0], Data::None),
-    ];
-    for (cdb, data) in sent {
-        let mut request = Request::scsi(address, cdb, data);
-        request.timeout = TIMEOUT;
-        let outcome = adapter.request(request)?;
-        ensure!(
-            outcome.is_success() || Disturbance::Anything.explains(&outcome),
-            "{cdb:02x?}: {}",
-            crate::judge::describe(&outcome)
-        );
-    }
-    Ok(())
 }
