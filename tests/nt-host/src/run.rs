@@ -31,7 +31,7 @@ mod statistics;
 const RAM: usize = 256 << 20;
 
 /// How far physical addresses lie from the device's where DMA is remapped, in bytes.
-const REMAPPED: u64 = 1 << 32;
+pub const REMAPPED: u64 = 1 << 32;
 
 /// What to run besides the scenario.
 #[derive(Debug, Clone)]

@@ -20,6 +20,7 @@ use super::plan::{Act, Judgement, Plan, SIZE, Step};
 use super::rows::{self, Verdict};
 use crate::cdb::Form;
 use crate::judge::{Disturbance, Faults};
+use crate::run::REMAPPED;
 use crate::workload::{Tally, Task, Workload};
 use host_disk::Disk;
 
@@ -111,6 +112,7 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
         cpus: plan.cpus,
         seed: plan.seed,
         clock: Clock::Virtual,
+        physical_offset: if plan.remapped { REMAPPED } else { 0 },
         ..host_ntos::Config::default()
     };
     host_ntos::boot(kernel, ram.clone());
@@ -230,6 +232,7 @@ impl Life<'_> {
             AdapterOptions {
                 reset_timeout: TIMEOUT,
                 patience: PATIENCE,
+                dma_remapping: self.plan.remapped,
                 ..AdapterOptions::default()
             },
         )?;

@@ -65,6 +65,8 @@ pub struct Plan {
     pub cpus: u32,
     /// Properties of the device, without its lies.
     pub device: Vec<(String, String)>,
+    /// Whether DMA is remapped: the device's addresses are others than the physical ones.
+    pub remapped: bool,
     /// Its lies.
     pub lies: Vec<Lie>,
     /// Calls that fail.
@@ -78,18 +80,19 @@ pub struct Plan {
 impl Plan {
     /// The plan of this name: `plan:SEED`, `pair:SEED`, `call:FUNCTION:N`, `access:LIE:N`, `shared:LIE:N` (the same with
     /// one interrupt message for all, which comes at each register access), `again:LIE:N` (at some later ones, too), `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS`,
-    /// `field:OFFSET:VALUE:N` or `row:ID`; and `packed:NAME`, the same on packed rings. The ring of a `plan` or `pair` is a matter of chance.
+    /// `field:OFFSET:VALUE:N` or `row:ID`; and `packed:NAME`, the same on packed rings. The ring of a `plan` or `pair` is a matter of chance, and whether its
+    /// DMA is remapped.
     ///
     /// # Errors
     /// There is no such plan.
     pub fn named(name: &str) -> Result<Self> {
         let (kind, rest) = name.split_once(':').context("a plan is called KIND:…")?;
         let mut plan = match kind {
-            "plan" => Self::random(rest.parse()?).any_ring(),
-            "pair" => Self::pair(rest.parse()?)?.any_ring(),
+            "plan" => Self::random(rest.parse()?).any_ring().any_dma(),
+            "pair" => Self::pair(rest.parse()?)?.any_ring().any_dma(),
             "packed" => match rest.split_once(':') {
-                Some(("plan", seed)) => Self::random(seed.parse()?).packed(),
-                Some(("pair", seed)) => Self::pair(seed.parse()?)?.packed(),
+                Some(("plan", seed)) => Self::random(seed.parse()?).packed().any_dma(),
+                Some(("pair", seed)) => Self::pair(seed.parse()?)?.packed().any_dma(),
                 Some(("row", id)) => super::rows::packed(id)?,
                 // Short rings, so that both laps are seen.
                 _ => {
@@ -148,6 +151,7 @@ impl Plan {
             seed: 1,
             cpus: 2,
             device: parse(properties),
+            remapped: false,
             lies: Vec::new(),
             calls: Vec::new(),
             steps: vec![
@@ -215,6 +219,17 @@ impl Plan {
             plan.device.extend(parse("in-order=on"));
         }
         plan
+    }
+
+    /// On a machine that remaps DMA, or on one that does not, by a dice of its own as well.
+    fn any_dma(mut self) -> Self {
+        let mut dice = Dice::new(self.seed ^ 0xd3a_0000_0000_0000);
+        if dice.below(2) == 0 {
+            self.remapped = true;
+            // Only such a device uses translated addresses. // Virtio 1.3 §6.1
+            self.device.extend(parse("access-platform=on"));
+        }
+        self
     }
 
     fn processors(cpus: u32, queues: &str, vectors: &str) -> Self {
@@ -401,6 +416,9 @@ impl fmt::Display for Plan {
         write!(f, "{}: {} CPUs;", self.name, self.cpus)?;
         for (key, value) in &self.device {
             write!(f, " {key}={value}")?;
+        }
+        if self.remapped {
+            write!(f, " (DMA is remapped)")?;
         }
         for lie in &self.lies {
             write!(f, " lie={lie}")?;

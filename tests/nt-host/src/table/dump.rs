@@ -84,6 +84,7 @@ pub(super) fn scenarios() -> Vec<Scenario> {
 fn dump(name: &str, about: &str, properties: &str, mode: DumpMode, end: DumpEnd) -> Scenario {
     own(name, about, properties, &|scenario| {
         stops(scenario, DumpPlan { mode, end });
+        scenario.dma_remapping = mode != DumpMode::ByArgument;
     })
 }
 

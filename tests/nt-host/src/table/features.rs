@@ -1,6 +1,6 @@
 //! Scenarios for what a disk may offer besides reading and writing, and for devices that misbehave on the way.
 
-use super::{own as scenario, short};
+use super::{own as scenario, physical, short};
 use crate::commands::Abilities;
 use crate::scenario::{Allowed, Goal, Scenario};
 
@@ -38,7 +38,7 @@ fn offered() -> Vec<Scenario> {
             "every command on a device that offers nothing for them, has a bad sector, one segment, no indirect tables, and counts no status byte",
             "seg-max=1 indirect=off event-idx=off flush=off fail-sector=40000:1 used=data",
             &|scenario| {
-                short(scenario);
+                physical(scenario);
                 scenario.goal = Goal::Commands(Abilities {
                     discard: false,
                     discarded: None,
@@ -278,6 +278,12 @@ fn offered() -> Vec<Scenario> {
                 short(scenario);
                 scenario.operations = 1_000;
             },
+        ),
+        scenario(
+            "packed-in-process",
+            "packed rings, where DMA is remapped",
+            "packed=on queues=2 vectors=3",
+            &short,
         ),
         scenario(
             "host-aware-zones",

@@ -31,7 +31,7 @@ pub fn set_io_space(find: IoSpace) {
     IO_SPACE.set(Some(find));
 }
 
-/// The physical address of memory: never the address by which a device reaches it.
+/// The physical address of memory. It is the one by which a device reaches it only where DMA is not remapped.
 fn physical(va: usize) -> Option<u64> {
     let (device, _) = kernel::ram().device_address(va as *const u8)?;
     Some(device.wrapping_add(kernel::config().physical_offset))

@@ -57,6 +57,34 @@ fn a_seed_decides_on_the_rings_and_changes_nothing_else_by_it() {
 }
 
 #[test]
+fn a_seed_decides_on_remapped_dma_and_changes_nothing_else_by_it() {
+    for kind in ["plan", "packed:plan"] {
+        let mut remapped = 0;
+        for seed in 0..100 {
+            let drawn = Plan::named(&format!("{kind}:{seed}")).unwrap();
+            let offers = drawn.device.last().unwrap() == &("access-platform".into(), "on".into());
+            assert_eq!(drawn.remapped, offers, "{drawn}");
+            remapped += u64::from(drawn.remapped);
+            let ring = match kind {
+                "plan" => Plan::random(seed).any_ring(),
+                _ => Plan::random(seed).packed(),
+            };
+            let mut device = drawn.device.clone();
+            device.truncate(ring.device.len());
+            let (name, remapped) = (String::new(), false);
+            let physical = Plan {
+                name,
+                device,
+                remapped,
+                ..drawn
+            };
+            assert_eq!(physical, ring);
+        }
+        assert!((30..70).contains(&remapped), "{remapped} of 100");
+    }
+}
+
+#[test]
 fn random_plans_reach_every_kind_of_fault() {
     let all: String = (0..2000)
         .map(|seed| Plan::random(seed).to_string())
