@@ -89,6 +89,10 @@ pub trait Device {
     fn fields_read(&self) -> Vec<(Field, u64)> {
         Vec::new()
     }
+    /// Register accesses so far, as the device's lies count them; 0 for a device outside of this process.
+    fn accesses(&self) -> u64 {
+        0
+    }
 }
 
 /// A field of the device configuration, as a driver reads it.
@@ -205,6 +209,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn fields_read(&self) -> Vec<(Field, u64)> {
         (**self).fields_read()
+    }
+    fn accesses(&self) -> u64 {
+        (**self).accesses()
     }
 }
 

@@ -362,6 +362,10 @@ impl<D: Device> Device for Observed<D> {
     fn fields_read(&self) -> Vec<(Field, u64)> {
         self.device.fields_read()
     }
+
+    fn accesses(&self) -> u64 {
+        self.device.accesses()
+    }
 }
 
 #[cfg(test)]
