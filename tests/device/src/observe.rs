@@ -66,7 +66,11 @@ pub struct Observed<D> {
 impl<D: Device> Observed<D> {
     /// Observes `device`, whose memory is `ram`.
     pub fn new(mut device: D, ram: &Ram) -> Self {
-        let regions = pci::virtio_regions(&mut |offset, width| device.config_read(offset, width));
+        let bars = device.bars();
+        let mut config = |offset, width| device.config_read(offset, width);
+        // Before anybody has said where they lie, only the capabilities can tell.
+        let regions =
+            pci::virtio_regions_in(&mut config, &bars).or_else(|| pci::virtio_regions(&mut config));
         Self {
             device,
             memory: GuestMemory::new(ram),
@@ -363,8 +367,8 @@ impl<D: Device> Device for Observed<D> {
         self.device.fields_read()
     }
 
-    fn accesses(&self) -> u64 {
-        self.device.accesses()
+    fn told(&self) -> Vec<(String, u64)> {
+        self.device.told()
     }
 }
 

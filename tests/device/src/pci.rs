@@ -127,6 +127,25 @@ impl VirtioRegions {
 
 /// Finds virtio's structures; none if one of the four is missing.
 pub fn virtio_regions(config: &mut impl Config) -> Option<VirtioRegions> {
+    usable_regions(config, |_, _| true)
+}
+
+/// Finds the first of each of virtio's structures that a driver can use with these BARs; none if one of the four is missing.
+pub fn virtio_regions_in(config: &mut impl Config, bars: &[Bar]) -> Option<VirtioRegions> {
+    usable_regions(config, |kind, region| {
+        let end = region.offset + region.len;
+        // struct virtio_pci_common_cfg up to queue_device. // Virtio 1.3 §4.1.4.3
+        let least = if kind == 1 { 0x38 } else { 1 };
+        region.len >= least && bar(bars, region.bar).is_some_and(|bar| end <= bar.len)
+    })
+}
+
+fn usable_regions(
+    config: &mut impl Config,
+    usable: impl Fn(u32, &Region) -> bool,
+) -> Option<VirtioRegions> {
+    // struct virtio_pci_notify_cap. // Virtio 1.3 §4.1.4.4
+    const NOTIFY_CAP_LEN: u32 = 20;
     let (mut common, mut notify, mut isr, mut device) = (None, None, None, None);
     for (id, at) in capabilities(config) {
         if id != CAP_VENDOR {
@@ -138,8 +157,13 @@ pub fn virtio_regions(config: &mut impl Config) -> Option<VirtioRegions> {
             offset: config.read(at + 8, 4).into(),
             len: config.read(at + 12, 4).into(),
         };
-        match config.read(at + 3, 1) {
+        let kind = config.read(at + 3, 1);
+        if !usable(kind, &region) {
+            continue;
+        }
+        match kind {
             1 => common = common.or(Some(region)),
+            2 if config.read(at + 2, 1) < NOTIFY_CAP_LEN => {}
             2 => notify = notify.or_else(|| Some((region, config.read(at + 16, 4)))),
             3 => isr = isr.or(Some(region)),
             4 => device = device.or(Some(region)),

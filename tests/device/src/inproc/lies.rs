@@ -1,14 +1,12 @@
 //! What the in-process device does wrong on purpose, and when: each lie is one property `lie=WHAT@WHEN[xTIMES]`.
 //!
 //! WHEN counts, from 1, what the kind of lie is about: the driver's register accesses, its reads of one register, or the requests
-//! that the device finishes. TIMES is how often it lies from then on; 1 if it is not given, 0 for ever.
+//! that the device finishes. TIMES is how often it lies from then on; 1 if it is not given, 0 for ever. Of `status=WRITTEN:VALUE` WHEN counts
+//! the reads since WRITTEN was written, each time anew, so that it means the same step of a start however often a driver looks.
 
-use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context, bail, ensure};
-
-use crate::Field;
 
 /// A lie.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +34,8 @@ pub enum What {
     Grow(u64),
     /// Reads of this common configuration register give this.
     Common(u64, u64),
+    /// Reads of the device status give the second, while the driver has written the first to it last.
+    Status(u8, u8),
     /// Reads of the byte at this place of the device configuration give this.
     Field(u64, u8),
     /// The configuration generation is another one at each read.
@@ -300,15 +300,15 @@ impl Lie {
             "interrupt" => What::Interrupt(arguments.parse()?),
             "grow" => What::Grow(arguments.parse()?),
             "resize" => What::Resize(arguments.parse()?),
-            "common" | "field" => {
+            "common" | "field" | "status" => {
                 let (place, value) = arguments
                     .split_once(':')
                     .with_context(|| format!("{name}=PLACE:VALUE, both hexadecimal"))?;
                 let [place, value] = [place, value].map(|number| u64::from_str_radix(number, 16));
-                if name == "common" {
-                    What::Common(place?, value?)
-                } else {
-                    What::Field(place?, value? as u8)
+                match name {
+                    "common" => What::Common(place?, value?),
+                    "status" => What::Status(place? as u8, value? as u8),
+                    _ => What::Field(place?, value? as u8),
                 }
             }
             other => match ring_lies().find(|(name, _)| *name == other) {
@@ -321,7 +321,7 @@ impl Lie {
         Ok(Self { what, at, times })
     }
 
-    fn due(&self, count: u64) -> bool {
+    pub(super) fn due(&self, count: u64) -> bool {
         count >= self.at && (self.times == 0 || count - self.at < self.times)
     }
 }
@@ -336,6 +336,7 @@ impl fmt::Display for Lie {
             What::Resize(sectors) => write!(f, "resize={sectors}"),
             What::Grow(sectors) => write!(f, "grow={sectors}"),
             What::Common(place, value) => write!(f, "common={place:x}:{value:x}"),
+            What::Status(written, value) => write!(f, "status={written:x}:{value:x}"),
             What::Field(place, value) => write!(f, "field={place:x}:{value:x}"),
             What::Ring(lie) => {
                 let name = ring_lies().find(|(_, known)| *known == lie);
@@ -350,107 +351,32 @@ impl fmt::Display for Lie {
     }
 }
 
-/// The lies of a device, and how far they have come.
-#[derive(Debug, Default)]
-pub(super) struct Liar {
-    /// Each with how often what it is about has happened.
-    lies: Vec<(Lie, u64)>,
-    accesses: u64,
-    fields: BTreeMap<Field, u64>,
-}
-
-impl Liar {
-    pub(super) fn new(lies: &[Lie]) -> Self {
-        Self {
-            lies: lies.iter().map(|lie| (*lie, 0)).collect(),
-            accesses: 0,
-            fields: BTreeMap::new(),
+impl RingLie {
+    /// Whether it is one of split rings only, or of packed ones only: in the other kind the device then does as the specification says.
+    #[must_use]
+    pub fn only_packed(self) -> Option<bool> {
+        let named = |lies: &[(&str, Self)]| lies.iter().any(|(_, lie)| *lie == self);
+        match self {
+            Self::IdHigh
+            | Self::IdInside
+            | Self::IdLast
+            | Self::IndexHalf
+            | Self::IndexZero
+            | Self::BehindOnes
+            | Self::Wish
+            | Self::FreeOnes
+            | Self::TablePattern => Some(false),
+            Self::ReservedFlags
+            | Self::EventOutside
+            | Self::HalfFlags
+            | Self::LengthUnwritten
+            | Self::OtherAddress
+            | Self::AllButNext
+            | Self::SkipFewer
+            | Self::SkipMore
+            | Self::NextLap => Some(true),
+            _ => named(PACKED_LIES).then_some(true),
         }
-    }
-
-    pub(super) fn accesses(&self) -> u64 {
-        self.accesses
-    }
-
-    /// Counts a register access and says what happens at it.
-    pub(super) fn access(&mut self) -> Vec<What> {
-        self.accesses += 1;
-        let at_access = |lie: &Lie| {
-            use What::{Interrupt, NeedsReset, Resize, Vanish};
-            matches!(lie.what, Vanish | NeedsReset | Interrupt(_) | Resize(_))
-        };
-        let due = |lie: &&(Lie, u64)| at_access(&lie.0) && lie.0.due(self.accesses);
-        self.lies.iter().filter(due).map(|lie| lie.0.what).collect()
-    }
-
-    /// What a read of a common configuration register gives instead of the truth.
-    pub(super) fn common(&mut self, at: u64, truth: u64) -> u64 {
-        let about = |what: &What| match *what {
-            What::Common(place, value) if place == at => Some(value),
-            What::Generation if at == crate::common::CONFIG_GENERATION => Some(0),
-            _ => None,
-        };
-        self.told(about, |count, what, value| match what {
-            What::Generation => count & 0xff,
-            _ => value,
-        })
-        .unwrap_or(truth)
-    }
-
-    /// Counts a read of a field of the device configuration.
-    pub(super) fn count(&mut self, field: Field) {
-        *self.fields.entry(field).or_default() += 1;
-    }
-
-    /// How often each field was read.
-    pub(super) fn fields(&self) -> Vec<(Field, u64)> {
-        self.fields
-            .iter()
-            .map(|(field, count)| (*field, *count))
-            .collect()
-    }
-
-    /// What a read of a byte of the device configuration gives instead of the truth.
-    pub(super) fn field(&mut self, at: u64, truth: u8) -> u8 {
-        let about = |what: &What| match *what {
-            What::Field(place, value) if place == at => Some(value.into()),
-            _ => None,
-        };
-        self.told(about, |_, _, value| value)
-            .map_or(truth, |value| value as u8)
-    }
-
-    fn told(
-        &mut self,
-        about: impl Fn(&What) -> Option<u64>,
-        tell: impl Fn(u64, What, u64) -> u64,
-    ) -> Option<u64> {
-        let mut told = None;
-        for (lie, count) in &mut self.lies {
-            if let Some(value) = about(&lie.what) {
-                *count += 1;
-                if lie.due(*count) {
-                    told = Some(tell(*count, lie.what, value));
-                }
-            }
-        }
-        told
-    }
-
-    /// The sectors that the disk has once the `number`th request is finished.
-    pub(super) fn grow(&self, number: u64) -> Option<u64> {
-        self.lies.iter().find_map(|(lie, _)| match lie.what {
-            What::Grow(sectors) if lie.due(number) => Some(sectors),
-            _ => None,
-        })
-    }
-
-    /// How the device finishes its `number`th request wrongly.
-    pub(super) fn ring(&self, number: u64) -> Option<RingLie> {
-        self.lies.iter().find_map(|(lie, _)| match lie.what {
-            What::Ring(what) if lie.due(number) => Some(what),
-            _ => None,
-        })
     }
 }
 
@@ -469,6 +395,7 @@ mod tests {
                 "resize=4096@5",
                 "grow=64@9",
                 "common=14:40@2",
+                "status=b:3@2x0",
                 "field=0:ff@1x0",
                 "generation@1x300",
             ]
@@ -480,20 +407,5 @@ mod tests {
         for wrong in ["vanish", "vanish@0", "nonsense@1", "common=14@1"] {
             assert!(Lie::parse(wrong).is_err(), "{wrong}");
         }
-    }
-
-    #[test]
-    fn lies_come_when_they_are_due() {
-        let lie = |text| Lie::parse(text).unwrap();
-        let mut liar = Liar::new(&[lie("common=14:40@2x2"), lie("vanish@3"), lie("never@2x0")]);
-        let told: Vec<u64> = (0..4).map(|_| liar.common(0x14, 15)).collect();
-        assert_eq!(told, [15, 0x40, 0x40, 15]);
-        assert_eq!(liar.common(0x15, 1), 1);
-        let acts: Vec<usize> = (0..4).map(|_| liar.access().len()).collect();
-        assert_eq!(acts, [0, 0, 1, 0]);
-        assert_eq!(
-            [1, 2, 9].map(|n| liar.ring(n).is_some()),
-            [false, true, true]
-        );
     }
 }

@@ -7,6 +7,7 @@
 mod blk;
 mod config;
 mod function;
+mod liar;
 mod lies;
 mod queue;
 mod registers;
@@ -50,6 +51,12 @@ impl InProcess {
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.registers.requests()
+    }
+
+    /// Register accesses so far.
+    #[must_use]
+    pub fn accesses(&self) -> u64 {
+        self.registers.liar().accesses()
     }
 
     /// Does what lies are due at a register access.
@@ -194,11 +201,11 @@ impl Device for InProcess {
         true
     }
 
-    fn accesses(&self) -> u64 {
-        self.registers.liar().accesses()
-    }
-
     fn fields_read(&self) -> Vec<(Field, u64)> {
         self.registers.liar().fields()
+    }
+
+    fn told(&self) -> Vec<(String, u64)> {
+        self.registers.told()
     }
 }

@@ -10,6 +10,7 @@ use crate::ring::{Layout, Part, Walk, walk};
 
 mod lies;
 mod packed;
+mod passed;
 
 pub(super) use self::packed::Packed;
 
@@ -49,6 +50,8 @@ pub(super) struct Queue {
     notified: u16,
     /// The id that was given back last.
     last: Option<u16>,
+    /// Entries that are to change once the driver has passed them.
+    passing: Vec<passed::Entry>,
     /// The device has overwritten what it would have to follow, and takes nothing more.
     silent: bool,
     /// The ring, if it is packed: then nothing of a split one is in use.
@@ -79,6 +82,7 @@ impl Queue {
             used: 0,
             notified: 0,
             last: None,
+            passing: Vec::new(),
             silent: false,
             packed: None,
         }

@@ -5,13 +5,17 @@ use rand_pcg::Pcg64Mcg;
 
 use super::Config;
 use super::blk::{Disk, HOST_MANAGED, WRITEBACK, ZONED};
-use super::lies::{Liar, What};
+use super::liar::Liar;
+use super::lies::What;
 use super::queue::{NO_VECTOR, Queue};
 use crate::memory::GuestMemory;
 use crate::{Field, Violation, common};
 
 mod finish;
+mod once;
 mod work;
+
+use self::once::Once;
 
 /// Registers and state.
 pub(super) struct Registers {
@@ -35,6 +39,8 @@ pub(super) struct Registers {
     starts: u32,
     /// At the next register access the device is no longer there.
     gone: bool,
+    /// What was done wrong once, by the name of its property.
+    once: Once,
     /// Requests that were never answered.
     hung: u64,
     raised: Vec<u16>,
@@ -77,6 +83,7 @@ impl Registers {
             resets: 0,
             starts: 0,
             gone: false,
+            once: Once::new(config),
             hung: 0,
             raised: Vec::new(),
             liar: Liar::new(&config.lies),
@@ -264,7 +271,10 @@ impl Registers {
 
     pub(super) fn common_write(&mut self, at: u64, width: u8, value: u64) {
         self.check_width(at, width);
-        self.gone |= self.config.gone_after_write.map(u64::from) == Some(at);
+        if self.config.gone_after_write.map(u64::from) == Some(at) {
+            self.gone = true;
+            self.once.done("gone-after-write");
+        }
         if self.resetting.is_some() && at != common::DEVICE_STATUS {
             self.complain(
                 "Virtio 1.3 §4.1.4.3.2",
@@ -312,6 +322,7 @@ impl Registers {
     }
 
     fn status_write(&mut self, value: u8) {
+        self.liar.status_written(value);
         if value == 0 {
             self.resetting = Some(self.config.reads_of_reset(self.resets + 1));
             if self.config.reset_reads == Some(0) {
@@ -443,48 +454,6 @@ impl Registers {
             }
             self.violations.extend(faults);
         }
-    }
-
-    pub(super) fn notify(&mut self, at: u64, width: u8, value: u64) {
-        let apart = u64::from(self.config.notify_multiplier);
-        // The same place for all of them: the value alone says which. // Virtio 1.3 §4.1.4.4.1
-        let index = at.checked_div(apart).unwrap_or(value);
-        // Virtio 1.3 §4.1.4.4 and §4.1.5.2
-        if width != 2 || at != index * apart || value != index {
-            self.complain(
-                "Virtio 1.3 §4.1.5.2",
-                format!("notified with {value:#x} in {width} bytes at {at:#x}"),
-            );
-            return;
-        }
-        if self.status & common::DRIVER_OK == 0 {
-            self.complain(
-                "Virtio 1.3 §3.1.1",
-                format!("notified queue {index} before DRIVER_OK"),
-            );
-            return;
-        }
-        match self
-            .queues
-            .get_mut(index as usize)
-            .filter(|queue| queue.enabled)
-        {
-            Some(queue) => queue.active = true,
-            None => self.complain(
-                "Virtio 1.3 §4.1.5.2",
-                format!("notified queue {index}, which is not enabled"),
-            ),
-        }
-    }
-
-    /// Whether nothing is to be done until the driver acts.
-    pub(super) fn idle(&self) -> bool {
-        let busy = |queue: &Queue| queue.active || !queue.taken.is_empty();
-        !self.running() || !self.queues.iter().any(busy)
-    }
-
-    fn running(&self) -> bool {
-        self.status & common::DRIVER_OK != 0 && self.status & common::NEEDS_RESET == 0
     }
 }
 

@@ -30,26 +30,15 @@ pub fn harm(plan: &Plan, config: &Config) -> Harm {
     lies.chain(faults).max().unwrap_or(Harm::None)
 }
 
-/// The register access at which the device asks for a reset, of a plan in which it does so once and nothing else does harm.
-pub fn one_reset(plan: &Plan, config: &Config) -> Option<u64> {
-    let asks = |lie: &Lie| lie.what == What::NeedsReset;
-    let mut requests = plan.lies.iter().filter(|lie| asks(lie));
-    let one = requests.next()?;
-    let mut rest = plan.clone();
-    rest.lies.retain(|lie| !asks(lie));
-    let alone = one.times == 1 && requests.next().is_none() && harm(&rest, config) == Harm::None;
-    alone.then_some(one.at)
-}
-
 fn of_lie(lie: What) -> Harm {
     use RingLie::{
-        DescriptorZeros, EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead, IndexBack,
-        NextUsed, NoWrite, NotDone, OtherId, RequestOnes, StatusReserved, StatusUnwritten,
-        StrayFlags, TooShort,
+        DescriptorZeros, EntryChanges, EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead,
+        IndexBack, NextUsed, NoWrite, NotDone, OtherId, RequestOnes, StatusReserved,
+        StatusUnwritten, StrayFlags, TooShort,
     };
     match lie {
         What::Interrupt(_) | What::Ring(EveryInterrupt | NotDone | RequestOnes) => Harm::None,
-        What::Ring(NoWrite | StrayFlags) => Harm::None,
+        What::Ring(EntryChanges | NoWrite | StrayFlags) => Harm::None,
         // What is called done here was not; zeros are used descriptors of the buffer 0 in every second lap.
         What::Ring(NextUsed | DescriptorZeros) => Harm::Any,
         // The request fails, or another one does, which the device has not looked at yet.
@@ -60,7 +49,8 @@ fn of_lie(lie: What) -> Harm {
         What::Ring(_) | What::NeedsReset | What::Vanish | What::Generation => Harm::CutOff,
         // An honest device: all that the workload uses stays where it is.
         What::Resize(sectors) | What::Grow(sectors) if sectors >= SIZE / 512 => Harm::None,
-        What::Common(..) | What::Field(..) | What::Resize(_) | What::Grow(_) => Harm::Any,
+        What::Common(..) | What::Status(..) | What::Field(..) => Harm::Any,
+        What::Resize(_) | What::Grow(_) => Harm::Any,
     }
 }
 
@@ -79,7 +69,7 @@ pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
         }
         // A device that never says that it has stopped cannot be waited for.
         "dma-after-stop" => {
-            let forever = |lie: &Lie| {
+            let forever = |lie: &test_device::inproc::Lie| {
                 lie.times == 0
                     && matches!(lie.what, What::Common(STATUS, value) if value as u8 != 0)
             };
@@ -112,15 +102,15 @@ const QUEUE_NOTIFY_OFF: u64 = 0x1e;
 /// What the device and its observer find when they follow rings that a lie has changed, or a driver that believes one.
 fn led_to(plan: &Plan, what: &str) -> bool {
     use RingLie::{
-        AvailOnes, DescriptorOnes, DescriptorZeros, EntryChanges, IdAllOnes, IdNotOutstanding,
-        IdOutOfRange, IdTwice, IndexAhead, IndexFar, NextUsed, OtherId, UsedOnes,
+        AvailOnes, DescriptorOnes, DescriptorZeros, IdAllOnes, IdNotOutstanding, IdOutOfRange,
+        IdTwice, IndexAhead, IndexFar, NextUsed, OtherId, UsedOnes,
     };
     let consequence = |lie: What| -> &[&str] {
         match lie {
             What::Ring(IdTwice | IndexAhead | IndexFar) => &["the device gave back"],
-            What::Ring(
-                IdOutOfRange | IdAllOnes | IdNotOutstanding | OtherId | UsedOnes | EntryChanges,
-            ) => &["the device gave back"],
+            What::Ring(IdOutOfRange | IdAllOnes | IdNotOutstanding | OtherId | UsedOnes) => {
+                &["the device gave back"]
+            }
             What::Ring(NextUsed) => &["the device gave back"],
             // Its own reading of what it has overwritten.
             What::Ring(AvailOnes) => &["index 65535 of", "driver's event suppression of"],
@@ -135,7 +125,7 @@ fn led_to(plan: &Plan, what: &str) -> bool {
             }
             What::Common(DEVICE_FEATURE, _) => &["which were not offered"],
             What::Common(NUM_QUEUES, _) => &["which does not exist"],
-            What::Common(STATUS, _) => &[
+            What::Common(STATUS, _) | What::Status(..) => &[
                 "before the reset was done",
                 "before FEATURES_OK",
                 "without FEATURES_OK",
@@ -237,21 +227,6 @@ mod tests {
         assert!(explains(&both, "early-completion", nine));
         assert!(spoils_data(&both));
         assert!(!spoils_data(&plan(&["descriptor-zeros@20"])));
-    }
-
-    #[test]
-    fn one_reset_is_one_and_nothing_else() {
-        let config = Config::new(std::path::Path::new(""));
-        let at = |lies: &[&str]| one_reset(&plan(lies), &config);
-        assert_eq!(at(&["needs-reset@7"]), Some(7));
-        assert_eq!(at(&["interrupt=1@3", "needs-reset@7"]), Some(7));
-        assert_eq!(at(&["interrupt=1@3"]), None);
-        assert_eq!(at(&["needs-reset@7x2"]), None);
-        assert_eq!(at(&["needs-reset@7", "needs-reset@9"]), None);
-        assert_eq!(at(&["needs-reset@7", "vanish@9"]), None);
-        let mut hangs = config.clone();
-        hangs.hang = 1;
-        assert_eq!(one_reset(&plan(&["needs-reset@7"]), &hangs), None);
     }
 
     #[test]

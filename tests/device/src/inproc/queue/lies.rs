@@ -10,6 +10,25 @@ use crate::memory::GuestMemory;
 use crate::ring::DESC_LEN;
 
 impl Queue {
+    /// Whether this lie about this buffer, which the device no longer has, is one: in a ring of the other kind, or where there is nobody else
+    /// to name, it is the truth.
+    pub(in crate::inproc) fn can_tell(&self, lie: RingLie, taken: &Taken) -> bool {
+        let packed = self.packed.is_some();
+        let lie = if packed { lie.packed() } else { lie };
+        lie.only_packed().is_none_or(|only| only == packed)
+            && match lie {
+                RingLie::OtherId | RingLie::AllAsOne => !self.taken.is_empty(),
+                RingLie::IdAgain => self.last.is_some_and(|last| last != taken.head),
+                RingLie::IdInside => taken.walk.descriptors.len() > 1,
+                RingLie::IdLast => taken.head != self.layout.size - 1,
+                RingLie::SkipFewer => taken.walk.table.is_none() && taken.walk.parts.len() > 1,
+                // Told later, if ever.
+                RingLie::EntryChanges => false,
+                RingLie::TableLonger => taken.walk.table.is_some(),
+                _ => true,
+            }
+    }
+
     /// Gives a buffer of a split ring back with one of the lies that only rows of the hostile table tell. False: it is none of them.
     pub(in crate::inproc) fn lie(
         &mut self,

@@ -1,6 +1,8 @@
 //! A packed ring of the in-process device: the ring itself is [`ring_device`]'s; here is how it is lied about, and what the driver is
 //! not blamed for afterwards.
 
+use std::ops::Range;
+
 use ring_device::Memory;
 
 use super::{Taken, in_memory};
@@ -97,6 +99,11 @@ impl Packed {
         }))
     }
 
+    /// Where the next used descriptor goes.
+    pub(super) fn used_place(&self) -> u64 {
+        self.ring.descriptor_address(self.ring.next_used().0)
+    }
+
     /// Whether the driver wants an interrupt for what was given back since the last call.
     pub(super) fn wants_interrupt(&mut self, memory: &GuestMemory) -> bool {
         self.ring.interrupt_due(memory).unwrap_or_else(|found| {
@@ -187,6 +194,8 @@ impl Packed {
                 self.ring.skip_used(count);
             }
             Some(RingLie::LengthUnwritten) => self.tell(memory, id, id, written, 0),
+            // The ring would notice that the table is another one.
+            Some(RingLie::TableLonger) => self.tell(memory, id, id, written, wrote),
             Some(RingLie::OtherAddress) => {
                 let (place, _) = self.ring.next_used();
                 self.tell(memory, id, id, written, wrote);
@@ -204,20 +213,19 @@ impl Packed {
             }
             Some(RingLie::AllButNext) => {
                 self.ring.forget(id);
-                self.mark_all(memory, 1, id, written);
+                self.mark_all(memory, 1..self.ring.setup().size, id, written);
             }
             Some(RingLie::NextLap) => {
+                let size = self.ring.setup().size;
+                let (from, _) = self.ring.next_used();
                 self.give_back(memory, id, written)?;
                 for other in others.drain(..) {
                     self.tell(memory, other.head, other.head, written, wrote);
                 }
-                self.mark_all(memory, 0, id, written);
-            }
-            Some(RingLie::EntryChanges) => {
-                let (place, _) = self.ring.next_used();
-                self.give_back(memory, id, written)?;
-                // Length and id; the flags stay.
-                let _ = Memory::write(memory, self.ring.descriptor_address(place) + 8, &[0xff; 6]);
+                // What was given back now the driver has yet to see: over it the next lap's mark would be no mark.
+                let (to, _) = self.ring.next_used();
+                let given = (to + size - from) % size;
+                self.mark_all(memory, 0..size - given, id, written);
             }
             _ => return self.give_back(memory, id, written),
         }
@@ -291,11 +299,11 @@ impl Packed {
         self.spoilt = true;
     }
 
-    /// Marks every place from so many behind the next one on as used, once around.
-    fn mark_all(&mut self, memory: &GuestMemory, from: u16, id: u16, written: u32) {
+    /// Marks these places, counted from the next one on, as used.
+    fn mark_all(&mut self, memory: &GuestMemory, places: Range<u16>, id: u16, written: u32) {
         let size = self.ring.setup().size;
         let (next, wrap) = self.ring.next_used();
-        for ahead in from..size {
+        for ahead in places {
             let place = u32::from(next) + u32::from(ahead);
             let wrap = wrap ^ (place >= u32::from(size));
             let place = (place % u32::from(size)) as u16;

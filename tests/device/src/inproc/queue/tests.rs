@@ -3,6 +3,7 @@
 use host_machine::ram::Ram;
 
 use super::*;
+use crate::inproc::RingLie;
 
 const TABLE: u64 = 4 << 20;
 const AVAIL: u64 = TABLE + 0x1000;
@@ -116,4 +117,51 @@ fn a_driver_may_have_as_much_more_available_as_lies_gave_back() {
         rig.take().unwrap_err().unwrap().section,
         "Virtio 1.3 §2.7.6.1"
     );
+}
+
+#[test]
+fn an_entry_changes_once_the_driver_has_passed_it() {
+    let mut rig = Rig::new();
+    rig.publish(1);
+    rig.publish(2);
+    assert!(rig.take().unwrap() && rig.take().unwrap());
+    let place = rig.queue.entry_place();
+    let entry = |rig: &Rig| rig.memory.read_u32(place);
+    let taken = rig.queue.taken.remove(0);
+    rig.queue.give_back(&rig.memory, &taken, 9);
+    rig.queue.change_later(&rig.memory, &taken, place);
+    assert_eq!(rig.queue.change_passed(&rig.memory), 0);
+    assert_eq!(entry(&rig), Some(1));
+    // By its name the driver shows that it has it back.
+    rig.publish(1);
+    assert!(rig.take().unwrap());
+    assert_eq!(rig.queue.change_passed(&rig.memory), 1);
+    assert_eq!(entry(&rig), Some(u32::MAX));
+    assert_eq!(rig.queue.change_passed(&rig.memory), 0);
+}
+
+#[test]
+fn what_is_true_in_this_ring_is_no_lie() {
+    let mut rig = Rig::new();
+    rig.publish(3);
+    rig.publish(1);
+    assert!(rig.take().unwrap());
+    let last = rig.queue.taken.remove(0);
+    let told = |rig: &Rig, lie| rig.queue.can_tell(lie, &last);
+    for lie in [
+        RingLie::OtherId,
+        RingLie::AllAsOne,
+        RingLie::IdAgain,
+        RingLie::IdInside,
+        RingLie::IdLast,
+        RingLie::TableLonger,
+        RingLie::StrayFlags,
+        RingLie::SkipMore,
+    ] {
+        assert!(!told(&rig, lie), "{lie:?}");
+    }
+    assert!(told(&rig, RingLie::IdOutOfRange));
+    rig.queue.gave_back(2);
+    assert!(rig.take().unwrap());
+    assert!(told(&rig, RingLie::OtherId) && told(&rig, RingLie::IdAgain));
 }

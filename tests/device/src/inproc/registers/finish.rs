@@ -69,7 +69,7 @@ impl Registers {
             }
             _ => {}
         }
-        let last = queue.last();
+        let (last, place) = (queue.last(), queue.entry_place());
         match queue.packed() {
             Some((ring, others)) => {
                 if let Err(violation) = ring.finish(memory, taken, written, lie, others, last) {
@@ -90,6 +90,9 @@ impl Registers {
             }
         }
         queue.gave_back(taken.head());
+        if lie == Some(RingLie::EntryChanges) {
+            queue.change_later(memory, taken, place);
+        }
         match lie {
             Some(RingLie::Whole(fill)) => queue.overwrite(memory, fill, disk.requests()),
             Some(RingLie::AllButNext | RingLie::NextLap) => queue.hush(),
@@ -153,11 +156,6 @@ fn give_back(queue: &mut Queue, memory: &GuestMemory, taken: &Taken, written: u3
         RingLie::IndexBack => {
             queue.give_back(memory, taken, written);
             queue.skip_used(memory, u16::MAX - 1);
-        }
-        RingLie::EntryChanges => {
-            let place = queue.used_place();
-            queue.give_back(memory, taken, written);
-            let _ = memory.write(place, &[0xff; 8]);
         }
         _ => queue.give_back(memory, taken, written),
     }

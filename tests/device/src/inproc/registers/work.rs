@@ -4,7 +4,7 @@ use rand_core::RngCore;
 
 use super::Registers;
 use crate::inproc::lies::{Fill, RingLie};
-use crate::inproc::queue::NO_VECTOR;
+use crate::inproc::queue::{NO_VECTOR, Queue};
 use crate::{Violation, common};
 
 /// ISR status: a queue. // Virtio 1.3 §4.1.4.5
@@ -34,6 +34,47 @@ impl Registers {
         self.random.advance(times.into());
     }
 
+    pub(in crate::inproc) fn notify(&mut self, at: u64, width: u8, value: u64) {
+        let apart = u64::from(self.config.notify_multiplier);
+        // The same place for all of them: the value alone says which. // Virtio 1.3 §4.1.4.4.1
+        let index = at.checked_div(apart).unwrap_or(value);
+        // Virtio 1.3 §4.1.4.4 and §4.1.5.2
+        if width != 2 || at != index * apart || value != index {
+            self.complain(
+                "Virtio 1.3 §4.1.5.2",
+                format!("notified with {value:#x} in {width} bytes at {at:#x}"),
+            );
+            return;
+        }
+        if self.status & common::DRIVER_OK == 0 {
+            self.complain(
+                "Virtio 1.3 §3.1.1",
+                format!("notified queue {index} before DRIVER_OK"),
+            );
+            return;
+        }
+        match self
+            .queues
+            .get_mut(index as usize)
+            .filter(|queue| queue.enabled)
+        {
+            Some(queue) => queue.active = true,
+            None => self.complain(
+                "Virtio 1.3 §4.1.5.2",
+                format!("notified queue {index}, which is not enabled"),
+            ),
+        }
+    }
+
+    /// Whether nothing is to be done until the driver acts.
+    pub(in crate::inproc) fn idle(&self) -> bool {
+        let busy = |queue: &Queue| queue.active || !queue.taken.is_empty();
+        !self.running() || !self.queues.iter().any(busy)
+    }
+
+    fn running(&self) -> bool {
+        self.status & common::DRIVER_OK != 0 && self.status & common::NEEDS_RESET == 0
+    }
     /// The messages raised since the last call.
     pub(in crate::inproc) fn take_raised(&mut self) -> Vec<u16> {
         std::mem::take(&mut self.raised)
@@ -60,6 +101,7 @@ impl Registers {
         if self.config.early_area == self.starts {
             for queue in self.queues.iter_mut().filter(|queue| queue.enabled) {
                 queue.overwrite_device_area(&self.memory);
+                self.once.done("early-area");
             }
         }
         let early = self.config.early_used == self.starts;
@@ -69,6 +111,7 @@ impl Registers {
             .filter(|queue| early && queue.enabled)
         {
             queue.give_back_nothing(&self.memory);
+            self.once.done("early-used");
             if queue.vector != NO_VECTOR {
                 self.raised.push(queue.vector);
             }
@@ -80,6 +123,7 @@ impl Registers {
         if self.config.late_ring == self.resets {
             for queue in self.queues.iter_mut().filter(|queue| queue.enabled) {
                 queue.overwrite(&self.memory, Fill::Ones, 0);
+                self.once.done("late-ring");
             }
         }
     }
@@ -93,7 +137,10 @@ impl Registers {
         let Some(queue) = self.queues.get_mut(at).filter(|queue| queue.active) else {
             return;
         };
-        if let Err(violation) = queue.take(memory, features) {
+        let taken = queue.take(memory, features);
+        let changed = queue.change_passed(memory);
+        self.liar.told_ring(RingLie::EntryChanges, changed);
+        if let Err(violation) = taken {
             self.violations.extend(violation);
             // The device cannot go on with a driver that does this. // Virtio 1.3 §2.1.2
             self.status |= common::NEEDS_RESET;
@@ -136,8 +183,12 @@ impl Registers {
                 return false;
             }
             let lie = self.liar.ring(number);
-            if self.finish(at, &taken, lie) {
-                any = true;
+            let queue = self.queues.get(at);
+            let told = lie.filter(|lie| queue.is_some_and(|queue| queue.can_tell(*lie, &taken)));
+            let finished = self.finish(at, &taken, lie);
+            any |= finished;
+            if let Some(lie) = told.filter(|lie| finished || *lie == RingLie::Never) {
+                self.liar.told_ring(lie, 1);
             }
             match lie {
                 Some(RingLie::NoInterrupt) => return false,

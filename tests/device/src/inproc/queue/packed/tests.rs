@@ -133,11 +133,6 @@ fn each_lie_is_in_the_ring() {
         (RingLie::NoWrite, (100, 0, DONE), untouched),
         (RingLie::StrayFlags, (100, 0, u16::MAX), untouched),
         (
-            RingLie::EntryChanges,
-            (u32::MAX, u16::MAX, DONE | WRITE),
-            untouched,
-        ),
-        (
             RingLie::UsedOnes,
             (u32::MAX, u16::MAX, u16::MAX),
             (u32::MAX, u16::MAX, u16::MAX),
@@ -231,4 +226,45 @@ fn a_wish_for_interrupts_that_cannot_be_is_a_violation() {
         rig.take().unwrap_err().unwrap().section,
         "Virtio 1.3 §2.8.14"
     );
+}
+
+#[test]
+fn an_entry_changes_once_the_driver_has_passed_it_and_not_where_a_buffer_lies_by_now() {
+    let mut rig = Rig::with_three(0);
+    for nth in [0, 0] {
+        let (id, place) = (rig.heads()[nth], rig.queue.entry_place());
+        let taken = rig.queue.taken.remove(nth);
+        let (ring, others) = rig.queue.packed().unwrap();
+        let finished = ring.finish(
+            &rig.memory,
+            &taken,
+            100,
+            Some(RingLie::EntryChanges),
+            others,
+            None,
+        );
+        finished.unwrap();
+        rig.queue.change_later(&rig.memory, &taken, place);
+        assert_eq!(rig.queue.change_passed(&rig.memory), 0);
+        assert_eq!(rig.at(id.into()), (100, id, DONE | WRITE));
+    }
+    rig.descriptor(3, 1, AVAIL | WRITE);
+    assert!(rig.take().unwrap());
+    assert_eq!(rig.queue.change_passed(&rig.memory), 1);
+    assert_eq!(rig.at(1), (u32::MAX, u16::MAX, DONE | WRITE));
+    // The next lap's first buffer is where its own entry was.
+    rig.descriptor(0, 0, USED | WRITE);
+    assert!(rig.take().unwrap());
+    assert_eq!(rig.queue.change_passed(&rig.memory), 0);
+    assert_eq!(rig.at(0), (512, 0, USED | WRITE));
+}
+
+#[test]
+fn marks_of_the_next_lap_leave_what_the_driver_has_yet_to_see() {
+    let mut rig = Rig::with_three(0);
+    rig.finish(2, Some(RingLie::NextLap)).unwrap();
+    for place in 0..3 {
+        assert_eq!(rig.at(place).2, DONE | WRITE, "{place}");
+    }
+    assert_eq!(rig.at(3), (100, 2, DONE | WRITE));
 }
