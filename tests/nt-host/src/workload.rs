@@ -70,6 +70,9 @@ pub struct Tally {
     /// Those of them that were not cut off by a reset, but failed.
     #[serde(default)]
     pub failed: u64,
+    /// Those of them that ended as if there were no device.
+    #[serde(default)]
+    pub gone: u64,
     /// Requests that were sent again after a unit attention.
     #[serde(default)]
     pub attentions: u64,
@@ -98,6 +101,7 @@ impl Tally {
         self.flushes += other.flushes;
         self.expected_errors += other.expected_errors;
         self.disturbed += other.disturbed;
+        self.gone += other.gone;
         self.failed += other.failed;
         self.attentions += other.attentions;
         self.deepest = self.deepest.max(other.deepest);
@@ -391,6 +395,7 @@ impl State {
                 self.disk.lost(piece.lba, piece.blocks);
             }
             self.tally.disturbed += 1;
+            self.tally.gone += u64::from(judge::Disturbance::Told.explains(outcome));
             self.tally.failed += u64::from(!judge::Disturbance::Reset.explains(outcome));
             return Ok(());
         }

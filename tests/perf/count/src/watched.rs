@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use perf_marker::{Area, Kind};
+use perf_marker::Area;
 
 use crate::Counts;
 
@@ -25,7 +25,7 @@ pub struct Watched {
     /// Cache lines, and whether the device writes them.
     lines: HashMap<u64, bool>,
     registers: Vec<Range<u64>>,
-    functions: HashMap<u64, Kind>,
+    functions: HashSet<u64>,
     /// Lines of the device's that the current stretch has touched.
     touched: HashSet<u64>,
 }
@@ -44,18 +44,13 @@ impl Watched {
     }
 
     /// Watches a function.
-    pub fn add_function(&mut self, kind: Kind, entry: u64) {
-        self.functions.insert(entry, kind);
+    pub fn add_function(&mut self, entry: u64) {
+        self.functions.insert(entry);
     }
 
-    /// Counts the call of a watched function, if the instruction at `at` is the first one of any.
-    pub fn enter(&self, at: u64, counts: &mut Counts) {
-        match self.functions.get(&at) {
-            Some(Kind::Heap) => counts.heap_calls += 1,
-            Some(Kind::Lock) => counts.lock_calls += 1,
-            Some(Kind::Address) => counts.address_calls += 1,
-            None => {}
-        }
+    /// Whether the instruction at `at` is the first one of a watched function.
+    pub fn is_function(&self, at: u64) -> bool {
+        self.functions.contains(&at)
     }
 
     /// A stretch begins.

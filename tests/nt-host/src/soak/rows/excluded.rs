@@ -12,7 +12,7 @@ pub const EXCLUDED: &[(&str, &[&str])] = &[
     (
         "the driver does not negotiate RING_RESET",
         &[
-            "F038", "T140", "T141", "T142", "T143", "T144", "T148", "T151",
+            "F038", "T140", "T141", "T142", "T143", "T144", "T148", "T149", "T151",
         ],
     ),
     (
