@@ -89,6 +89,10 @@ pub trait Device {
     fn fields_read(&self) -> Vec<(Field, u64)> {
         Vec::new()
     }
+    /// Register accesses so far, as the device's lies count them; 0 for a device outside of this process.
+    fn accesses(&self) -> u64 {
+        0
+    }
     /// What the device was told to do wrong at some time, and how often it has: a lie whose time never came has shown nothing.
     fn told(&self) -> Vec<(String, u64)> {
         Vec::new()
@@ -209,6 +213,9 @@ impl<D: Device + ?Sized> Device for Box<D> {
     }
     fn fields_read(&self) -> Vec<(Field, u64)> {
         (**self).fields_read()
+    }
+    fn accesses(&self) -> u64 {
+        (**self).accesses()
     }
     fn told(&self) -> Vec<(String, u64)> {
         (**self).told()

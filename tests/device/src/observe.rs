@@ -367,6 +367,10 @@ impl<D: Device> Device for Observed<D> {
         self.device.fields_read()
     }
 
+    fn accesses(&self) -> u64 {
+        self.device.accesses()
+    }
+
     fn told(&self) -> Vec<(String, u64)> {
         self.device.told()
     }

@@ -53,12 +53,6 @@ impl InProcess {
         self.registers.requests()
     }
 
-    /// Register accesses so far.
-    #[must_use]
-    pub fn accesses(&self) -> u64 {
-        self.registers.liar().accesses()
-    }
-
     /// Does what lies are due at a register access.
     fn act(&mut self) {
         self.removed |= self.registers.is_gone();
@@ -199,6 +193,10 @@ impl Device for InProcess {
 
     fn works_when_polled(&self) -> bool {
         true
+    }
+
+    fn accesses(&self) -> u64 {
+        self.registers.liar().accesses()
     }
 
     fn fields_read(&self) -> Vec<(Field, u64)> {

@@ -30,6 +30,17 @@ pub fn harm(plan: &Plan, config: &Config) -> Harm {
     lies.chain(faults).max().unwrap_or(Harm::None)
 }
 
+/// The register access at which the device asks for a reset, of a plan in which it does so once and nothing else does harm.
+pub fn one_reset(plan: &Plan, config: &Config) -> Option<u64> {
+    let asks = |lie: &Lie| lie.what == What::NeedsReset;
+    let mut requests = plan.lies.iter().filter(|lie| asks(lie));
+    let one = requests.next()?;
+    let mut rest = plan.clone();
+    rest.lies.retain(|lie| !asks(lie));
+    let alone = one.times == 1 && requests.next().is_none() && harm(&rest, config) == Harm::None;
+    alone.then_some(one.at)
+}
+
 fn of_lie(lie: What) -> Harm {
     use RingLie::{
         DescriptorZeros, EntryChanges, EveryInterrupt, IdNotOutstanding, IdTwice, IndexAhead,
@@ -69,7 +80,7 @@ pub fn explains(plan: &Plan, rule: &str, what: &str) -> bool {
         }
         // A device that never says that it has stopped cannot be waited for.
         "dma-after-stop" => {
-            let forever = |lie: &test_device::inproc::Lie| {
+            let forever = |lie: &Lie| {
                 lie.times == 0
                     && matches!(lie.what, What::Common(STATUS, value) if value as u8 != 0)
             };
@@ -227,6 +238,21 @@ mod tests {
         assert!(explains(&both, "early-completion", nine));
         assert!(spoils_data(&both));
         assert!(!spoils_data(&plan(&["descriptor-zeros@20"])));
+    }
+
+    #[test]
+    fn one_reset_is_one_and_nothing_else() {
+        let config = Config::new(std::path::Path::new(""));
+        let at = |lies: &[&str]| one_reset(&plan(lies), &config);
+        assert_eq!(at(&["needs-reset@7"]), Some(7));
+        assert_eq!(at(&["interrupt=1@3", "needs-reset@7"]), Some(7));
+        assert_eq!(at(&["interrupt=1@3"]), None);
+        assert_eq!(at(&["needs-reset@7x2"]), None);
+        assert_eq!(at(&["needs-reset@7", "needs-reset@9"]), None);
+        assert_eq!(at(&["needs-reset@7", "vanish@9"]), None);
+        let mut hangs = config.clone();
+        hangs.hang = 1;
+        assert_eq!(one_reset(&plan(&["needs-reset@7"]), &hangs), None);
     }
 
     #[test]

@@ -8,13 +8,14 @@ use host_machine::ram::Ram;
 use host_ntos::{Clock, inject, sched};
 use host_storport::{
     Adapter, AdapterOptions, Address, Data, DriverOptions, Failure, Function, LoadFailure, Request,
-    Sleep, StartError,
+    StartError,
 };
 use serde::{Deserialize, Serialize};
 use test_device::image::Image;
 use test_device::inproc::{Config, InProcess};
 use test_device::{Device, Field};
 
+use self::recovery::Recovery;
 use super::excuses::{self, Harm};
 use super::plan::{Act, Judgement, Plan, SIZE, Step};
 use super::rows::{self, Account};
@@ -25,6 +26,8 @@ use crate::workload::{Tally, Task, Workload};
 use host_disk::Disk;
 
 mod commands;
+mod recovery;
+mod sleep;
 
 /// Guest memory.
 const RAM: usize = 64 << 20;
@@ -126,6 +129,7 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
         disk,
         tally: Tally::default(),
         harm: excuses::harm(plan, &config),
+        recovery: Recovery::new(excuses::one_reset(plan, &config)),
         config: &config,
         rounds: 0,
         account: Account::default(),
@@ -190,6 +194,7 @@ struct Life<'a> {
     tally: Tally,
     /// What the faults of the device and the port driver can do to it.
     harm: Harm,
+    recovery: Recovery,
     config: &'a Config,
     rounds: u64,
     /// What a row is judged by.
@@ -218,7 +223,9 @@ impl Life<'_> {
         )?;
         match adapter.start() {
             Ok(()) => {
+                self.recovery.runs(accesses(&adapter));
                 self.live(&adapter)?;
+                self.recovery.judge(self.account.lost)?;
                 self.may_fail(adapter.remove())
                     .context("the adapter was not removed")?;
             }
@@ -283,8 +290,7 @@ impl Life<'_> {
                 Step::Work(operations, acts) => self.work(adapter, address, *operations, acts)?,
                 Step::Commands => self.commands(adapter, address)?,
                 Step::Restart(interrupt) => {
-                    self.may_fail(adapter.stop())
-                        .context("the adapter was not stopped")?;
+                    self.stop(adapter)?;
                     if let Some(message) = interrupt {
                         adapter.interrupt(*message)?;
                     }
@@ -292,6 +298,7 @@ impl Life<'_> {
                 }
                 Step::Sleep => self.sleep(adapter, address)?,
                 Step::Vanish(operations) => {
+                    self.recovery.pauses(accesses(adapter), self.tally.failed);
                     let workload =
                         self.start_work(adapter, address, 4 * operations, Disturbance::Anything)?;
                     until(&workload, *operations)?;
@@ -303,6 +310,7 @@ impl Life<'_> {
                 }
             }
         }
+        self.recovery.pauses(accesses(adapter), self.tally.failed);
         Ok(())
     }
 
@@ -382,6 +390,10 @@ impl Life<'_> {
         let mut result = Ok(());
         for (turn, act) in (1..).zip(acts) {
             until(&workload, turn * operations / (acts.len() as u64 + 1))?;
+            let resets = matches!(act, Act::ResetBus | Act::ResetUnit);
+            if resets {
+                self.recovery.pauses(accesses(adapter), self.tally.failed);
+            }
             result = match *act {
                 Act::ResetBus => self.may_fail(adapter.reset_bus(0)),
                 Act::ResetUnit => {
@@ -391,6 +403,9 @@ impl Life<'_> {
                 Act::Interrupt(message) => adapter.interrupt(message).map_err(Into::into),
                 Act::Rescan => adapter.rescan().map_err(Into::into),
             };
+            if resets {
+                self.recovery.runs(accesses(adapter));
+            }
             if result.is_err() {
                 workload.stop();
                 break;
@@ -400,57 +415,24 @@ impl Life<'_> {
         result
     }
 
-    /// D3 and back to D0, for the unit and for the adapter. A function with PCI power management is put into D3 itself, every other time
-    /// without power; either way it forgets all that it knew. MS: "PCI power management and device drivers"
-    fn sleep(&mut self, adapter: &Adapter, address: Address) -> Result<()> {
-        // StorPowerDeviceD3 and StorPowerDeviceD0. MS: ne-storport-stor_device_power_state
-        self.tell_unit(adapter, address, 4)?;
-        if self.config.power {
-            self.may_fail(adapter.stop())
-                .context("the adapter was not stopped")?;
-            let depth = if self.rounds.is_multiple_of(2) {
-                Sleep::Cold
-            } else {
-                Sleep::Hot
-            };
-            let lost = adapter
-                .power_down(depth)
-                .and_then(|asleep| adapter.power_up(&asleep));
-            match lost {
-                Ok(lost) => ensure!(lost, "the device forgot nothing in {depth:?} D3"),
-                Err(error) => self
-                    .may_fail(Err(error))
-                    .context("no way into D3 and back")?,
-            }
-            self.restart(adapter)?;
-        }
-        self.tell_unit(adapter, address, 1)
-    }
-
-    fn tell_unit(&self, adapter: &Adapter, address: Address, state: u32) -> Result<()> {
-        // StorPowerActionSleep. MS: ne-storport-stor_power_action
-        let function = Function::Power {
-            state,
-            action: 2,
-            adapter: false,
-        };
-        let mut request = Request::new(address, function, Data::None);
-        request.timeout = TIMEOUT;
-        let outcome = adapter.request(request)?;
-        ensure!(
-            outcome.is_success() || self.harm > Harm::None,
-            "a power request failed: {}",
-            crate::judge::describe(&outcome)
-        );
-        Ok(())
+    fn stop(&mut self, adapter: &Adapter) -> Result<()> {
+        self.recovery.pauses(accesses(adapter), self.tally.failed);
+        self.may_fail(adapter.stop())
+            .context("the adapter was not stopped")
     }
 
     fn restart(&mut self, adapter: &Adapter) -> Result<()> {
         let restarted = adapter.restart();
+        self.recovery.runs(accesses(adapter));
         self.account.lost |= restarted.is_err();
         self.may_fail(restarted)
             .context("the adapter was not restarted")
     }
+}
+
+/// Register accesses so far, as the plan's lies count them.
+fn accesses(adapter: &Adapter) -> u64 {
+    adapter.device(|device| device.accesses())
 }
 
 /// Runs until so many operations are finished, or all are.

@@ -22,7 +22,7 @@ pub enum Step {
     Commands,
     /// ScsiStopAdapter and ScsiRestartAdapter, with an interrupt in between if there is one.
     Restart(Option<u16>),
-    /// The units go to D3 and come back to D0.
+    /// The units go to D3 and come back to D0, and with `power=on` the function does too.
     Sleep,
     /// The device is taken away under load of so many operations. The last step.
     Vanish(u64),

@@ -100,6 +100,7 @@ fn counts(one: &Measured) -> Counts {
         ("full fences", one.sum(|sums| sums.fences)),
         ("locked instructions", one.sum(|sums| sums.locked)),
         ("bytes beyond the ring", one.sum(|sums| sums.bytes)),
+        ("bytes cleared", one.sum(|sums| sums.cleared)),
         ("stores to the ring", one.sum(|sums| sums.ring_stores)),
         ("calls", one.sum(|sums| sums.calls_out)),
         ("heap calls", one.heap()),

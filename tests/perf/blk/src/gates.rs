@@ -36,7 +36,7 @@ pub const GATES: [Gate; 7] = [
         kept: true,
     },
     Gate {
-        name: "locks acquired, of StorPort or by a locked instruction on memory",
+        name: "locks acquired, of StorPort, of the kernel or by a locked instruction on memory",
         limit: "2",
         value: |one| one.each(one.locks() + one.sum(|sums| sums.locked)),
         most: 2.0,
@@ -45,7 +45,7 @@ pub const GATES: [Gate; 7] = [
     Gate {
         name: "physical-address calls",
         limit: "1",
-        value: |one| one.each(one.storport(&["GetPhysicalAddress"])),
+        value: |one| one.each(one.addresses()),
         most: 1.0,
         kept: true,
     },

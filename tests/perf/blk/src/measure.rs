@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use perf_count::{Limits, Report, count_program};
+use perf_count::{Limits, Phase, Report, count_program};
 use serde::{Deserialize, Serialize};
 
 use crate::case::Case;
@@ -37,14 +37,43 @@ pub struct Sums {
     pub bytes: u64,
     /// Of these, bytes of stores of nothing but zeros.
     pub zeroed: u64,
+    /// Of these, bytes of runs that are no numbers.
+    pub cleared: u64,
     /// Calls of the kernel's heap.
     pub heap: u64,
+    /// Locks of the kernel acquired.
+    pub locks: u64,
+    /// Physical addresses that the kernel was asked for.
+    pub addresses: u64,
     /// Calls that leave the driver.
     pub calls_out: u64,
     /// Writes to device registers.
     pub register_writes: u64,
     /// Reads of device registers.
     pub register_reads: u64,
+}
+
+impl Sums {
+    fn of(phase: &Phase) -> Self {
+        let Phase { total, most, .. } = phase;
+        Self {
+            calls: phase.stretches,
+            instructions: total.instructions,
+            fences: total.fences,
+            most_fences: most.fences,
+            locked: total.locked,
+            ring_stores: total.device_stores + total.driver_stores,
+            bytes: total.bytes_written,
+            zeroed: total.bytes_zeroed,
+            cleared: total.bytes_cleared,
+            heap: total.heap_calls,
+            locks: total.lock_calls,
+            addresses: total.address_calls,
+            calls_out: total.calls_out,
+            register_writes: total.register_writes,
+            register_reads: total.register_reads,
+        }
+    }
 }
 
 /// One case and what was counted.
@@ -99,9 +128,15 @@ impl Measured {
             + self.storport(&["AllocatePool", "FreePool", "AllocateContiguous"])
     }
 
-    /// Spin locks of StorPort acquired. The driver's own are among the locked instructions.
+    /// Locks acquired, the kernel's and StorPort's. The driver's own are among the locked instructions.
     pub fn locks(&self) -> u64 {
-        self.storport(&["AcquireSpinLock", "AcquireMSISpinLock", "SynchronizeAccess"])
+        self.sum(|sums| sums.locks)
+            + self.storport(&["AcquireSpinLock", "AcquireMSISpinLock", "SynchronizeAccess"])
+    }
+
+    /// Physical addresses that the kernel and StorPort were asked for.
+    pub fn addresses(&self) -> u64 {
+        self.sum(|sums| sums.addresses) + self.storport(&["GetPhysicalAddress"])
     }
 }
 
@@ -149,25 +184,9 @@ impl<'a> Bench<'a> {
             ..Limits::default()
         };
         let (report, tallies) = self.count(case, limits)?;
-        let phases = PHASES.into_iter().filter_map(|(number, name)| {
-            let phase = report.phase(number)?;
-            let total = phase.total;
-            let sums = Sums {
-                calls: phase.stretches,
-                instructions: total.instructions,
-                fences: total.full_fences - total.locked,
-                most_fences: phase.most.full_fences - phase.most.locked.min(phase.most.full_fences),
-                locked: total.locked,
-                ring_stores: total.device_stores + total.driver_stores,
-                bytes: total.bytes_written,
-                zeroed: total.bytes_zeroed,
-                heap: total.watched_calls,
-                calls_out: total.calls_out,
-                register_writes: total.register_writes,
-                register_reads: total.register_reads,
-            };
-            Some((name, sums))
-        });
+        let phases = PHASES
+            .into_iter()
+            .filter_map(|(number, name)| Some((name, Sums::of(report.phase(number)?))));
         Ok(Measured {
             case: *case,
             requests: tallies.requests.requests,
@@ -200,3 +219,6 @@ impl<'a> Bench<'a> {
         results.into_iter().map(|(_, measured)| measured).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

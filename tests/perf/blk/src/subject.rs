@@ -5,7 +5,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use perf_marker::Area;
+use perf_marker::{Area, Kind};
 use serde::{Deserialize, Serialize};
 use test_device::inproc::scripted::Shape;
 
@@ -18,14 +18,41 @@ pub const INTERRUPT: u8 = 2;
 pub const DPC: u8 = 3;
 
 const QUEUE_SIZE: u16 = 256;
-/// The kernel's functions that allocate or free.
-const HEAP: [&str; 6] = [
-    "ExAllocatePoolWithTag",
-    "ExAllocatePool2",
-    "ExAllocatePool3",
-    "ExFreePool",
-    "ExFreePoolWithTag",
-    "ExFreePool2",
+/// The kernel's functions that allocate or free, take a lock at DISPATCH_LEVEL, or look up a physical address. Those of StorPort are
+/// counted by their names.
+const WATCHED: [(Kind, &[&str]); 3] = [
+    (
+        Kind::Heap,
+        &[
+            "ExAllocatePool",
+            "ExAllocatePoolWithTag",
+            "ExAllocatePoolWithTagPriority",
+            "ExAllocatePoolWithQuotaTag",
+            "ExAllocatePool2",
+            "ExAllocatePool3",
+            "ExFreePool",
+            "ExFreePoolWithTag",
+            "ExFreePool2",
+            "IoAllocateMdl",
+            "IoFreeMdl",
+        ],
+    ),
+    (
+        Kind::Lock,
+        &[
+            "KeAcquireSpinLockRaiseToDpc",
+            "KeAcquireSpinLockAtDpcLevel",
+            "KeAcquireSpinLockForDpc",
+            "KeTryToAcquireSpinLockAtDpcLevel",
+            "KeAcquireInStackQueuedSpinLock",
+            "KeAcquireInStackQueuedSpinLockAtDpcLevel",
+            "KeAcquireInStackQueuedSpinLockForDpc",
+            "ExInterlockedInsertHeadList",
+            "ExInterlockedInsertTailList",
+            "ExInterlockedRemoveHeadList",
+        ],
+    ),
+    (Kind::Address, &["MmGetPhysicalAddress"]),
 ];
 
 /// Of starting the adapter, and of the requests that are counted.
@@ -162,9 +189,12 @@ impl Bench {
             };
             perf_marker::watch(kind, address(at), area.len as usize);
         }
-        for name in HEAP {
-            if let Some(at) = host_ntos::export::address_of("ntoskrnl.exe", name) {
-                perf_marker::watch_function(address(at));
+        for (kind, names) in WATCHED {
+            for name in names {
+                // What this kernel does not have would be counted nowhere.
+                let at = host_ntos::export::address_of("ntoskrnl.exe", name);
+                let at = at.with_context(|| format!("there is no {name}"))?;
+                perf_marker::watch_function(kind, address(at));
             }
         }
         Ok(())

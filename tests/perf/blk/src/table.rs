@@ -64,7 +64,7 @@ fn row(one: &Measured) -> String {
         each(one.sum(|sums| sums.bytes)),
         each(one.sum(|sums| sums.zeroed)),
         each(one.sum(|sums| sums.calls_out)),
-        each(one.storport(&["GetPhysicalAddress"])),
+        each(one.addresses()),
         each(one.heap()),
         each(one.tallies.requests.kicks),
         each(one.tallies.requests.interrupts),

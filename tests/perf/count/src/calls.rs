@@ -20,7 +20,7 @@ use libc::{SIGSEGV, SIGTRAP, user_regs_struct};
 use crate::decode::{Code, Decoded};
 use crate::ptrace::{Child, Event};
 use crate::watched::{Access, Watched};
-use crate::{CountError, Counts};
+use crate::{CountError, Counts, ZERO_RUN};
 
 /// `int3`.
 const BREAKPOINT: u8 = 0xcc;
@@ -38,6 +38,8 @@ struct Call {
     listed: bool,
     /// Address of a repeating instruction that has started.
     repeating: Option<u64>,
+    /// Where zeros were stored last, without a gap.
+    zeros: Range<u64>,
     /// Where it goes on, and with which stack pointer.
     resume: (u64, u64),
 }
@@ -132,6 +134,7 @@ impl Calls {
                     entry: registers.rsp,
                     listed: listed(phase),
                     repeating: None,
+                    zeros: 0..0,
                     resume: here,
                 },
                 // Another stack came by where a call will go on.
@@ -150,7 +153,7 @@ impl Calls {
         loop {
             let registers = tools.child.registers()?;
             if !self.image.contains(&registers.rip) {
-                return self.outside(&registers, call);
+                return self.outside(&registers, tools.watched, call);
             }
             *tools.steps = tools
                 .steps
@@ -178,7 +181,7 @@ impl Calls {
             match tools.child.wait()? {
                 Event::Stopped(SIGTRAP) => {
                     for access in accesses {
-                        store(access, &stack, tools, &mut counts);
+                        store(access, &stack, tools, &mut call.zeros, &mut counts);
                     }
                     call.counts = call.counts.combine(counts, |sum, new| sum + new);
                     call.repeating = repeats.then_some(registers.rip);
@@ -210,7 +213,12 @@ impl Calls {
     }
 
     /// The call has left the image: it returned, or calls something.
-    fn outside(&self, registers: &user_regs_struct, call: &mut Call) -> Result<Left, CountError> {
+    fn outside(
+        &self,
+        registers: &user_regs_struct,
+        watched: &Watched,
+        call: &mut Call,
+    ) -> Result<Left, CountError> {
         let returned = |call: &Call| Left::Returned {
             phase: call.phase,
             counts: call.counts,
@@ -224,6 +232,7 @@ impl Calls {
             .map_err(refused)?;
         let back = u64::from_le_bytes(bytes);
         call.counts.calls_out += 1;
+        watched.enter(registers.rip, &mut call.counts);
         if !self.image.contains(&back) {
             // A jump instead of a call: what was called returns to the caller.
             return Ok(returned(call));
@@ -262,10 +271,17 @@ fn fences(decoded: &Decoded, accesses: &[Access], stack: &Range<u64>, counts: &m
     counts.full_fences = u64::from(decoded.full_fence);
     let elsewhere = accesses.iter().any(|access| !stack.contains(&access.at));
     counts.locked = u64::from(decoded.full_fence && elsewhere);
+    counts.fences = counts.full_fences - counts.locked;
 }
 
 /// Counts a memory access that took place.
-fn store(access: Access, stack: &Range<u64>, tools: &mut Tools<'_>, counts: &mut Counts) {
+fn store(
+    access: Access,
+    stack: &Range<u64>,
+    tools: &mut Tools<'_>,
+    zeros: &mut Range<u64>,
+    counts: &mut Counts,
+) {
     if stack.contains(&access.at) {
         return;
     }
@@ -275,7 +291,26 @@ fn store(access: Access, stack: &Range<u64>, tools: &mut Tools<'_>, counts: &mut
         counts.bytes_written += access.len;
         if is_zero(tools.child, access) {
             counts.bytes_zeroed += access.len;
+            counts.bytes_cleared += cleared(zeros, access);
         }
+    }
+}
+
+/// Adds a store of zeros to the run before it, upwards or downwards, or begins another. Returns the bytes that are now known to be
+/// part of a long one.
+fn cleared(zeros: &mut Range<u64>, access: Access) -> u64 {
+    let known = |run: &Range<u64>| match run.end - run.start {
+        short if short < ZERO_RUN => 0,
+        long => long,
+    };
+    let (start, end) = (access.at, access.at + access.len);
+    if start == zeros.end || end == zeros.start {
+        let before = known(zeros);
+        *zeros = start.min(zeros.start)..end.max(zeros.end);
+        known(zeros) - before
+    } else {
+        *zeros = start..end;
+        known(zeros)
     }
 }
 

@@ -71,6 +71,9 @@ use std::time::Duration;
 
 use thiserror::Error;
 
+/// Bytes of zeros next to each other that are no longer taken for numbers.
+pub const ZERO_RUN: u64 = 16;
+
 /// What a stretch did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -80,8 +83,12 @@ pub struct Counts {
     pub full_fences: u64,
     /// System calls.
     pub system_calls: u64,
-    /// Entries into functions that are watched.
-    pub watched_calls: u64,
+    /// Entries into watched functions that allocate or free memory.
+    pub heap_calls: u64,
+    /// Entries into watched functions that acquire a lock.
+    pub lock_calls: u64,
+    /// Entries into watched functions that look up a physical address.
+    pub address_calls: u64,
     /// Loads that touch a cache line which the device writes.
     pub device_loads: u64,
     /// Stores that touch a cache line which the device writes.
@@ -99,10 +106,16 @@ pub struct Counts {
     /// Of the full fences, in calls of an image: locked instructions on memory that is not the stack. Those on the stack do
     /// nothing but fence.
     pub locked: u64,
+    /// Of the full fences, in calls of an image: the others. A field of its own, as the most of both in one call cannot be told from
+    /// the most of each.
+    pub fences: u64,
     /// In calls of an image: bytes stored to memory that is neither the stack nor watched.
     pub bytes_written: u64,
     /// Of these, bytes of stores of nothing but zeros.
     pub bytes_zeroed: u64,
+    /// Of these, bytes of runs of at least [`ZERO_RUN`], each store next to the one before: what clearing memory looks like. A number
+    /// that happens to be zero is shorter.
+    pub bytes_cleared: u64,
     /// In calls of an image: calls that leave it.
     pub calls_out: u64,
 }

@@ -9,7 +9,9 @@ impl Counts {
             instructions: with(self.instructions, other.instructions),
             full_fences: with(self.full_fences, other.full_fences),
             system_calls: with(self.system_calls, other.system_calls),
-            watched_calls: with(self.watched_calls, other.watched_calls),
+            heap_calls: with(self.heap_calls, other.heap_calls),
+            lock_calls: with(self.lock_calls, other.lock_calls),
+            address_calls: with(self.address_calls, other.address_calls),
             device_loads: with(self.device_loads, other.device_loads),
             device_stores: with(self.device_stores, other.device_stores),
             device_lines: with(self.device_lines, other.device_lines),
@@ -18,8 +20,10 @@ impl Counts {
             register_reads: with(self.register_reads, other.register_reads),
             register_writes: with(self.register_writes, other.register_writes),
             locked: with(self.locked, other.locked),
+            fences: with(self.fences, other.fences),
             bytes_written: with(self.bytes_written, other.bytes_written),
             bytes_zeroed: with(self.bytes_zeroed, other.bytes_zeroed),
+            bytes_cleared: with(self.bytes_cleared, other.bytes_cleared),
             calls_out: with(self.calls_out, other.calls_out),
         }
     }

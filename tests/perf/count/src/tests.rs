@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
 
-use perf_marker::{Area, begin, end, watch, watch_function};
+use perf_marker::{Area, Kind, begin, end, watch, watch_function};
 
 use crate::{CountError, Counts, Limits, Report, count, count_program};
 
@@ -183,14 +183,14 @@ extern "C" fn called(value: u64) -> u64 {
 #[test]
 fn entries_of_a_watched_function_count() {
     let counts = counted(|| {
-        watch_function(called as *const u8);
+        watch_function(Kind::Heap, called as *const u8);
         begin::<1>();
         for value in 0..5 {
             black_box(called(value));
         }
         end::<1>();
     });
-    assert_eq!(counts.watched_calls, 5);
+    assert_eq!(counts.heap_calls, 5);
 }
 
 #[test]

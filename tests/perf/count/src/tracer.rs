@@ -1,7 +1,7 @@
 //! Follows a child from marker to marker, and instruction by instruction between a beginning and its end.
 
 use libc::{SIGALRM, SIGTRAP, user_regs_struct};
-use perf_marker::{Area, BEGIN, CALLS, END, ENTRY, FUNCTION, IMAGE, SIGNATURE, WATCH};
+use perf_marker::{Area, BEGIN, CALLS, END, ENTRY, FUNCTION, IMAGE, Kind, SIGNATURE, WATCH};
 
 use crate::calls::{Calls, Left, Tools};
 use crate::decode::Code;
@@ -22,7 +22,7 @@ enum Marker {
     Begin(u8),
     End(u8),
     Watch(Area),
-    Function,
+    Function(Kind),
     Image,
     Entry,
     Calls(bool),
@@ -151,7 +151,7 @@ impl Tracer {
         self.child.set_registers(&registers)?;
         match marker {
             Marker::Watch(area) => self.watched.add(area, registers.rdi, registers.rsi),
-            Marker::Function => self.watched.add_function(registers.rdi),
+            Marker::Function(kind) => self.watched.add_function(kind, registers.rdi),
             Marker::Image => {
                 self.code.clear();
                 self.calls = Some(Calls::new(self.child, registers.rdi, registers.rsi)?);
@@ -234,7 +234,7 @@ impl Tracer {
             counts.instructions = u64::from(!again);
             counts.full_fences = u64::from(decoded.full_fence && !again);
             counts.system_calls = u64::from(decoded.system_call);
-            counts.watched_calls = u64::from(self.watched.is_function(registers.rip));
+            self.watched.enter(registers.rip, &mut counts);
             for access in decoded.accesses(registers)? {
                 self.watched.count(access, &mut counts);
             }
@@ -291,7 +291,9 @@ impl Tracer {
             WATCH => Area::from_number(operand)
                 .map(Marker::Watch)
                 .ok_or_else(|| wrong(at, "unknown area")),
-            FUNCTION => Ok(Marker::Function),
+            FUNCTION => Kind::from_number(operand)
+                .map(Marker::Function)
+                .ok_or_else(|| wrong(at, "unknown kind of function")),
             IMAGE => Ok(Marker::Image),
             ENTRY => Ok(Marker::Entry),
             CALLS => Ok(Marker::Calls(operand != 0)),

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::ops::Range;
 
-use perf_marker::Area;
+use perf_marker::{Area, Kind};
 
 use crate::Counts;
 
@@ -25,7 +25,7 @@ pub struct Watched {
     /// Cache lines, and whether the device writes them.
     lines: HashMap<u64, bool>,
     registers: Vec<Range<u64>>,
-    functions: HashSet<u64>,
+    functions: HashMap<u64, Kind>,
     /// Lines of the device's that the current stretch has touched.
     touched: HashSet<u64>,
 }
@@ -44,13 +44,18 @@ impl Watched {
     }
 
     /// Watches a function.
-    pub fn add_function(&mut self, entry: u64) {
-        self.functions.insert(entry);
+    pub fn add_function(&mut self, kind: Kind, entry: u64) {
+        self.functions.insert(entry, kind);
     }
 
-    /// Whether the instruction at `at` is the first one of a watched function.
-    pub fn is_function(&self, at: u64) -> bool {
-        self.functions.contains(&at)
+    /// Counts the call of a watched function, if the instruction at `at` is the first one of any.
+    pub fn enter(&self, at: u64, counts: &mut Counts) {
+        match self.functions.get(&at) {
+            Some(Kind::Heap) => counts.heap_calls += 1,
+            Some(Kind::Lock) => counts.lock_calls += 1,
+            Some(Kind::Address) => counts.address_calls += 1,
+            None => {}
+        }
     }
 
     /// A stretch begins.

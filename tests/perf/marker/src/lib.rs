@@ -15,7 +15,7 @@ pub const BEGIN: u32 = 1 << 8;
 pub const END: u32 = 2 << 8;
 /// Operation: watch `rsi` bytes at `rdi`; the operand is the [`Area`].
 pub const WATCH: u32 = 3 << 8;
-/// Operation: count how often the function at `rdi` is entered.
+/// Operation: count how often the function at `rdi` is entered; the operand is its [`Kind`].
 pub const FUNCTION: u32 = 4 << 8;
 
 /// Operation: of the code at `rdi`, `rsi` bytes of it, count calls of its entries, and nothing that it calls elsewhere.
@@ -46,6 +46,31 @@ impl Area {
             1 => Self::Device,
             2 => Self::Driver,
             3 => Self::Registers,
+            _ => return None,
+        })
+    }
+}
+
+/// What a function that is watched does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Allocates or frees memory.
+    Heap = 1,
+    /// Acquires a lock.
+    Lock = 2,
+    /// Looks up a physical address.
+    Address = 3,
+}
+
+impl Kind {
+    /// The kind with this number.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        Some(match number {
+            1 => Self::Heap,
+            2 => Self::Lock,
+            3 => Self::Address,
             _ => return None,
         })
     }
@@ -98,8 +123,12 @@ pub fn watch(area: Area, start: *const u8, len: usize) {
 }
 
 /// Counts from now on how often the function that starts at `entry` is entered.
-pub fn watch_function(entry: *const u8) {
-    register::<FUNCTION>(entry, 1);
+pub fn watch_function(kind: Kind, entry: *const u8) {
+    match kind {
+        Kind::Heap => register::<{ FUNCTION | Kind::Heap as u32 }>(entry, 1),
+        Kind::Lock => register::<{ FUNCTION | Kind::Lock as u32 }>(entry, 1),
+        Kind::Address => register::<{ FUNCTION | Kind::Address as u32 }>(entry, 1),
+    }
 }
 
 /// Names code that the process has loaded: only what runs inside it is counted, between the calls of its entries and their

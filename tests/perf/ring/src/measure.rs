@@ -99,7 +99,7 @@ impl Sums {
             full_fences: total.full_fences,
             most_full_fences: phase.most.full_fences,
             system_calls: total.system_calls,
-            heap_calls: total.watched_calls,
+            heap_calls: total.heap_calls,
             device_loads: total.device_loads,
             device_lines: total.device_lines,
             driver_loads: total.driver_loads,

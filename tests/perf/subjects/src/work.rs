@@ -6,7 +6,7 @@
 
 use std::hint::black_box;
 
-use perf_marker::{Area, begin, end, forget, watch, watch_function};
+use perf_marker::{Area, Kind, begin, end, forget, watch, watch_function};
 use ring_device::{Buffer, Queue, Setup};
 
 use crate::memory::{Arena, ProcessMemory};
@@ -105,10 +105,10 @@ fn watch_ring(setup: &Setup) {
         watch(Area::Driver, at(setup.driver), 6 + 2 * size);
         watch(Area::Device, at(setup.device), 6 + 8 * size);
     }
-    watch_function(libc::malloc as *const u8);
-    watch_function(libc::calloc as *const u8);
-    watch_function(libc::realloc as *const u8);
-    watch_function(libc::posix_memalign as *const u8);
+    watch_function(Kind::Heap, libc::malloc as *const u8);
+    watch_function(Kind::Heap, libc::calloc as *const u8);
+    watch_function(Kind::Heap, libc::realloc as *const u8);
+    watch_function(Kind::Heap, libc::posix_memalign as *const u8);
 }
 
 /// The case that the program's argument names.
