@@ -1,4 +1,5 @@
-//! The rings under loom: every interleaving of driver and device, and every value that the memory model lets a load return.
+//! The rings under loom: every interleaving of driver and device with up to three pre-emptions, and every value that the memory model lets a
+//! load return.
 //!
 //! The files of virtio-core are compiled here a second time. Two of its modules are replaced, so that loom sees what the rings
 //! do: [`sync`] (orderings and fences) and `mem::access` (the only code that touches shared memory). All else is the shipped

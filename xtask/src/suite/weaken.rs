@@ -1,6 +1,6 @@
-//! Weakens each fence and each ordering of the rings, one at a time, and expects loom to find it.
+//! Weakens each fence and each ordering of the rings and of the lock of vioblk's queues, one at a time, and expects loom to find it.
 //!
-//! A mutant is one changed line in a copy of the rings' source, which tests/loom compiles as it compiles the original.
+//! A mutant is one changed line in a copy of their source, which tests/loom compiles as it compiles the original.
 
 #[cfg(test)]
 mod tests;
@@ -14,8 +14,12 @@ use winpv::process::Run;
 
 use super::{Context, Outcome, cargo};
 
-/// Where orderings stand that loom is to see.
-const SOURCES: [&str; 2] = ["crates/virtio-core/src/ring", "crates/virtio-core/src/mem"];
+/// Where orderings stand that loom is to see: folders with the file of their name, and a single file.
+const SOURCES: [&str; 3] = [
+    "crates/virtio-core/src/ring",
+    "crates/virtio-core/src/mem",
+    "drivers/vioblk/src/ffi/lock/claim.rs",
+];
 /// What tests/loom compiles.
 const NEEDED: [&str; 4] = [
     "crates/virtio-core/src",
@@ -25,7 +29,8 @@ const NEEDED: [&str; 4] = [
 ];
 
 /// Tests of tests/loom that take under a second, by part of their name: they run first, as any one that fails will do.
-const QUICK: [&str; 5] = [
+const QUICK: [&str; 6] = [
+    "lock::",
     "reuse::",
     "kick_of_a_batch",
     "kick_of_a_table",
@@ -130,6 +135,10 @@ pub fn all(context: &Context) -> Result<Vec<Outcome>> {
 fn sources(root: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for folder in SOURCES {
+        if root.join(folder).is_file() {
+            files.push(PathBuf::from(folder));
+            continue;
+        }
         for entry in fs::read_dir(root.join(folder))? {
             let name = entry?.file_name();
             let file = Path::new(folder).join(&name);

@@ -1,7 +1,7 @@
-//! No kick and no interrupt is lost, and no byte is read before it is there, in any execution that the memory model allows.
+//! No kick and no interrupt is lost, no byte is read before it is there, and a queue has one owner, in any execution that is tried.
 //!
 //! Each test runs every execution up to a number of pre-emptions ([`explore`]). What it must be able to find is shown by the
-//! mutation run: each fence and each ordering of the rings, weakened or taken away, makes one of these tests fail.
+//! mutation run: each fence and each ordering of the rings and of the lock, weakened or taken away, makes one of these tests fail.
 
 mod interrupt;
 mod kick;
