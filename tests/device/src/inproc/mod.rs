@@ -19,7 +19,7 @@ use host_machine::ram::Ram;
 
 pub use self::config::{Config, Fault, Ranges, STATUS_IOERR, STATUS_OK, STATUS_UNSUPP, Used, When};
 pub(crate) use self::function::{Function, NOTIFY_MULTIPLIER, Place};
-pub use self::lies::{Lie, PACKED_LIES, RING_LIES, RingLie, What};
+pub use self::lies::{Fill, Lie, PACKED_LIES, RING_LIES, RingLie, What};
 use self::registers::Registers;
 use crate::memory::GuestMemory;
 use crate::{Bar, Device, Field, InterruptMode, Interrupts, Violation, all_ones};

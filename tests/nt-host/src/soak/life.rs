@@ -133,6 +133,7 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
         config: &config,
         rounds: 0,
         account: Account::default(),
+        stopped: None,
         fields: Vec::new(),
     };
     let result = life.whole(sys, Box::new(device));
@@ -140,6 +141,7 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
         disk,
         tally,
         account,
+        stopped,
         fields,
         ..
     } = life;
@@ -157,8 +159,12 @@ fn attempt(plan: &Plan, sys: &[u8], ground: &mut Ground, found: &mut Found) -> R
     (found.requests, found.disturbed, found.refused) =
         (tally.requests, tally.disturbed, account.refused);
     let violations = report.violations.iter();
-    let known = |rule, it| excuses::explains(plan, rule, it) || rows::explains(plan, rule, it);
-    let violations = violations.filter(|found| !known(found.rule, &found.what));
+    let known = |found: &host_ntos::rules::Violation| {
+        let restarted = stopped.is_some_and(|stopped| found.when > stopped);
+        excuses::explains(plan, found.rule, &found.what)
+            || rows::explains(plan, found.rule, &found.what, restarted)
+    };
+    let violations = violations.filter(|found| !known(found));
     found
         .wrong
         .extend(violations.map(|violation| format!("violation: {violation}")));
@@ -199,6 +205,8 @@ struct Life<'a> {
     rounds: u64,
     /// What a row is judged by.
     account: Account,
+    /// When it was stopped for the first time, on the kernel's clock.
+    stopped: Option<Duration>,
     fields: Vec<(Field, u64)>,
 }
 
@@ -417,7 +425,9 @@ impl Life<'_> {
 
     fn stop(&mut self, adapter: &Adapter) -> Result<()> {
         self.recovery.pauses(accesses(adapter), self.tally.failed);
-        self.may_fail(adapter.stop())
+        let stopped = adapter.stop();
+        self.stopped.get_or_insert(sched::now());
+        self.may_fail(stopped)
             .context("the adapter was not stopped")
     }
 

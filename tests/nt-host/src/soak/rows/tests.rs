@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::{EXCLUDED, PACKED, ROWS, Verdict, packed, plan};
+use super::{EXCLUDED, PACKED, ROWS, Verdict, explains, packed, plan};
 
 /// The table: its own test sees to it that README.md is the table. Not the crate, as nothing here may depend on virtio-core.
 const README: &str = include_str!("../../../../hostile/README.md");
@@ -81,4 +81,28 @@ fn what_closes_a_queue_is_found_out_by_the_driver() {
         let loose = closes.contains(id) && row.verdict == Verdict::CutOff;
         assert!(!loose || OTHERWISE.contains(&id), "{}", row.id);
     }
+}
+
+#[test]
+fn a_row_explains_what_its_lie_leads_to_until_the_device_is_stopped() {
+    let head = "Virtio 1.3 §2.7.5: descriptor chain 65535: index 65535 of 128";
+    let own = "Virtio 1.3 §2.7.5.3.1: descriptor 3 has INDIRECT together with NEXT";
+    let ones = plan("R031").unwrap();
+    assert!(explains(&ones, "device", head, false));
+    assert!(!explains(&ones, "device", head, true));
+    assert!(!explains(&ones, "device", own, false));
+    for id in ["R038", "R001"] {
+        let other = plan(id).unwrap();
+        assert!(!explains(&other, "device", head, false), "{id}");
+    }
+    let nothing = "queue 0, descriptor chain 0: 0 bytes at 0x0 were not mapped for the device";
+    let beyond = "queue 0, descriptor chain 0: 4096 bytes at 0x1000 were not mapped for the device";
+    let zeros = plan("R030").unwrap();
+    assert!(explains(&zeros, "dma-out-of-bounds", nothing, false));
+    assert!(!explains(&zeros, "dma-out-of-bounds", nothing, true));
+    assert!(!explains(&zeros, "dma-out-of-bounds", beyond, false));
+    assert!(!explains(&ones, "dma-out-of-bounds", nothing, false));
+    // Used entries of before DRIVER_OK come again at a restart.
+    let early = "Virtio 1.3 §2.7.8: the device gave back 3 on queue 0, which it did not have";
+    assert!(explains(&plan("S025").unwrap(), "device", early, true));
 }
