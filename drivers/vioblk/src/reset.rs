@@ -15,7 +15,7 @@ use core::sync::atomic::Ordering;
 use nt::irql::Dispatch;
 use storport::SrbStatus;
 use virtio_core::spec::pci::Status;
-use virtio_core::transport::{DeviceStopped, How};
+use virtio_core::transport::{DeviceStopped, How, TransportError};
 
 /// Resets that the device may cause without finishing a request in between.
 const MAX_TROUBLES: u32 = 8;
@@ -171,9 +171,20 @@ impl Disk {
         match self.start_device(stopped, level) {
             Ok(()) => true,
             Err(failure) => {
+                let asks = needs_reset(self.transport.status());
                 self.give_up();
                 self.report(failure.event());
-                self.end_queues(level, Outcome::Gone, ended);
+                if asks {
+                    self.count_trouble();
+                }
+                // One that asked for another reset meanwhile gets it, unless it asks too often.
+                let outcome = if asks && !self.state.is(state::GONE) {
+                    self.want(work::RESET);
+                    Outcome::Reset
+                } else {
+                    Outcome::Gone
+                };
+                self.end_queues(level, outcome, ended);
                 false
             }
         }
@@ -210,7 +221,7 @@ impl Disk {
             return;
         }
         let status = self.transport.status();
-        let asks = matches!(status, Ok(status) if status.contains(Status::DEVICE_NEEDS_RESET));
+        let asks = needs_reset(status);
         // The reset finds a device that is gone, and ends everything.
         let trouble = asks || status.is_err() || wanted & work::BROKEN != 0;
         let reset = trouble || wanted & (work::RESET | work::REMOVED) != 0;
@@ -254,4 +265,9 @@ impl Disk {
             });
         }
     }
+}
+
+/// Whether the device asks for a reset. Virtio 1.3 §2.1
+fn needs_reset(status: Result<Status, TransportError>) -> bool {
+    matches!(status, Ok(status) if status.contains(Status::DEVICE_NEEDS_RESET))
 }

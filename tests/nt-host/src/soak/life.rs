@@ -398,10 +398,6 @@ impl Life<'_> {
         let mut result = Ok(());
         for (turn, act) in (1..).zip(acts) {
             until(&workload, turn * operations / (acts.len() as u64 + 1))?;
-            let resets = matches!(act, Act::ResetBus | Act::ResetUnit);
-            if resets {
-                self.recovery.pauses(accesses(adapter), self.tally.failed);
-            }
             result = match *act {
                 Act::ResetBus => self.may_fail(adapter.reset_bus(0)),
                 Act::ResetUnit => {
@@ -411,9 +407,6 @@ impl Life<'_> {
                 Act::Interrupt(message) => adapter.interrupt(message).map_err(Into::into),
                 Act::Rescan => adapter.rescan().map_err(Into::into),
             };
-            if resets {
-                self.recovery.runs(accesses(adapter));
-            }
             if result.is_err() {
                 workload.stop();
                 break;
