@@ -9,6 +9,7 @@ use host_storport::{
     Adapter, AdapterOptions, Address, Data, Driver, DriverOptions, StartError, Value,
 };
 
+use self::refusals::refusals;
 use crate::cdb::{self, Form, Transfer};
 use crate::commands::{self, Abilities, Commands};
 use crate::judge::describe;
@@ -24,6 +25,7 @@ use host_disk::Disk;
 mod described;
 mod disturb;
 mod dump;
+mod refusals;
 mod sleep;
 mod statistics;
 
@@ -353,6 +355,7 @@ impl Session<'_> {
             Goal::Empty => self.empty(adapter, address),
             Goal::Statistics { crowded } => self.statistics(adapter, address, crowded),
             Goal::Copied => self.copied(adapter, address),
+            Goal::Refusals => refusals(adapter, address),
             Goal::Unusual => {
                 unusual::all(adapter, address)?;
                 self.work(adapter, address, operations, 0)

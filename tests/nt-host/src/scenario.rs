@@ -190,6 +190,8 @@ pub enum Goal {
     },
     /// vioblk counts requests whose data it copies, and no others (docs/statistics.md).
     Copied,
+    /// vioblk counts each command that it refuses, on a device that knows no request (docs/statistics.md).
+    Refusals,
     /// Requests that are seldom sent are answered as the standards say.
     Unusual,
     /// What the disk says of itself is what the device is, and the name that it gives is the same wherever it has a serial number, and

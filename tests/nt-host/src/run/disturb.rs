@@ -230,7 +230,17 @@ impl Session<'_> {
     fn events_are_counted(adapter: &Adapter, address: Address) -> anyhow::Result<()> {
         // docs/vioblk-events.md
         const REPORTED: u32 = 5;
-        let counted = statistics::read(adapter, address)?.events;
+        let read = statistics::read(adapter, address)?;
+        // A queue that is closed for a reset has no room either. What waits has found none in its own queue twice.
+        ensure!(
+            read.sum(|queue| queue.waited) > 0
+                && read
+                    .queues
+                    .iter()
+                    .all(|queue| queue.full >= 2 * queue.waited),
+            "{read:?}"
+        );
+        let counted = read.events;
         let traces = adapter.traces();
         let told = traces.iter().filter(|trace| trace.id == REPORTED);
         let told: Vec<u64> = told

@@ -185,6 +185,15 @@ fn offered() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "statistics-refusals",
+            "the number of refused commands on a device that knows no request, LOG SENSE among them",
+            "lifetime=3 fail-every=1:2",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::Refusals;
+            },
+        ),
+        scenario(
             "unusual-requests",
             "requests that Windows sends seldom or never",
             "config-wce=on",

@@ -316,16 +316,7 @@ impl Adapter {
     /// Where the miniport sees the part of its uncached extension that the device sees at `device`.
     #[must_use]
     pub fn uncached_address(&self, device: u64) -> Option<usize> {
-        let uncached = self.state.uncached.borrow();
-        let region = uncached.as_ref()?;
-        let mut at = region.at();
-        for (start, len) in region.runs() {
-            if (start..start + len).contains(&device) {
-                return Some(at + (device - start) as usize);
-            }
-            at += len as usize;
-        }
-        None
+        crate::complete::uncached_address(&self.state, device)
     }
 
     fn wrong_state(&self) -> Failure {

@@ -109,6 +109,20 @@ pub fn observe_rings(adapter: &AdapterState) {
     *adapter.rings.borrow_mut() = rings;
 }
 
+/// Where the miniport sees the part of its uncached extension that the device sees at `device`.
+pub fn uncached_address(adapter: &AdapterState, device: u64) -> Option<usize> {
+    let uncached = adapter.uncached.borrow();
+    let region = uncached.as_ref()?;
+    let mut at = region.at();
+    for (start, len) in region.runs() {
+        if (start..start + len).contains(&device) {
+            return Some(at + (device - start) as usize);
+        }
+        at += len as usize;
+    }
+    None
+}
+
 /// Follows the rings: every chain that the device was given must lie in memory that was mapped for it.
 pub fn observe(adapter: &AdapterState) {
     let (chains, violations) = {
@@ -120,7 +134,10 @@ pub fn observe(adapter: &AdapterState) {
         rules::violate(DEVICE, format!("{}: {}", violation.section, violation.what));
     }
     for chain in chains {
+        let first = chain.parts.first();
+        let moved = first.is_some_and(|part| uncached_address(adapter, part.address).is_some());
         adapter.counters.borrow_mut().chains += 1;
+        adapter.counters.borrow_mut().moved += u64::from(moved);
         let mut owners = Vec::new();
         for part in chain.parts.iter().chain(&chain.table) {
             let len = u64::from(part.len);

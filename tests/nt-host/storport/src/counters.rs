@@ -29,6 +29,8 @@ pub struct Counters {
     pub max_outstanding: usize,
     /// Chains that the device was given.
     pub chains: u64,
+    /// Of these, chains that begin in the uncached extension: what they describe is not in the request's own memory.
+    pub moved: u64,
     /// Bytes of SRB extensions that no longer hold what they were handed over with, at completion.
     pub extension_bytes_written: u64,
     /// The most of that for one request.
