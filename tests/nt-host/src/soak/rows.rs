@@ -407,7 +407,7 @@ pub fn explains(plan: &Plan, rule: &str, what: &str, restarted: bool) -> bool {
 fn led_to(lie: What) -> &'static [&'static str] {
     use RingLie::{
         AllAsOne, AllButNext, EventOutside, IdAgain, IdHigh, IdInside, IdLast, IndexHalf,
-        IndexZero, TableLonger, Whole,
+        IndexZero, NextLap, TableLonger, Whole,
     };
     match lie {
         What::Ring(Whole(_)) => &[
@@ -422,7 +422,8 @@ fn led_to(lie: What) -> &'static [&'static str] {
         What::Ring(EventOutside) => &["was not notified of what it asked"],
         What::Ring(TableLonger) => &["was changed while the device had"],
         What::Ring(
-            AllAsOne | AllButNext | IdAgain | IdHigh | IdInside | IdLast | IndexHalf | IndexZero,
+            AllAsOne | AllButNext | IdAgain | IdHigh | IdInside | IdLast | IndexHalf | IndexZero
+            | NextLap,
         ) => &["the device gave back"],
         _ => &[],
     }
