@@ -6,7 +6,7 @@ use anyhow::{Context, Result, ensure};
 use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
 use crate::cdb::{self, Form, Transfer};
-use crate::judge::{attention, describe, failure};
+use crate::judge::{attention, describe, failure, refusal};
 use host_disk::Disk;
 
 /// What the device of a scenario offers.
@@ -131,12 +131,7 @@ impl Commands<'_> {
 
     fn refused(&self, cdb: &[u8], data: Data, sense: (u8, u8, u8)) -> Result<()> {
         let outcome = self.send(cdb, data)?;
-        ensure!(
-            failure(&outcome, &[sense.0]).is_ok() && outcome.sense_code() == Some(sense),
-            "{cdb:02x?} was to be refused with {sense:x?}: {}",
-            describe(&outcome)
-        );
-        Ok(())
+        refusal(cdb, &outcome, sense).map_err(anyhow::Error::msg)
     }
 
     fn read(&self, lba: u64, blocks: u32) -> Result<Vec<u8>> {

@@ -145,6 +145,21 @@ pub fn failure(outcome: &Outcome, keys: &[u8]) -> Result<(), String> {
     ))
 }
 
+/// Checks a command that was to be refused with this sense data, as sense key, code and qualifier.
+///
+/// # Errors
+/// It ended otherwise.
+pub fn refusal(cdb: &[u8], outcome: &Outcome, sense: (u8, u8, u8)) -> Result<(), String> {
+    let refused = failure(outcome, &[sense.0]).is_ok() && outcome.sense_code() == Some(sense);
+    if refused {
+        return Ok(());
+    }
+    Err(format!(
+        "{cdb:02x?} was to be refused with {sense:x?}: {}",
+        describe(outcome)
+    ))
+}
+
 /// An outcome in words.
 #[must_use]
 pub fn describe(outcome: &Outcome) -> String {
@@ -193,6 +208,20 @@ mod tests {
         assert!(failure(&outcome(0x84, 2, Some(DATA_PROTECT)), &[MEDIUM_ERROR]).is_err());
         assert!(failure(&outcome(0x04, 2, None), &[MEDIUM_ERROR]).is_err());
         assert!(failure(&outcome(0x01, 0, None), &[MEDIUM_ERROR]).is_err());
+    }
+
+    #[test]
+    fn a_refusal_means_status_and_all_of_the_sense() {
+        let refused = |raw, scsi, sense| {
+            let outcome = outcome(raw, scsi, Some(DATA_PROTECT));
+            refusal(&[0x2a], &outcome, sense).is_ok()
+        };
+        assert!(refused(0x84, 2, (DATA_PROTECT, 0, 0)));
+        assert!(!refused(0x84, 2, (MEDIUM_ERROR, 0, 0)));
+        assert!(!refused(0x84, 2, (DATA_PROTECT, 0x27, 0)));
+        // Sense data without the statuses that go with it.
+        assert!(!refused(0x84, 0, (DATA_PROTECT, 0, 0)));
+        assert!(!refused(0x8e, 2, (DATA_PROTECT, 0, 0)));
     }
 
     #[test]

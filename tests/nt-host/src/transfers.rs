@@ -5,7 +5,7 @@ use anyhow::{Context, Result, ensure};
 use host_storport::{Adapter, Address, Data};
 
 use crate::cdb::{self, Form, Transfer};
-use crate::judge::describe;
+use crate::judge::{describe, refusal};
 use host_disk::Disk;
 
 // Sense codes. // SPC-4 annex D
@@ -62,12 +62,7 @@ impl One<'_> {
 
     fn refused(&self, cdb: &[u8], blocks: usize, sense: (u8, u8, u8)) -> Result<()> {
         let outcome = self.adapter.execute(self.address, cdb, self.data(blocks))?;
-        ensure!(
-            !outcome.is_success() && outcome.sense_code() == Some(sense),
-            "{cdb:02x?} was to be refused with {sense:x?}: {}",
-            describe(&outcome)
-        );
-        Ok(())
+        refusal(cdb, &outcome, sense).map_err(anyhow::Error::msg)
     }
 
     /// The last block can be read, and none behind it. // SBC-4 §5.11, §5.40: LOGICAL BLOCK ADDRESS OUT OF RANGE

@@ -5,7 +5,7 @@ use host_ntos::abi::STOR_DEVICE_CAPABILITIES as Capabilities;
 use host_ntos::abi::enums::STOR_PNP_ACTION as pnp;
 use host_storport::{Adapter, Address, Data, Function, Outcome, Request};
 
-use crate::judge::describe;
+use crate::judge::{describe, refusal};
 
 // Sense codes. // SPC-4 annex D
 const INVALID_FIELD: (u8, u8, u8) = (5, 0x24, 0);
@@ -50,12 +50,7 @@ impl Disk<'_> {
 
     fn refused(&self, cdb: &[u8], data: Data, sense: (u8, u8, u8)) -> Result<()> {
         let outcome = self.send(cdb, data)?;
-        ensure!(
-            !outcome.is_success() && outcome.sense_code() == Some(sense),
-            "{cdb:02x?} was to be refused with {sense:x?}: {}",
-            describe(&outcome)
-        );
-        Ok(())
+        refusal(cdb, &outcome, sense).map_err(anyhow::Error::msg)
     }
 
     /// What is not for a disk, and what is for a unit that is not there.

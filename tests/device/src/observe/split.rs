@@ -76,13 +76,10 @@ impl<D: Device> Observed<D> {
         let furthest = live.furthest;
         let size = layout.size;
         if i32::from(beyond(avail, furthest)) > i32::from(size) {
-            self.violations.push(Violation {
-                section: "Virtio 1.3 §2.7.6.1",
-                what: format!(
-                    "queue {queue}: avail.idx went from {seen_avail} to {avail} with used.idx at {furthest} and a size of {size}"
-                ),
-            });
-            return;
+            let what = format!(
+                "queue {queue}: avail.idx went from {seen_avail} to {avail} with used.idx at {furthest} and a size of {size}"
+            );
+            return self.violation("Virtio 1.3 §2.7.6.1", what);
         }
         let added = avail.wrapping_sub(seen_avail);
         if added > size {
@@ -102,13 +99,10 @@ impl<D: Device> Observed<D> {
         let lies = beyond(used, avail) > 0;
         if lies && returned > size {
             // No driver has so much in flight that it could believe it.
-            self.violations.push(Violation {
-                section: "Virtio 1.3 §2.7.8",
-                what: format!(
-                    "the device gave back {returned} buffers on queue {queue}, whose size is {size}"
-                ),
-            });
-            return;
+            let what = format!(
+                "the device gave back {returned} buffers on queue {queue}, whose size is {size}"
+            );
+            return self.violation("Virtio 1.3 §2.7.8", what);
         }
         let readable = returned.min(size);
         let ids: Option<Vec<u32>> = (1..=readable)
@@ -133,17 +127,18 @@ impl<D: Device> Observed<D> {
         for id in ids.into_iter().skip(overwritten) {
             if !self.account.returned(queue, id) && complete {
                 self.account.expect(queue, id);
-                self.violations.push(Violation {
-                    section: "Virtio 1.3 §2.7.8",
-                    what: format!(
-                        "the device gave back {id} on queue {queue}, which it did not have"
-                    ),
-                });
+                let what =
+                    format!("the device gave back {id} on queue {queue}, which it did not have");
+                self.violation("Virtio 1.3 §2.7.8", what);
             }
         }
         if unread > 0 {
             self.account.doubt(queue);
         }
+    }
+
+    fn violation(&mut self, section: &'static str, what: String) {
+        self.violations.push(Violation { section, what });
     }
 
     /// Takes in the available ring's entry at `position`.
