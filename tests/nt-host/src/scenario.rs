@@ -275,7 +275,12 @@ impl Scenario {
             }
             Backend::Qemu(qemu) => {
                 let errors = bad_sectors(qemu.bad_sectors, self.size, seed);
-                let device = Builder::new(&qemu.device)
+                let mut properties = qemu.device.clone();
+                // An older one refuses the property, and never offers the feature.
+                if test_device::qemu::version()? < test_device::qemu::HAS_IN_ORDER {
+                    properties = properties.replace(",in_order=on", "");
+                }
+                let device = Builder::new(&properties)
                     .disk(&qemu.disk)
                     .image(image)
                     .read_only(qemu.read_only)

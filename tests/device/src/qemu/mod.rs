@@ -20,7 +20,7 @@ use anyhow::{Context, ensure};
 pub use self::builder::{Builder, InjectedError, Operation};
 use self::doorbell::Doorbell;
 pub use self::port::STAYS_ON_BEFORE;
-pub use self::process::{OLDEST, version};
+pub use self::process::{HAS_IN_ORDER, OLDEST, version};
 use self::qtest::Session;
 use crate::{Bar, BarKind, Device, InterruptMode, Interrupts, all_ones, pci};
 
