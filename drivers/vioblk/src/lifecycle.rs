@@ -226,9 +226,8 @@ impl Disk {
         }
         let result = self.start_claimed(level, timeout_us);
         match result {
-            // Whatever it was before, it is there now and has done nothing wrong yet.
+            // It has done nothing wrong yet.
             Ok(()) => {
-                self.state.set(state::GONE, false);
                 self.troubles.store(0, Ordering::Relaxed);
                 self.late.store(0, Ordering::Relaxed);
                 // StorPort may have forgotten what it was told before it stopped the adapter.
@@ -242,8 +241,10 @@ impl Disk {
             // StorPort is told so and may take the memory away: nothing that the device still asks for may start it again.
             Err(_) => {
                 self.give_up();
+                self.late.store(0, Ordering::Relaxed);
                 self.state.set(state::GONE, true);
                 self.state.set(state::HALTED, true);
+                self.end_waiting(level);
             }
         }
         self.release_setup();
@@ -255,6 +256,8 @@ impl Disk {
 
     fn start_claimed(&self, level: Level, timeout_us: u64) -> Result<(), Failure> {
         self.state.set(state::HALTED, false);
+        // Whatever it was before, it may be there now.
+        self.state.set(state::GONE, false);
         let stopped = self.stop_device(timeout_us).map_err(Failure::at(1))?;
         for cell in self.queues {
             // StorPort has nothing outstanding, unless a reset was late when it stopped the adapter.
@@ -351,6 +354,7 @@ impl Disk {
             Err(failure) if failure.step == 1 => {
                 // Also if somebody else has the set-up all the time, so that whoever it is starts the device.
                 self.state.set(state::HALTED, false);
+                self.state.set(state::GONE, false);
                 self.want(work::RESET);
                 true
             }

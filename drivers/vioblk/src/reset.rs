@@ -190,12 +190,21 @@ impl Disk {
         }
     }
 
+    /// Ends what waits, and what comes, as nothing will be sent any more. Any IRQL.
+    pub(crate) fn end_waiting(&self, level: Level) {
+        let mut ended = List::EMPTY;
+        self.end_queues(level, Outcome::Gone, &mut ended);
+        while let Some(request) = ended.pop_front() {
+            self.complete(request, SrbStatus::NoDevice);
+        }
+    }
+
     #[inline(never)] // used twice or more
     fn end_queues(&self, level: Level, outcome: Outcome, ended: &mut List) {
         self.each(level, |ring| ring.end(outcome, ended));
     }
 
-    /// Does something with each queue. Of the levels those of a reset, where none is out of reach.
+    /// Does something with each queue that is in reach, as all are at the level of a reset.
     ///
     /// The last queue, where requests for resets wait, comes first: whatever waited elsewhere before a request that is taken out of it is
     /// taken out after it.
