@@ -5,6 +5,7 @@ use crate::disk::{Disk, notice, setup, work};
 use crate::events::{Event, code};
 use crate::ffi::dpc;
 use crate::ffi::lock::{Level, QueueCell};
+use crate::ring::Ring;
 use crate::state;
 use crate::trace::Happened;
 use core::cell::Cell;
@@ -258,6 +259,7 @@ impl Disk {
         self.state.set(state::HALTED, false);
         // Whatever it was before, it may be there now.
         self.state.set(state::GONE, false);
+        self.each(level, Ring::revive);
         let stopped = self.stop_device(timeout_us).map_err(Failure::at(1))?;
         for cell in self.queues {
             // StorPort has nothing outstanding, unless a reset was late when it stopped the adapter.

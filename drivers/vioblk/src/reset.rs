@@ -208,7 +208,7 @@ impl Disk {
     ///
     /// The last queue, where requests for resets wait, comes first: whatever waited elsewhere before a request that is taken out of it is
     /// taken out after it.
-    fn each(&self, level: Level, mut body: impl FnMut(&mut Ring)) {
+    pub(crate) fn each(&self, level: Level, mut body: impl FnMut(&mut Ring)) {
         for cell in self.queues.iter().rev() {
             cell.try_with(self.adapter, level, &mut body);
         }

@@ -12,6 +12,11 @@ impl Ring {
         self.open = false;
     }
 
+    /// Lets requests wait for the queue to open, whatever became of the last ones.
+    pub fn revive(&mut self) {
+        self.ended = None;
+    }
+
     /// Sets an empty queue up in the memory of the last one; `enable` shows it to the device.
     pub fn set_up<E>(
         &mut self,

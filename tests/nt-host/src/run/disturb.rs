@@ -185,6 +185,11 @@ impl Session<'_> {
             }
             adapter.stop().context("the adapter was not stopped")?;
             adapter.restart().context("the adapter was not restarted")?;
+            let flags = statistics::read(adapter, address)?.flags;
+            ensure!(
+                flags & statistics::GONE == 0,
+                "the device counts as gone though it was restarted"
+            );
         }
         ensure!(
             self.verdict.tally.disturbed > 0,

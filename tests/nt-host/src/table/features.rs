@@ -244,6 +244,16 @@ fn offered() -> Vec<Scenario> {
             },
         ),
         scenario(
+            "slow-storm",
+            "the same, and each reset takes it longer than a processor may be kept, those of restarts included",
+            "needs-reset-every=1 reset-reads=400 queues=2 vectors=3",
+            &|scenario| {
+                short(scenario);
+                scenario.goal = Goal::GivenUp;
+                scenario.operations = 500;
+            },
+        ),
+        scenario(
             "settings",
             "one queue, 16 requests, one interrupt message, as the registry says",
             "queues=4 vectors=5",
