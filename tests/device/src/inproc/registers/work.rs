@@ -75,6 +75,7 @@ impl Registers {
     fn running(&self) -> bool {
         self.status & common::DRIVER_OK != 0 && self.status & common::NEEDS_RESET == 0
     }
+
     /// The messages raised since the last call.
     pub(in crate::inproc) fn take_raised(&mut self) -> Vec<u16> {
         std::mem::take(&mut self.raised)
