@@ -247,7 +247,7 @@ impl<D: Device> Observed<D> {
             self.memory.index_cell(layout.used_idx()),
         );
         if let (true, (Some(avail), Some(used))) = (sound, cells) {
-            self.queue().live = Some(split::Follower::new(avail, used));
+            self.queue().live = Some(split::Follower::new(avail, used, layout.size));
         }
     }
 

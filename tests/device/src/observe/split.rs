@@ -15,6 +15,8 @@ pub(super) struct Follower {
     seen_used: u16,
     /// The furthest that the used index has ever been.
     furthest: u16,
+    /// The id in each place of the used ring, as it was when an index showed it.
+    ids: Vec<Option<u32>>,
 }
 
 /// Where both indexes are now.
@@ -29,8 +31,8 @@ fn beyond(index: u16, other: u16) -> i16 {
 }
 
 impl Follower {
-    /// Of the queue with these indexes, that nobody has used yet.
-    pub(super) fn new(avail: IndexCell, used: IndexCell) -> Self {
+    /// Of the queue of this size with these indexes, that nobody has used yet.
+    pub(super) fn new(avail: IndexCell, used: IndexCell, size: u16) -> Self {
         let seen_used = used.load();
         Self {
             avail,
@@ -38,6 +40,7 @@ impl Follower {
             seen_avail: 0,
             seen_used,
             furthest: seen_used,
+            ids: vec![None; size.into()],
         }
     }
 
@@ -93,6 +96,9 @@ impl<D: Device> Observed<D> {
             if more.unsigned_abs() > size {
                 self.account.doubt(queue);
             }
+            if more < 0 {
+                self.written_over(queue, &layout);
+            }
             return;
         }
         let returned = more.unsigned_abs();
@@ -124,6 +130,11 @@ impl<D: Device> Observed<D> {
         let unread = latest.wrapping_sub(seen_used).saturating_sub(size);
         let overwritten = usize::from(unread.saturating_sub(returned - readable));
         let complete = unread == 0 && added <= size;
+        if let Some(live) = self.queues[queue].live.as_mut() {
+            for (back, id) in (1..=readable).rev().zip(&ids) {
+                live.ids[usize::from(used.wrapping_sub(back) % size)] = Some(*id);
+            }
+        }
         for id in ids.into_iter().skip(overwritten) {
             if !self.account.returned(queue, id) && complete {
                 self.account.expect(queue, id);
@@ -134,6 +145,24 @@ impl<D: Device> Observed<D> {
         }
         if unread > 0 {
             self.account.doubt(queue);
+        }
+    }
+
+    /// Takes in entries that the device wrote over others before it took its index back, so that none ever showed them: a driver that had
+    /// yet to come to the others finds these in their places.
+    fn written_over(&mut self, queue: usize, layout: &Layout) {
+        let Some(live) = self.queues[queue].live.as_mut() else {
+            return;
+        };
+        for (place, known) in (0..).zip(&mut live.ids) {
+            let found = self.memory.read_u32(layout.used_entry(place));
+            let (Some(id), Some(before)) = (found, *known) else {
+                continue;
+            };
+            *known = found;
+            if id != before && !self.account.returned(queue, id) {
+                self.account.expect(queue, id);
+            }
         }
     }
 

@@ -298,3 +298,20 @@ fn an_index_that_goes_back_gives_back_again_what_is_written_anew() {
     }
     assert_eq!(rig.heads(), [0, 1, 2, 3, 5, 6, 7]);
 }
+
+#[test]
+fn an_entry_over_another_is_found_by_a_driver_that_had_yet_to_come_to_that() {
+    let mut rig = Rig::new();
+    (0..SIZE).for_each(|head| rig.publish(head));
+    rig.give_back(1);
+    rig.give_back(2);
+    assert_eq!(rig.heads(), [0, 3, 4, 5, 6, 7]);
+    // Entries too many, until the ring is full.
+    (2..SIZE).for_each(|_| rig.give_back(2));
+    rig.observed.refresh();
+    rig.observed.take_violations();
+    // Over that of buffer 1, and no index ever shows it.
+    rig.give_back(5);
+    rig.show_used(SIZE - 1);
+    assert_eq!(rig.heads(), [0, 3, 4, 6, 7]);
+}
