@@ -272,13 +272,24 @@ impl What {
     /// Whether the driver has no way to know that data is not what the status says.
     #[must_use]
     pub fn spoils_data(self) -> bool {
-        use RingLie::{AllAsOne, IdAgain, IdTwice, IndexAhead, NextUsed, NotDone, OtherId, Whole};
-        // A second completion can hit the next request that has the same name, and one too many names a request that the device has yet
-        // to look at: it writes what lies there then.
+        use RingLie::{
+            AllAsOne, IdAgain, IdNotOutstanding, IdTwice, IndexAhead, NextUsed, NotDone, OtherId,
+            Whole,
+        };
+        // A second completion can hit the next request that has the same name, and one too many, or of an id that is used only before the
+        // driver comes to it, names a request that the device has yet to look at: it writes later, where something else lies by then.
         matches!(
             self,
             Self::Ring(
-                NotDone | OtherId | IdTwice | IdAgain | AllAsOne | Whole(_) | IndexAhead | NextUsed
+                NotDone
+                    | OtherId
+                    | IdTwice
+                    | IdAgain
+                    | AllAsOne
+                    | Whole(_)
+                    | IdNotOutstanding
+                    | IndexAhead
+                    | NextUsed
             )
         )
     }

@@ -241,6 +241,16 @@ mod tests {
     }
 
     #[test]
+    fn what_names_a_request_to_come_spoils_data_and_what_names_none_does_not() {
+        for lie in ["id-not-outstanding@12", "id-twice@12", "index-ahead@12"] {
+            assert!(spoils_data(&plan(&[lie])), "{lie}");
+        }
+        for lie in ["id-out-of-range@12", "id-all-ones@12", "index-far@12"] {
+            assert!(!spoils_data(&plan(&[lie])), "{lie}");
+        }
+    }
+
+    #[test]
     fn one_reset_is_one_and_nothing_else() {
         let config = Config::new(std::path::Path::new(""));
         let at = |lies: &[&str]| one_reset(&plan(lies), &config);
