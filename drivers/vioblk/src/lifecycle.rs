@@ -426,7 +426,9 @@ impl Disk {
     /// A line interrupt. DIRQL. Whether it was this device's.
     pub fn interrupt(&self) -> bool {
         use virtio_core::spec::pci::Isr;
-        if self.messages.load(Ordering::Relaxed) > 0 {
+        let messages = self.messages.load(Ordering::Relaxed);
+        // Where StorPort did not say, the start fails; until then the device holds whatever line it has until its ISR is read.
+        if messages > 0 && messages != UNKNOWN_MESSAGES {
             return false;
         }
         let Ok(isr) = self.transport.isr() else {

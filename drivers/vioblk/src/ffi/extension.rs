@@ -237,7 +237,8 @@ pub struct Lent {
 }
 
 impl Described {
-    /// Asks where the device finds the extension of the block, whose [owner](Rules::owner) this is. `None` if head and table are not contiguous for the device.
+    /// Asks where the device finds the extension of the block, whose [owner](Rules::owner) this is. `None` if head and table are not
+    /// contiguous for the device.
     ///
     /// As [`Place::memory`]: the one physical-address lookup of a request that goes the short way.
     #[inline(always)] // part of HwStartIo

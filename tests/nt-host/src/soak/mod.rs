@@ -79,6 +79,8 @@ pub fn names(amount: &Amount, sys: &[u8]) -> Result<impl Iterator<Item = String>
             .step_by(3)
             .map(|at| format!("shared:needs-reset:{at}x2")),
     );
+    // Starts in which nobody knows whose the line is that a device asserts that takes its time for a reset.
+    names.extend((1..130).map(|at| format!("line:needs-reset:{at}x5")));
     // Starts and restarts that fail, of a device that asks for another reset when it has had the one that this takes.
     let few = if amount.one_in > 1 { 3 } else { 1 };
     names.extend(

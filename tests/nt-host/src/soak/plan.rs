@@ -79,7 +79,8 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of this name: `plan:SEED`, `pair:SEED`, `call:FUNCTION:N`, `access:LIE:N`, `shared:LIE:N` (the same with
-    /// one interrupt message for all, which comes at each register access), `again:LIE:N` (at some later ones, too), `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS`,
+    /// one interrupt message for all, which comes at each register access), `again:LIE:N` (at some later ones, too), `line:LIE:N` (with a line interrupt of
+    /// which StorPort does not say that it is one), `cycle:KIND:SEED`, `cpus:CPUS:QUEUES:VECTORS`,
     /// `field:OFFSET:VALUE:N` or `row:ID`; and `packed:NAME`, the same on packed rings. The ring of a `plan` or `pair` is a matter of chance, and whether its
     /// DMA is remapped.
     ///
@@ -109,7 +110,7 @@ impl Plan {
                 };
                 Self::calls(vec![fault])
             }
-            "access" | "shared" | "again" => {
+            "access" | "shared" | "again" | "line" => {
                 let (lie, nth) = rest.split_once(':').context("access:LIE:N")?;
                 let mut plan = Self::whole_life();
                 plan.lies = vec![Lie::parse(&format!("{lie}@{nth}"))?];
@@ -122,6 +123,13 @@ impl Plan {
                     "again" => {
                         let then = nth.parse::<u64>()? + 9;
                         plan.lies.push(Lie::parse(&format!("{lie}@{then}x5"))?);
+                    }
+                    "line" => {
+                        plan.device.extend(parse("vectors=0 reset-reads=3"));
+                        plan.calls.push(Fault {
+                            call: "GetMessageInterruptInformation".to_owned(),
+                            nth: 1,
+                        });
                     }
                     _ => {}
                 }

@@ -7,6 +7,7 @@ fn a_plan_is_its_name() {
         "call:StorPortGetBusData:1",
         "access:vanish:3",
         "shared:needs-reset:3x2",
+        "line:needs-reset:3x5",
         "again:needs-reset:3",
         "cpus:3:64:2",
         "packed:cycle:restart:1",
