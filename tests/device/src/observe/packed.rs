@@ -10,11 +10,16 @@ use crate::{Device, Violation, common};
 /// The value of the device's event flags that asks for one place of the ring. // Virtio 1.3 §2.8.10
 const RING_EVENT_FLAGS_DESC: u16 = 2;
 
+/// The flags that tell a used descriptor. // Virtio 1.3 §2.8.1
+const USED_MARK: u16 = 1 << 7 | 1 << 15;
+
 /// What is followed of an enabled packed queue.
 pub(super) struct Follower {
     ring: ring_device::Packed,
     /// Every buffer so far took one descriptor: whichever the device names, the next used one is one further.
     single: bool,
+    /// What the device gave back without having it, where the driver may not have come to it: place, wrap counter and id.
+    unowned: Vec<(u16, bool, u16)>,
     /// The device asked to be told of what has become available since it was told last.
     due: bool,
     /// How often the driver may tell it, for what has become available since everybody waited last.
@@ -43,6 +48,7 @@ impl<D: Device> Observed<D> {
                 self.queue().packed = Some(Follower {
                     ring,
                     single: true,
+                    unowned: Vec::new(),
                     due: false,
                     allowed: 0,
                     lost: false,
@@ -71,6 +77,7 @@ impl<D: Device> Observed<D> {
 
     /// Takes in what the device gave back. False: it cannot be known where it goes on.
     fn take_used(&mut self, queue: usize, follower: &mut Follower) -> bool {
+        self.look_again(queue, follower);
         while let Ok(Some((id, ..))) = follower.ring.used(&self.memory) {
             if let Some(descriptors) = follower.ring.forget(id) {
                 follower.ring.skip_used(descriptors);
@@ -86,9 +93,31 @@ impl<D: Device> Observed<D> {
                 return false;
             }
             self.account.expect(queue, id.into());
+            let (place, wrap) = follower.ring.next_used();
+            follower.unowned.push((place, wrap, id));
             follower.ring.skip_used(1);
         }
         true
+    }
+
+    /// Takes in what the device has written where it had given back what it did not have: a driver that had yet to come there finds
+    /// that.
+    fn look_again(&mut self, queue: usize, follower: &mut Follower) {
+        let ring = &mut follower.ring;
+        follower.unowned.retain(|&(place, wrap, known)| {
+            let at = ring.descriptor_address(place);
+            let words = [at + 12, at + 14].map(|at| self.memory.load_u16(at));
+            let [Some(id), Some(flags)] = words else {
+                return false;
+            };
+            // Otherwise the driver has come to it, and made the place available again.
+            let used = flags & USED_MARK == ring_device::Packed::used_flags(wrap);
+            let other = used && id != known && ring.forget(id).is_some();
+            if other {
+                self.account.returned(queue, id.into());
+            }
+            used && !other
+        });
     }
 
     /// Takes in what the driver made available. False: it broke a rule.

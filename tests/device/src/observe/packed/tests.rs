@@ -269,6 +269,22 @@ fn an_id_that_the_device_did_not_have_is_believed_once() {
 }
 
 #[test]
+fn what_is_written_over_such_an_id_is_found_by_a_driver_that_had_yet_to_come_there() {
+    let mut rig = Rig::new(0);
+    (0..3).for_each(|id| rig.publish(id));
+    assert_eq!(rig.ids(), [0, 1, 2]);
+    rig.give_back(3);
+    assert_eq!(rig.broken(), ["Virtio 1.3 §2.8.22"]);
+    assert_eq!(rig.ids(), [0, 1, 2]);
+    rig.used -= 1;
+    rig.give_back(2);
+    assert_eq!(rig.ids(), [0, 1]);
+    // It may be made available again.
+    rig.publish(2);
+    assert_eq!(rig.ids(), [0, 1, 2]);
+}
+
+#[test]
 fn with_chains_an_id_that_the_device_did_not_have_ends_all_certainty() {
     let mut rig = Rig::new(0);
     rig.descriptor(1, 1, AVAIL);
