@@ -142,17 +142,16 @@ impl Device for InProcess {
             return Ok(Interrupts::default());
         }
         loop {
-            if self.function.bus_master() {
-                self.registers.work(self.function.msix_enabled());
-            }
+            let works = self.function.bus_master();
+            let over = works && self.registers.work(self.function.msix_enabled());
             self.forward();
             let found = Interrupts {
                 messages: self.function.take_messages(),
                 line: self.function.line(self.registers.isr()),
             };
             // A caller that is ready to wait has nothing else to do: time passes for the device until it has something to say.
-            let idle = !self.function.bus_master() || self.registers.idle();
-            if wait.is_zero() || idle || !found.is_empty() {
+            let idle = !works || self.registers.idle();
+            if wait.is_zero() || idle || over || !found.is_empty() {
                 return Ok(found);
             }
         }

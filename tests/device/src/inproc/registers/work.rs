@@ -13,20 +13,21 @@ const ISR_QUEUE: u8 = 1;
 pub(super) const ISR_CONFIG: u8 = 2;
 
 impl Registers {
-    /// Does a random amount of work.
-    pub(in crate::inproc) fn work(&mut self, msix: bool) {
+    /// Does a random amount of work. Whether others have to look before it does more.
+    pub(in crate::inproc) fn work(&mut self, msix: bool) -> bool {
         let units = self.below(self.config.pace + 1);
         for _ in 0..units {
             if self.idle() {
-                return;
+                return false;
             }
             let at = self.below(self.queues.len() as u32) as usize;
             if self.below(2) == 0 {
                 self.take(at, msix);
             } else if self.complete(at, msix) {
-                return;
+                return true;
             }
         }
+        false
     }
 
     /// As if it had been called upon so many times with nothing to do: it throws its dice all the same.
