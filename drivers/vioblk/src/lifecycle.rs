@@ -423,11 +423,12 @@ impl Disk {
         }
     }
 
-    /// A line interrupt. DIRQL. Whether it was this device's.
+    /// A line interrupt. DIRQL. Whether it was this device's (MS: nc-srb-phw_interrupt).
     pub fn interrupt(&self) -> bool {
         use virtio_core::spec::pci::Isr;
         let messages = self.messages.load(Ordering::Relaxed);
-        // Where StorPort did not say, the start fails; until then the device holds whatever line it has until its ISR is read.
+        // Where StorPort did not say, the start fails, and till then a device with a line holds it until its ISR is read.
+        // Virtio 1.3 §4.1.4.5
         if messages > 0 && messages != UNKNOWN_MESSAGES {
             return false;
         }
