@@ -4,6 +4,7 @@ use test_device::inproc::{Config, Lie, RingLie, What};
 
 use super::enumerate::TELLING;
 use super::plan::{Judgement, Plan, SIZE};
+use super::rows::Verdict;
 
 /// What can come of a plan's faults for requests and for the start, at worst.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -98,9 +99,10 @@ fn names_buffer_0(plan: &Plan) -> bool {
     plan.device.contains(&packed) && plan.lies.iter().any(zeros)
 }
 
-/// Whether the driver has no way to know that data is not what a status says.
+/// Whether the driver has no way to know that data is not what a status says. Where it has to find the lie out, it has.
 pub fn spoils_data(plan: &Plan) -> bool {
-    plan.lies.iter().any(|lie| lie.what.spoils_data()) || names_buffer_0(plan)
+    let found_out = plan.judgement == Judgement::Row(Verdict::Closed);
+    !found_out && (plan.lies.iter().any(|lie| lie.what.spoils_data()) || names_buffer_0(plan))
 }
 
 /// Registers of the common configuration. // Virtio 1.3 §4.1.4.3
@@ -248,6 +250,11 @@ mod tests {
         for lie in ["id-out-of-range@12", "id-all-ones@12", "index-far@12"] {
             assert!(!spoils_data(&plan(&[lie])), "{lie}");
         }
+        let mut row = plan(&["id-not-outstanding@12"]);
+        row.judgement = Judgement::Row(Verdict::Closed);
+        assert!(!spoils_data(&row));
+        row.judgement = Judgement::Row(Verdict::Survived);
+        assert!(spoils_data(&row));
     }
 
     #[test]
