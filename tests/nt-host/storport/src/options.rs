@@ -59,8 +59,8 @@ pub struct AdapterOptions {
     /// Whether each SRB extension lies in one run of device addresses. Microsoft promises that nowhere, so it is off unless asked
     /// for: a miniport that ignores the length from StorPortGetPhysicalAddress goes no further otherwise.
     pub contiguous_extensions: bool,
-    /// Whether a request's memory stays accessible when the request ends, and is not looked over for writes beyond it. Only for
-    /// timing: what is hidden by it are a miniport's late touches and overruns.
+    /// Whether a request's memory stays accessible when the request ends, and is not looked over for writes beyond it, and its scatter
+    /// list can be written. Only for timing: what is hidden by it are a miniport's late touches, overruns and writes to lists.
     pub unguarded_requests: bool,
     /// Whether the requester is told from within RequestComplete, where a DPC routine calls it without a lock, and what it sends then
     /// goes to the miniport at once. Microsoft says neither that StorPort does that nor that it does not.

@@ -204,6 +204,7 @@ impl State {
     pub fn busy(&self) -> Duration {
         match self.clock {
             Clock::Virtual => self.time,
+            Clock::Real if self.dispatch_limit == Duration::MAX => Duration::ZERO,
             Clock::Real => super::clock::processor_time(),
         }
     }

@@ -256,7 +256,10 @@ fn get_scatter_gather_list(call: &Call) -> u64 {
         kept = Region::page_aligned(&adapter.ram, room, Placement::Contiguous, 0);
     }
     let Some(list) = kept else { return 0 };
-    list.protect(Protection::ReadWrite);
+    let guarded = !adapter.options.unguarded_requests;
+    if guarded {
+        list.protect(Protection::ReadWrite);
+    }
     let at = list.at();
     STOR_SCATTER_GATHER_LIST::NumberOfElements.set(at, runs.len() as u64);
     // "Reserved": here it says whose list this is.
@@ -274,7 +277,9 @@ fn get_scatter_gather_list(call: &Call) -> u64 {
         STOR_SCATTER_GATHER_ELEMENT::Length.set(element, len);
         STOR_SCATTER_GATHER_ELEMENT::Reserved.set(element, 0);
     }
-    list.protect(Protection::Read);
+    if guarded {
+        list.protect(Protection::Read);
+    }
     if let Some(o) = adapter.io.borrow_mut().outstanding.get_mut(&srb) {
         o.slot.list = Some(list);
     }
