@@ -38,6 +38,7 @@ thread_local! {
     static DISPATCH: Cell<Dispatch> = const { Cell::new(no_dispatch) };
     static FAULT: Cell<fn(&Fault) -> !> = const { Cell::new(no_fault) };
     static AFTER_MMIO: Cell<fn()> = const { Cell::new(|| ()) };
+    static AFTER_HINT: Cell<fn()> = const { Cell::new(|| ()) };
     static CROSSINGS: Cell<u64> = const { Cell::new(0) };
     static IRQL: Cell<Option<IrqlRegister>> = const { Cell::new(None) };
 }
@@ -59,6 +60,11 @@ pub fn set_fault(f: fn(&Fault) -> !) {
 /// Sets the function called after each trapped device access of driver code: the place to pre-empt it.
 pub fn set_after_mmio(f: fn()) {
     AFTER_MMIO.set(f);
+}
+
+/// Sets the function called after each hint of driver code that it waits for another processor (x64 `pause`): the place to let that run.
+pub fn set_after_hint(f: fn()) {
+    AFTER_HINT.set(f);
 }
 
 /// Sets who answers a driver that reads or writes the task priority register (x64 `cr8`), which holds its IRQL.
@@ -83,6 +89,10 @@ pub(crate) fn fault() -> fn(&Fault) -> ! {
 
 pub(crate) fn after_mmio() {
     AFTER_MMIO.get()();
+}
+
+pub(crate) fn after_hint() {
+    AFTER_HINT.get()();
 }
 
 #[cfg(target_arch = "x86_64")]

@@ -8,7 +8,7 @@ use crate::arch::{self, Emulated, Frame};
 use crate::context::{self, Context};
 use crate::fault::{Fault, FaultKind};
 use crate::stack::Stack;
-use crate::{cpu, mmio};
+use crate::{cpu, image, mmio};
 
 /// The signal of a timer that counts time in user code only, so that it interrupts no system call.
 const TIMER: i32 = libc::SIGVTALRM;
@@ -184,8 +184,10 @@ pub extern "C" fn on_trap(frame: &mut Frame) {
             .set((frame.sp() - arch::DRIVER_RED_ZONE) & !15);
     }
     let resumed = cpu::guarded(|| handle(context, frame, in_driver));
-    if resumed == Resumed::Access && in_driver {
-        cpu::guarded(cpu::after_mmio);
+    match resumed {
+        Resumed::Access if in_driver => cpu::guarded(cpu::after_mmio),
+        Resumed::Hint => cpu::guarded(cpu::after_hint),
+        _ => {}
     }
     context.driver_sp.set(driver_sp);
     context.in_driver.set(in_driver);
@@ -195,6 +197,8 @@ pub extern "C" fn on_trap(frame: &mut Frame) {
 enum Resumed {
     /// A device access is complete.
     Access,
+    /// Driver code waits for another processor.
+    Hint,
     /// Another trap is to follow before anything else happens, or nothing needs to.
     Silently,
 }
@@ -215,6 +219,10 @@ fn handle(context: &Context, frame: &mut Frame, in_driver: bool) -> Resumed {
         return Resumed::Silently;
     }
     let mut kind = frame.kind();
+    if kind == FaultKind::IllegalInstruction && in_driver && image::is_hint(frame.pc()) {
+        frame.skip_hint();
+        return Resumed::Hint;
+    }
     let memory = matches!(
         kind,
         FaultKind::Read | FaultKind::Write | FaultKind::Execute

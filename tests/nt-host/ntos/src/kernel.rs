@@ -155,6 +155,7 @@ pub fn boot(config: Config, ram: Ram) {
     cpu::set_dispatch(export::dispatch);
     cpu::set_fault(fault::on_fault);
     cpu::set_after_mmio(export::after_mmio);
+    cpu::set_after_hint(export::after_hint);
     cpu::set_irql_register(sched::irql, export::write_irql_register);
     cpu::set_time_limit(Some(config.watchdog));
     CONFIG.set(config);

@@ -3,6 +3,7 @@
 mod error;
 pub(crate) mod guard;
 mod headers;
+mod hints;
 mod registry;
 mod staging;
 
@@ -17,6 +18,7 @@ use staging::Staging;
 
 pub use error::LoadError;
 pub use registry::describe;
+pub(crate) use registry::is_hint;
 
 /// What the loader puts into an import slot.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -204,10 +206,11 @@ pub fn load(
         guard_code = Some(code);
     }
     let Staging {
-        memory,
+        mut memory,
         relocations,
         ..
     } = staging;
+    let hints = hints::arm(&mut memory, &headers.sections);
     #[cfg(target_arch = "x86_64")]
     let memory = crate::coverage::arm(base, memory, name)?;
     mapping.fill(&memory);
@@ -232,6 +235,7 @@ pub fn load(
         size: headers.size,
         name: name.into(),
         targets,
+        hints,
     });
     registry::add(entry.clone());
     Ok(Image {

@@ -12,6 +12,8 @@ pub struct Entry {
     pub name: String,
     /// Its call targets, if it has control flow guard.
     pub targets: Option<Box<Targets>>,
+    /// Offsets of its hints that it waits for another processor, in order.
+    pub hints: Vec<usize>,
 }
 
 thread_local! {
@@ -42,6 +44,16 @@ pub fn is_call_target(address: usize) -> bool {
         images.iter().any(|image| match &image.targets {
             Some(targets) => targets.contain(address),
             None => image.contains(address),
+        })
+    })
+}
+
+/// Whether some image has a hint there that it waits for another processor.
+pub fn is_hint(address: usize) -> bool {
+    IMAGES.with_borrow(|images| {
+        images.iter().any(|image| {
+            let offset = address.wrapping_sub(image.base);
+            image.hints.binary_search(&offset).is_ok()
         })
     })
 }

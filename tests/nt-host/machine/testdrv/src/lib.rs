@@ -188,6 +188,19 @@ pub extern "C" fn spin() {
     }
 }
 
+/// Waits until a word has this value, or any larger one.
+#[unsafe(no_mangle)]
+pub extern "C" fn wait_for(word: *const u32, value: u32) -> u32 {
+    loop {
+        // SAFETY: the test passes a word of its own.
+        let found = unsafe { read_volatile(word) };
+        if found >= value {
+            return found;
+        }
+        core::hint::spin_loop();
+    }
+}
+
 #[unsafe(no_mangle)]
 pub extern "C" fn host_panic() {
     // SAFETY: no conditions.

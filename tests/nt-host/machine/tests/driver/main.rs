@@ -15,6 +15,7 @@ mod coverage;
 mod faults;
 mod fibers;
 mod guard;
+mod hints;
 mod host;
 mod loading;
 mod mmio;

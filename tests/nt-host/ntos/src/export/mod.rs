@@ -51,6 +51,8 @@ use crate::{inject, kernel, rules, sched, trace};
 /// What calling an import and touching a register cost on the virtual clock.
 const CALL_COST: Duration = Duration::from_nanos(100);
 const MMIO_COST: Duration = Duration::from_micros(1);
+/// More than a processor takes for it, so that a loop without end is found soon.
+const HINT_COST: Duration = Duration::from_micros(1);
 
 /// ntddk.h: KERNEL_STACK_SIZE, the whole stack of a thread. Interrupts and DPCs have stacks of their own, so each routine is measured by itself.
 #[cfg(target_arch = "x86_64")]
@@ -140,6 +142,13 @@ pub(crate) fn after_mmio() {
     kernel::count("mmio", 1);
     trace::event("mmio", &[sched::cpu().into()]);
     sched::preempt();
+}
+
+/// The driver waits for another processor by a loop of its own, and has looked once.
+pub(crate) fn after_hint() {
+    sched::tick(HINT_COST);
+    kernel::count("hints", 1);
+    sched::spun();
 }
 
 /// The driver wrote `cr8`.

@@ -168,6 +168,12 @@ pub fn yield_now() {
     }
 }
 
+/// The same for a CPU that waits for another one.
+pub(crate) fn spun() {
+    clock::check_dispatch_time();
+    yield_now();
+}
+
 /// Lets other CPUs run until the lock `key` may be free.
 ///
 /// # Panics

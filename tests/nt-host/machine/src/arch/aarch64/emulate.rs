@@ -255,3 +255,14 @@ pub fn emulate_privileged(_: &mut Frame) -> bool {
 
 /// Nothing is remembered.
 pub fn forget_code() {}
+
+/// Offsets of `isb`, which Rust's `spin_loop` is, and of `yield` in code.
+pub fn hints(code: &[u8]) -> Vec<usize> {
+    const ISB: u32 = 0xd503_3fdf;
+    const YIELD: u32 = 0xd503_203f;
+    let words = code.as_chunks::<4>().0.iter().enumerate();
+    words
+        .filter(|(_, word)| [ISB, YIELD].contains(&u32::from_le_bytes(**word)))
+        .map(|(index, _)| index * 4)
+        .collect()
+}

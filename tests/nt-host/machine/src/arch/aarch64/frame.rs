@@ -232,6 +232,11 @@ impl Frame {
         self.ucontext.mcontext.pc += 4;
     }
 
+    /// Goes on behind a hint.
+    pub fn skip_hint(&mut self) {
+        self.skip();
+    }
+
     /// The instruction, which was fetched and so can be read.
     pub fn instruction(&self) -> u32 {
         // SAFETY: the processor executed it.

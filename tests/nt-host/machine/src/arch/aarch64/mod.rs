@@ -11,13 +11,15 @@ use std::mem::offset_of;
 use crate::context::Context;
 use crate::cpu::{self, MAX_ARGUMENTS};
 
-pub use emulate::{emulate, emulate_privileged, finish_step, forget_code};
+pub use emulate::{emulate, emulate_privileged, finish_step, forget_code, hints};
 pub use frame::{Frame, Signal, init};
 
 /// IMAGE_FILE_HEADER.Machine of images that run here.
 pub const MACHINE: u16 = object::pe::IMAGE_FILE_MACHINE_ARM64;
 /// IMAGE_REL_BASED_* of a 64-bit address, the only one that occurs.
 pub const RELOCATION: u16 = object::pe::IMAGE_REL_BASED_DIR64;
+/// An instruction that traps: `udf #0`.
+pub const UNDEFINED: [u8; 4] = [0; 4];
 /// Bytes below the stack pointer that host code may use (AAPCS64: none).
 pub const HOST_RED_ZONE: usize = 0;
 /// Bytes below the stack pointer that driver code may use (Windows ARM64 ABI).

@@ -323,3 +323,17 @@ pub fn emulate_privileged(frame: &mut Frame) -> bool {
     frame.skip(instruction.len());
     true
 }
+
+/// Offsets of `pause` in code.
+pub fn hints(code: &[u8]) -> Vec<usize> {
+    let mut decoder = Decoder::new(64, code, DecoderOptions::NONE);
+    let mut instruction = Instruction::default();
+    let mut found = Vec::new();
+    while decoder.can_decode() {
+        decoder.decode_out(&mut instruction);
+        if instruction.mnemonic() == Mnemonic::Pause {
+            found.push(instruction.ip() as usize);
+        }
+    }
+    found
+}

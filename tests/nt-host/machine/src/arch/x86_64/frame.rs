@@ -246,6 +246,11 @@ impl Frame {
         self.rip += len as u64;
     }
 
+    /// Goes on behind a hint.
+    pub fn skip_hint(&mut self) {
+        self.skip(super::UNDEFINED.len());
+    }
+
     /// Has the processor stop after one instruction, or not.
     pub fn single_step(&mut self, on: bool) {
         self.rflags = if on {
