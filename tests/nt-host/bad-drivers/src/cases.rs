@@ -294,6 +294,9 @@ pub fn start_io(extension: *mut c_void, ext: &mut Ext, srb: *mut SCSI_REQUEST_BL
     if case!("lost-request") && reads && ext.first() {
         return;
     }
+    if case!("startio-wait") && reads && ext.first() {
+        pause();
+    }
     // The bus is reset under load after the restart.
     if case!("reset-completes") && reads && ext.restarted && ext.first() {
         ext.kept = srb.cast();

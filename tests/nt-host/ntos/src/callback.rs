@@ -17,6 +17,12 @@ pub fn call(name: &'static str, address: usize, args: &[u64]) -> u64 {
     run(name, || cpu::call(address, args))
 }
 
+/// The type of the innermost callback that runs now.
+#[must_use]
+pub fn running() -> Option<&'static str> {
+    context::callback().map(|(name, _)| name)
+}
+
 /// Runs host code under the same checks as a callback; for drivers written as closures.
 pub fn run<R>(name: &'static str, f: impl FnOnce() -> R) -> R {
     let level = sched::irql();

@@ -77,6 +77,8 @@ pub const LOCK_HANDLE: Rule = Rule::new(
 );
 /// MS: nf-storport-storportstallexecution: the delay "must be less than a full millisecond".
 pub const STALL: Rule = Rule::new("stall", "one stall takes less than a millisecond");
+/// MS: "StorPortStartIo rule (storport)": "The driver fails the rule if it calls StorPortStallExecution".
+pub const STARTIO_WAIT: Rule = Rule::new("startio-wait", "HwStartIo does not stall");
 /// MS: ns-storport-_port_configuration_information.
 pub const CONFIGURATION: Rule = Rule::new(
     "configuration",
@@ -161,6 +163,7 @@ pub const ALL: &[Rule] = &[
     LOCK_CONTEXT,
     LOCK_HANDLE,
     STALL,
+    STARTIO_WAIT,
     CONFIGURATION,
     INITIALIZATION_DATA,
     OVERRUN,

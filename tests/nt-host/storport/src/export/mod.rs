@@ -17,10 +17,10 @@ use std::rc::Rc;
 
 use host_ntos::abi::Range;
 use host_ntos::export::{Call, Handler, register_curated};
-use host_ntos::{rules, sched};
+use host_ntos::{callback, rules, sched};
 
 use crate::complete;
-use crate::rules::STALL;
+use crate::rules::{STALL, STARTIO_WAIT};
 use crate::state::{self, AdapterState, DIRQL};
 
 const DLL: &str = "storport.sys";
@@ -98,6 +98,12 @@ pub fn register() {
             let microseconds = call.u32(0);
             if microseconds >= 1000 {
                 rules::violate(STALL, format!("a stall of {microseconds} microseconds"));
+            }
+            if callback::running() == Some("HW_STARTIO") {
+                rules::violate(
+                    STARTIO_WAIT,
+                    format!("a stall of {microseconds} microseconds in HwStartIo"),
+                );
             }
             sched::stall(u64::from(microseconds));
             0
