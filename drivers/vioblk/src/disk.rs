@@ -217,9 +217,7 @@ impl Disk {
     #[cold]
     #[inline(never)] // used twice
     fn process_slow(&self, at: Dispatch, cell: &'static QueueCell) {
-        let more = cell.with(self.adapter, at, |ring| {
-            ring.process_any(&self.rules, BUDGET)
-        });
+        let more = cell.with(at, |ring| ring.process_any(&self.rules, BUDGET));
         self.process_more(at, cell, more);
     }
 
@@ -249,7 +247,7 @@ impl Disk {
     #[inline(never)] // as said
     fn broken(&self, at: Dispatch, cell: &QueueCell) {
         // Nothing, if somebody else has reset the device meanwhile.
-        if let Some(error) = cell.with(self.adapter, at, |ring| ring.fault()) {
+        if let Some(error) = cell.with(at, |ring| ring.fault()) {
             let index = self.queues.iter().position(|one| core::ptr::eq(one, cell));
             self.report(Event::QueueBroken {
                 queue: index.map_or(u16::MAX, |index| index as u16),

@@ -43,9 +43,7 @@ impl Disk {
     /// How much the device has finished in the dump stack, which has one queue.
     pub fn finished(&self, at: Dispatch) -> u64 {
         let queue = self.queues.first();
-        queue.map_or(0, |cell| {
-            cell.with(self.adapter, at, |ring| ring.counters().completed())
-        })
+        queue.map_or(0, |cell| cell.with(at, |ring| ring.counters().completed()))
     }
 
     /// HwInterrupt in the dump stack, once the queue was looked at, which had finished `before`. Whether it has finished more.

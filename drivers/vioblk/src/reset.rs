@@ -65,7 +65,7 @@ impl Disk {
         }
         request.operation = Operation::Reset;
         if let Some(cell) = self.queues.last() {
-            cell.with(self.adapter, at, |ring| ring.wait(request));
+            cell.with(at, |ring| ring.wait(request));
             self.want(work::RESET);
         }
     }

@@ -234,7 +234,7 @@ impl Disk {
     #[inline(never)] // used twice
     fn write_through(&self, at: Dispatch, through: Through) {
         for cell in self.queues {
-            cell.with(self.adapter, at, |ring| ring.write_through(through));
+            cell.with(at, |ring| ring.write_through(through));
         }
     }
 
@@ -274,9 +274,8 @@ impl Disk {
         };
         let mut result = Submitted::NoRoom(request);
         // A full queue spills to the others; if all are full, the request waits where it should have gone.
-        let submit = |cell: &QueueCell, request| {
-            cell.with(self.adapter, at, |ring| ring.submit(&self.rules, request))
-        };
+        let submit =
+            |cell: &QueueCell, request| cell.with(at, |ring| ring.submit(&self.rules, request));
         for cell in from.iter().chain(before) {
             match result {
                 Submitted::NoRoom(again) => result = submit(cell, again),
@@ -284,9 +283,7 @@ impl Disk {
             }
         }
         if let Submitted::NoRoom(again) = result {
-            result = own.with(self.adapter, at, |ring| {
-                ring.submit_or_wait(&self.rules, again)
-            });
+            result = own.with(at, |ring| ring.submit_or_wait(&self.rules, again));
         }
         match result {
             Submitted::Sent(notice) => self.notify(notice),

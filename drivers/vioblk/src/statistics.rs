@@ -199,7 +199,7 @@ impl Disk {
         let adapter = self.adapter_part(parts as u32);
         let mut written = data::write_at(srb, HEAD_LEN, adapter.as_bytes());
         for cell in self.queues.iter().take(parts) {
-            let part = cell.with(self.adapter, at, Ring::part);
+            let part = cell.with(at, Ring::part);
             let place = HEAD_LEN.saturating_add(written as usize);
             written = written.saturating_add(data::write_at(srb, place, part.as_bytes()));
         }

@@ -11,6 +11,7 @@ use crate::ring::Ring;
 use claim::Claim;
 pub use claim::Free;
 use core::cell::UnsafeCell;
+use core::hint::spin_loop;
 use core::marker::PhantomData;
 use core::sync::atomic::{AtomicU8, Ordering};
 use nt::irql::{Device, Dispatch};
@@ -32,6 +33,9 @@ use storport::{Adapter, Dpc};
 ///   ends no DPC runs and no request takes a queue (`Disk::start_any`), and a reset first waits for the set-up, which the routine has for
 ///   as long, and not for ever ([`crate::disk::Disk`]'s `claim_setup`).
 /// - The dump stack has one processor and nobody to wait for.
+///
+/// Who waits at DISPATCH_LEVEL spins and calls nothing: HwStartIo must not stall (MS: StorPortStartIo rule). Unlike the kernel's spin
+/// locks, that tells a hypervisor of a long wait nothing but what it finds out itself by PAUSE.
 ///
 /// An owner waits for nothing that another processor keeps while it waits for the queue, takes no second queue, completes no request, and
 /// each of its waits for the device has a deadline.
@@ -83,24 +87,6 @@ pub enum Level {
     Passive,
 }
 
-/// What is done while another processor has the queue: spins, and where that takes longer than any owner does, longer at a time.
-///
-/// Unlike the kernel's spin locks, this tells a hypervisor nothing but what it finds out itself by PAUSE. Microsoft's rule
-/// StorPortStartIo forbids HwStartIo to stall: it does, against the rule, only while the owner's processor itself does not run, and
-/// nothing else could be done.
-fn pause(adapter: Adapter) -> impl FnMut() {
-    const SPINS: u32 = 4096;
-    let mut spins: u32 = 0;
-    move || {
-        if spins < SPINS {
-            spins = spins.wrapping_add(1);
-            core::hint::spin_loop();
-        } else {
-            adapter.stall(1);
-        }
-    }
-}
-
 impl QueueCell {
     /// A queue that nobody uses yet.
     pub fn new(ring: Ring) -> Self {
@@ -113,9 +99,9 @@ impl QueueCell {
 
     /// Runs `body` with the queue locked.
     #[inline]
-    pub fn with<R>(&self, adapter: Adapter, _: Dispatch, body: impl FnOnce(&mut Ring) -> R) -> R {
+    pub fn with<R>(&self, _: Dispatch, body: impl FnOnce(&mut Ring) -> R) -> R {
         if !self.claim.try_any() {
-            self.claim.wait_any(pause(adapter));
+            self.claim.wait_any(spin_loop);
         }
         // SAFETY: claimed just now.
         run_any(unsafe { self.claimed() }, body)
@@ -123,9 +109,8 @@ impl QueueCell {
 
     /// Locks the queue if requests can go the short way there. Who changes what that depends on settles the ring ([`Ring::settle`]).
     #[inline(always)]
-    pub fn hold_swift(&self, locks: Locks) -> Option<Held<'_>> {
-        let adapter = locks.adapter();
-        let claimed = self.claim.try_swift() || self.claim.wait_swift(pause(adapter));
+    pub fn hold_swift(&self, _: Locks) -> Option<Held<'_>> {
+        let claimed = self.claim.try_swift() || self.claim.wait_swift(spin_loop);
         // SAFETY: if so, just now.
         claimed.then(|| unsafe { self.claimed() })
     }
@@ -139,7 +124,7 @@ impl QueueCell {
         body: impl FnOnce(&mut Ring) -> R,
     ) -> Option<R> {
         match level {
-            Level::Dispatch(at) => Some(self.with(adapter, at, body)),
+            Level::Dispatch(at) => Some(self.with(at, body)),
             Level::Device(_) | Level::Passive => {
                 // SAFETY: if so, just now.
                 let held = self.claim_soon(adapter).then(|| unsafe { self.claimed() });
