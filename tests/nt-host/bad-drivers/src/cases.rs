@@ -46,6 +46,11 @@ pub fn configure(config: &mut PORT_CONFIGURATION_INFORMATION) {
 
 /// At the end of HwFindAdapter.
 pub fn found(extension: *mut c_void, ext: &mut Ext) {
+    if case!("endless-loop") {
+        loop {
+            core::hint::spin_loop();
+        }
+    }
     if case!("leak-timer") {
         let handle: *mut *mut c_void = &mut ext.kept;
         extended(extension, imports::code::INITIALIZE_TIMER, handle.cast());

@@ -101,7 +101,7 @@ pub(crate) fn irql_register() -> Option<IrqlRegister> {
 }
 
 /// Limits the processor time that driver code may take between two crossings into host code (calls, imports,
-/// device accesses). It ends as a [`crate::fault::FaultKind::Hang`] fault after one to two times the limit.
+/// device accesses, hints that it waits). It ends as a [`crate::fault::FaultKind::Hang`] fault after one to two times the limit.
 /// The limit is the process's, and counts for one thread that uses the machine.
 ///
 /// # Panics
@@ -120,7 +120,7 @@ pub fn set_processor_region(address: usize) {
 }
 
 /// Calls driver code on the current fiber's driver stack. May be called from an import, a device access or the
-/// function of [`set_after_mmio`]: the code then runs below what it interrupted.
+/// functions of [`set_after_mmio`] and [`set_after_hint`]: the code then runs below what it interrupted.
 ///
 /// # Panics
 /// With more than [`MAX_ARGUMENTS`] arguments.

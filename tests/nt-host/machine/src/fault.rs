@@ -23,7 +23,7 @@ pub enum FaultKind {
     Arithmetic,
     /// A misaligned access, or one beyond the end of a shared file.
     Bus,
-    /// The driver computed for longer than [`crate::cpu::set_time_limit`] allows, without calling anything.
+    /// The driver computed for longer than [`crate::cpu::set_time_limit`] allows, without a crossing.
     Hang,
     /// An indirect call to an address that is in no function table; the address is the target.
     CfgViolation,

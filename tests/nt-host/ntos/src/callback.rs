@@ -17,10 +17,10 @@ pub fn call(name: &'static str, address: usize, args: &[u64]) -> u64 {
     run(name, || cpu::call(address, args))
 }
 
-/// The type of the innermost callback that runs now.
+/// The type of the innermost callback that runs now and is not of this one.
 #[must_use]
-pub fn running() -> Option<&'static str> {
-    context::callback().map(|(name, _)| name)
+pub fn running_but(through: &str) -> Option<&'static str> {
+    context::callbacks().find(|name| *name != through)
 }
 
 /// Runs host code under the same checks as a callback; for drivers written as closures.
@@ -45,6 +45,7 @@ pub fn run<R>(name: &'static str, f: impl FnOnce() -> R) -> R {
     };
     context::push(Frame::Callback { name, stack_left });
     sched::tick(CALL_COST);
+    sched::goes_on();
     let result = f();
     let after = sched::irql();
     if after != level {

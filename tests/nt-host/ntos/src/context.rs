@@ -55,6 +55,17 @@ pub(crate) fn callback() -> Option<(&'static str, usize)> {
     })
 }
 
+/// The callbacks that run, innermost first.
+pub(crate) fn callbacks() -> impl Iterator<Item = &'static str> {
+    FRAMES.with_borrow(|frames| {
+        let names = frames.iter().rev().filter_map(|frame| match *frame {
+            Frame::Callback { name, .. } => Some(name),
+            Frame::Import { .. } => None,
+        });
+        names.collect::<Vec<_>>().into_iter()
+    })
+}
+
 /// The address in the driver that the innermost import returns to, if an import of the innermost callback runs.
 pub(crate) fn caller() -> Option<usize> {
     match top()? {

@@ -43,7 +43,7 @@ pub struct Config {
     /// How time passes.
     pub clock: Clock,
     /// How long a CPU may stay at or above DISPATCH_LEVEL without a break. `Duration::MAX`: for ever, and on the real clock it is
-    /// not measured, which takes a system call in each call of the kernel. Only for timing.
+    /// not measured: measuring takes system calls in each call of the kernel. Only for timing.
     pub dispatch_limit: Duration,
     /// How much processor time driver code may take without calling the kernel.
     pub watchdog: Duration,

@@ -15,7 +15,7 @@ use std::fs::{File, OpenOptions};
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
-use libc::{SIGSEGV, SIGTRAP, user_regs_struct};
+use libc::{SIGILL, SIGSEGV, SIGTRAP, user_regs_struct};
 
 use crate::decode::{Code, Decoded};
 use crate::ptrace::{Child, Event};
@@ -186,15 +186,16 @@ impl Calls {
                     call.counts = call.counts.combine(counts, |sum, new| sum + new);
                     call.repeating = repeats.then_some(registers.rip);
                 }
-                // A device register, or an instruction that only a kernel may execute: the host does it and goes on behind it.
-                Event::Stopped(SIGSEGV) => {
+                // A device register, an instruction that only a kernel may execute, or a hint that the driver waits: the host does it
+                // and goes on behind it.
+                Event::Stopped(signal @ (SIGSEGV | SIGILL)) => {
                     for access in accesses {
                         counts.register_reads += u64::from(access.reads);
                         counts.register_writes += u64::from(access.writes);
                     }
                     call.counts = call.counts.combine(counts, |sum, new| sum + new);
                     call.resume = (next, registers.rsp);
-                    return Ok(Left::Away(SIGSEGV));
+                    return Ok(Left::Away(signal));
                 }
                 // Whatever it is, the instruction has not been executed.
                 Event::Stopped(signal) => {

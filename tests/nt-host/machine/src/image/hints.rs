@@ -2,7 +2,7 @@
 //!
 //! Virtual processors take turns on one Linux thread, so such a loop would never see what it waits for. The hint that it gives the
 //! processor (x64 `pause`, ARM64 `isb` or `yield`) becomes an undefined instruction of the same length, whose trap lets others run:
-//! what hypervisors have the hint itself do (Intel calls it PAUSE-loop exiting).
+//! what hypervisors have `pause` itself do (Intel calls it PAUSE-loop exiting).
 //!
 //! Everything in an executable section is taken for code from its first byte on, as our linker lays it out. Data between functions could
 //! be mistaken for a hint.

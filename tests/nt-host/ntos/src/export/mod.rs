@@ -51,7 +51,7 @@ use crate::{inject, kernel, rules, sched, trace};
 /// What calling an import and touching a register cost on the virtual clock.
 const CALL_COST: Duration = Duration::from_nanos(100);
 const MMIO_COST: Duration = Duration::from_micros(1);
-/// More than a processor takes for it, so that a loop without end is found soon.
+/// As a stall of a microsecond: nothing is known of how long the hint takes.
 const HINT_COST: Duration = Duration::from_micros(1);
 
 /// ntddk.h: KERNEL_STACK_SIZE, the whole stack of a thread. Interrupts and DPCs have stacks of their own, so each routine is measured by itself.

@@ -45,6 +45,8 @@ pub(super) struct Cpu {
     /// In order of arrival.
     pub interrupts: Vec<Interrupt>,
     pub pause: Pause,
+    /// Turns of a loop that waits for another CPU, one behind the other.
+    pub looks: u32,
     /// How long it has run.
     pub used: Duration,
     /// `used` when it last came to DISPATCH_LEVEL or above.
@@ -62,6 +64,7 @@ impl Cpu {
             dpcs: VecDeque::new(),
             interrupts: Vec::new(),
             pause: Pause::No,
+            looks: 0,
             used: Duration::ZERO,
             raised: None,
         }

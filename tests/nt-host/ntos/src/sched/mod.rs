@@ -42,6 +42,9 @@ pub const HIGH: u8 = 15;
 /// Points without a switch after which one happens anyway: a driver that polls memory must let its device run.
 const LONGEST_SLICE: u32 = 256;
 
+/// Turns of a loop that waits for another CPU and calls nothing: more than any wait takes that ends.
+const LONGEST_WAIT: u32 = 1_000_000;
+
 /// A kernel thread.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ThreadId(pub u64);
@@ -153,6 +156,8 @@ pub fn preempt() {
     clock::check_dispatch_time();
     deliver::deliver();
     let switch = with(|s| {
+        let here = s.here();
+        s.cpus[here].looks = 0;
         s.slice += 1;
         s.slice >= LONGEST_SLICE || s.preempt.one_in != 0 && s.random(s.preempt.one_in) == 0
     });
@@ -168,10 +173,31 @@ pub fn yield_now() {
     }
 }
 
-/// The same for a CPU that waits for another one.
+/// The same for a CPU whose driver code waits for another one by a loop, and has looked once. Ends the run when it seems to wait for
+/// ever.
 pub(crate) fn spun() {
+    assert!(on_cpu(), "driver code outside any thread waits for a CPU");
     clock::check_dispatch_time();
-    yield_now();
+    let looks = with(|s| {
+        let here = s.here();
+        s.cpus[here].looks += 1;
+        s.cpus[here].looks
+    });
+    if looks > LONGEST_WAIT {
+        let what = format!("it has waited for another CPU for {looks} turns of a loop");
+        rules::fatal(rules::LOOP, what);
+    }
+    pause(Pause::No);
+}
+
+/// Driver code does something else than to wait by a loop.
+pub(crate) fn goes_on() {
+    with(|s| {
+        let here = s.here();
+        if let Some(cpu) = s.cpus.get_mut(here) {
+            cpu.looks = 0;
+        }
+    });
 }
 
 /// Lets other CPUs run until the lock `key` may be free.

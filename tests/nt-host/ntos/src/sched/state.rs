@@ -200,7 +200,7 @@ impl State {
     }
 
     /// How long this machine has worked. On the real clock that is processor time and not time that passes: a run must not
-    /// be blamed for other programs on the machine, nor for how long QEMU takes to answer.
+    /// be blamed for other programs on the machine, nor for how long QEMU takes to answer. Zero where nothing is limited by it.
     pub fn busy(&self) -> Duration {
         match self.clock {
             Clock::Virtual => self.time,

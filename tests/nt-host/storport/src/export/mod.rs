@@ -99,7 +99,7 @@ pub fn register() {
             if microseconds >= 1000 {
                 rules::violate(STALL, format!("a stall of {microseconds} microseconds"));
             }
-            if callback::running() == Some("HW_STARTIO") {
+            if callback::running_but("STOR_SYNCHRONIZED_ACCESS") == Some("HW_STARTIO") {
                 rules::violate(
                     STARTIO_WAIT,
                     format!("a stall of {microseconds} microseconds in HwStartIo"),
