@@ -61,7 +61,7 @@ impl Template {
     /// Makes a prefix for each Windows below `dir`.
     pub fn make(dir: &Path) -> Result<Template> {
         command(dir, "true").ok().context(
-            "Wine needs fixed addresses, and personality(2) is not permitted here; Docker permits it with `--security-opt seccomp=unconfined`",
+            "cannot switch random addresses off with setarch of util-linux; where personality(2) is not permitted, as in Docker, start the container with `--security-opt seccomp=unconfined`",
         )?;
         let template = Template {
             dir: dir.to_owned(),
@@ -186,7 +186,11 @@ impl Prefix {
     /// Runs a program, then waits until the server has written the registry and ended.
     fn set_up(&self, program: &str, args: &[&str]) -> Result<()> {
         let (code, text) = self.run(program, args)?;
-        ensure!(code == 0, "{program} ended with {code}\n{text}");
+        ensure!(
+            code == 0,
+            "{program} ended with {code}\n{text}\n{}",
+            self.wine_says()
+        );
         let output = server(&self.dir, "-w")?;
         ensure!(output.status.success(), "{}", output.text());
         Ok(())
@@ -338,7 +342,7 @@ impl Prefix {
         let bytes: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
         fs::write(&file, bytes)?;
         let (code, text) = self.run("reg", &["import", r"C:\import.reg"])?;
-        ensure!(code == 0, "reg import: {text}");
+        ensure!(code == 0, "reg import: {text} {}", self.wine_says());
         Ok(())
     }
 
@@ -348,7 +352,11 @@ impl Prefix {
             "reg",
             &["add", key, "/v", name, "/t", kind, "/d", value, "/f"],
         )?;
-        ensure!(code == 0, "reg add {key} {name}: {text}");
+        ensure!(
+            code == 0,
+            "reg add {key} {name}: {text} {}",
+            self.wine_says()
+        );
         Ok(())
     }
 }
