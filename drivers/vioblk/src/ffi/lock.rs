@@ -35,7 +35,7 @@ use storport::{Adapter, Dpc};
 /// - The dump stack has one processor and nobody to wait for.
 ///
 /// Who waits at DISPATCH_LEVEL spins and calls nothing: HwStartIo must not stall (MS: StorPortStartIo rule). Unlike the kernel's spin
-/// locks, that tells a hypervisor of a long wait nothing but what it finds out itself by PAUSE.
+/// locks, that tells a hypervisor of a long wait nothing but what it finds out itself by PAUSE, on x64.
 ///
 /// An owner waits for nothing that another processor keeps while it waits for the queue, takes no second queue, completes no request, and
 /// each of its waits for the device has a deadline.
