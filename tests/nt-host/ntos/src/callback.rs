@@ -17,10 +17,10 @@ pub fn call(name: &'static str, address: usize, args: &[u64]) -> u64 {
     run(name, || cpu::call(address, args))
 }
 
-/// The type of the innermost callback that runs now and is not of this one.
+/// The type of the innermost callback that runs now, seen through those of one type.
 #[must_use]
 pub fn running_but(through: &str) -> Option<&'static str> {
-    context::callbacks().find(|name| *name != through)
+    context::callback_but(through)
 }
 
 /// Runs host code under the same checks as a callback; for drivers written as closures.

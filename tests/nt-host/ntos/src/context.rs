@@ -55,14 +55,13 @@ pub(crate) fn callback() -> Option<(&'static str, usize)> {
     })
 }
 
-/// The callbacks that run, innermost first.
-pub(crate) fn callbacks() -> impl Iterator<Item = &'static str> {
+/// The innermost callback of another type than this.
+pub(crate) fn callback_but(through: &str) -> Option<&'static str> {
     FRAMES.with_borrow(|frames| {
-        let names = frames.iter().rev().filter_map(|frame| match *frame {
-            Frame::Callback { name, .. } => Some(name),
-            Frame::Import { .. } => None,
-        });
-        names.collect::<Vec<_>>().into_iter()
+        frames.iter().rev().find_map(|frame| match *frame {
+            Frame::Callback { name, .. } if name != through => Some(name),
+            _ => None,
+        })
     })
 }
 

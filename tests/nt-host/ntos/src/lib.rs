@@ -1,8 +1,9 @@
 //! The Windows kernel that the test host gives to a driver: virtual CPUs, IRQL, DPCs, locks, pool, clock and exports.
 //!
 //! One Linux thread runs everything. Each virtual CPU runs one fiber at a time; where a driver is pre-empted is chosen by a
-//! seeded generator at imports and MMIO, and where it waits for another by a loop that says so (`pause`), so a run on in-process devices is repeatable from its seed. State lives in
-//! thread-locals, and no borrow of it is held while driver code runs or fibers are switched.
+//! seeded generator at imports and MMIO, and a loop that waits for another CPU and says so (`pause`) always gives way, so a run on
+//! in-process devices is repeatable from its seed. State lives in thread-locals, and no borrow of it is held while driver code runs
+//! or fibers are switched.
 //!
 //! It is stricter than Windows on purpose: every call is checked against what Microsoft documents ([`rules`]).
 

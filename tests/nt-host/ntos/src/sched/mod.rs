@@ -42,7 +42,8 @@ pub const HIGH: u8 = 15;
 /// Points without a switch after which one happens anyway: a driver that polls memory must let its device run.
 const LONGEST_SLICE: u32 = 256;
 
-/// Turns of a loop that waits for another CPU and calls nothing: more than any wait takes that ends.
+/// Turns of a loop that waits for another CPU and calls nothing: far more than in a wait that ends. All of a scenario's waits for queues
+/// together came to 7459 at most (vioblk of 2d8b08b, 92 scenarios).
 const LONGEST_WAIT: u32 = 1_000_000;
 
 /// A kernel thread.
